@@ -1,0 +1,332 @@
+//! Contexts: the guest's objects for plugins (roots) and for streams, and which of them is running.
+//!
+//! Ids count from 1 in each VM and are not used again; the guest sees them. The host itself finds contexts by
+//! [`RootIndex`] and [`StreamIndex`], places in two tables, so that a request costs no search.
+//!
+//! What a stream's guest may touch depends on where the stream is. The rules are those of the built-in host: a
+//! map or body is *available* from the entry point that brings it until the guest lets it go on.
+
+use std::sync::Arc;
+
+use super::stream::{Effect, Effects, Stream};
+use super::types::{Direction, HeaderMap};
+
+/// A configured use of code, as its guest and its log lines see it.
+#[derive(Debug)]
+pub struct Plugin {
+    /// Distinguishes plugins in one VM; never used again in a process.
+    pub key: u64,
+    /// Name, for logs and the property `plugin_name`.
+    pub name: String,
+    /// Which of its implementations the guest shall use: the property `plugin_root_id`.
+    pub root_id: String,
+    /// What `proxy_on_configure` reads.
+    pub configuration: Vec<u8>,
+    /// Whether "stop iteration" at headers lets the body arrive (`allow_on_headers_stop_iteration`).
+    pub allow_on_headers_stop_iteration: bool,
+}
+
+impl Plugin {
+    /// What stands between `wasm log` and the message in a line of a stream: name, root id, VM id, those that are
+    /// not empty.
+    pub fn log_prefix(&self, vm_id: &str) -> String {
+        prefix(&[&self.name, &self.root_id, vm_id])
+    }
+
+    /// The same for a root context, which has no name in the built-in host.
+    pub fn root_log_prefix(&self, vm_id: &str) -> String {
+        prefix(&[&self.root_id, vm_id])
+    }
+}
+
+fn prefix(parts: &[&str]) -> String {
+    parts.iter().filter(|part| !part.is_empty()).fold(String::new(), |line, part| line + " " + part)
+}
+
+/// The id that a guest knows a context by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContextId(pub u32);
+
+/// Place of a root context in its VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RootIndex(pub(super) usize);
+
+/// Place of a stream context in its VM. Its owner gives it back with `end_stream`, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamIndex(pub(super) usize);
+
+/// A context, or the VM itself (while code starts and while memory is allocated).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Context {
+    /// No plugin yet: `_initialize`, `_start`, `malloc`.
+    Vm,
+    /// A plugin.
+    Root(RootIndex),
+    /// An exchange.
+    Stream(StreamIndex),
+}
+
+/// Where a root context is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootState {
+    /// Serves, or is being configured.
+    Active,
+    /// Its plugin is gone; it ends with its last stream.
+    Retired,
+    /// `proxy_on_done` answered false: it ends when the guest calls `proxy_done`.
+    AwaitingDone,
+    /// The guest called `proxy_done`: `proxy_on_delete` is due.
+    Done,
+}
+
+/// The guest's object for a plugin.
+#[derive(Debug)]
+pub struct Root {
+    /// For the guest.
+    pub id: ContextId,
+    /// What it is the object of.
+    pub plugin: Arc<Plugin>,
+    pub(super) log_prefix: Box<str>,
+    pub(super) stream_log_prefix: Box<str>,
+    pub(super) state: RootState,
+    pub(super) streams: usize,
+}
+
+/// The state of one direction of a stream: what its guest may touch now.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Half {
+    /// Headers arrived and the guest did not let them go on.
+    pub headers: bool,
+    /// Body bytes are at hand.
+    pub body: bool,
+    /// Trailers arrived and the guest did not let them go on.
+    pub trailers: bool,
+    /// The guest asked to buffer: the body at hand includes what was held back.
+    pub buffering: bool,
+}
+
+/// The guest's object for an exchange.
+#[derive(Debug)]
+pub struct StreamContext<S> {
+    /// For the guest.
+    pub id: ContextId,
+    /// The plugin that it belongs to.
+    pub root: RootIndex,
+    /// The proxy's side.
+    pub stream: S,
+    /// Request direction.
+    pub request: Half,
+    /// Response direction.
+    pub response: Half,
+    /// Inside `proxy_on_log`: maps are those of the finished exchange.
+    pub is_logging: bool,
+    pub(super) is_created: bool,
+    pub(super) effects: Effects,
+}
+
+impl<S: Stream> StreamContext<S> {
+    /// A direction's state.
+    pub fn half(&self, direction: Direction) -> &Half {
+        match direction {
+            Direction::Request => &self.request,
+            Direction::Response => &self.response,
+        }
+    }
+
+    pub(super) fn half_mut(&mut self, direction: Direction) -> &mut Half {
+        match direction {
+            Direction::Request => &mut self.request,
+            Direction::Response => &mut self.response,
+        }
+    }
+
+    /// Whether a map can be read now.
+    pub fn is_readable(&self, map: HeaderMap) -> bool {
+        if self.is_logging {
+            // As in the built-in host: access logs have no request trailers.
+            return map != HeaderMap::RequestTrailers && self.stream.has_map(map);
+        }
+        self.is_writable(map)
+    }
+
+    /// Whether a map can be changed now.
+    pub fn is_writable(&self, map: HeaderMap) -> bool {
+        let half = self.half(map.direction());
+        match map {
+            HeaderMap::RequestHeaders | HeaderMap::ResponseHeaders => half.headers,
+            HeaderMap::RequestTrailers | HeaderMap::ResponseTrailers => half.trailers,
+        }
+    }
+
+    /// Queues what the guest asked for. A guest that resumes in an endless loop does not fill memory.
+    pub(super) fn ask(&mut self, effect: Effect) {
+        const MOST_EFFECTS: usize = 16;
+        if let Effect::Continue(_) = effect {
+            // As in the built-in host: whichever direction resumes, the request's objects are let go.
+            self.request.headers = false;
+            self.request.body = false;
+            self.request.trailers = false;
+        }
+        if self.effects.len() < MOST_EFFECTS {
+            self.effects.push(effect);
+        }
+    }
+}
+
+/// All contexts of a VM.
+#[derive(Debug)]
+pub(super) struct Contexts<S> {
+    last_id: u32,
+    roots: Vec<Option<Root>>,
+    streams: Vec<Place<S>>,
+    first_free: Option<usize>,
+}
+
+/// A place in the table of streams. A context is *out* while a hostcall works on it.
+#[derive(Debug)]
+enum Place<S> {
+    Free { next: Option<usize> },
+    Here(Box<StreamContext<S>>),
+    Out,
+}
+
+impl<S: Stream> Contexts<S> {
+    pub(super) fn new() -> Self {
+        Self { last_id: 0, roots: Vec::new(), streams: Vec::new(), first_free: None }
+    }
+
+    fn next_id(&mut self) -> ContextId {
+        // A VM that has served four thousand million streams wraps; 0 stays the VM's own.
+        self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+        ContextId(self.last_id)
+    }
+
+    pub(super) fn add_root(&mut self, plugin: Arc<Plugin>, vm_id: &str) -> RootIndex {
+        let root = Root {
+            id: self.next_id(),
+            log_prefix: plugin.root_log_prefix(vm_id).into(),
+            stream_log_prefix: plugin.log_prefix(vm_id).into(),
+            plugin,
+            state: RootState::Active,
+            streams: 0,
+        };
+        let free = self.roots.iter_mut().position(|place| place.is_none());
+        match free.and_then(|index| self.roots.get_mut(index).map(|place| (index, place))) {
+            Some((index, place)) => {
+                *place = Some(root);
+                RootIndex(index)
+            }
+            None => {
+                self.roots.push(Some(root));
+                RootIndex(self.roots.len().saturating_sub(1))
+            }
+        }
+    }
+
+    pub(super) fn find_root(&self, key: u64) -> Option<RootIndex> {
+        let matches = |root: &Root| root.plugin.key == key && root.state == RootState::Active;
+        self.roots.iter().position(|place| place.as_ref().is_some_and(matches)).map(RootIndex)
+    }
+
+    pub(super) fn root(&self, index: RootIndex) -> Option<&Root> {
+        self.roots.get(index.0)?.as_ref()
+    }
+
+    pub(super) fn root_mut(&mut self, index: RootIndex) -> Option<&mut Root> {
+        self.roots.get_mut(index.0)?.as_mut()
+    }
+
+    pub(super) fn remove_root(&mut self, index: RootIndex) {
+        if let Some(place) = self.roots.get_mut(index.0) {
+            *place = None;
+        }
+    }
+
+    pub(super) fn roots(&self) -> impl Iterator<Item = RootIndex> {
+        self.roots.iter().enumerate().filter_map(|(index, place)| place.is_some().then_some(RootIndex(index)))
+    }
+
+    pub(super) fn add_stream(&mut self, root: RootIndex, stream: S) -> StreamIndex {
+        let context = Box::new(StreamContext {
+            id: self.next_id(),
+            root,
+            stream,
+            request: Half::default(),
+            response: Half::default(),
+            is_logging: false,
+            is_created: false,
+            effects: Effects::new(),
+        });
+        if let Some(root) = self.root_mut(root) {
+            root.streams = root.streams.saturating_add(1);
+        }
+        let index = self.first_free.unwrap_or(self.streams.len());
+        match self.streams.get_mut(index) {
+            Some(place) => {
+                if let Place::Free { next } = place {
+                    self.first_free = *next;
+                }
+                *place = Place::Here(context);
+            }
+            None => self.streams.push(Place::Here(context)),
+        }
+        StreamIndex(index)
+    }
+
+    pub(super) fn stream(&self, index: StreamIndex) -> Option<&StreamContext<S>> {
+        match self.streams.get(index.0)? {
+            Place::Here(context) => Some(context),
+            Place::Free { .. } | Place::Out => None,
+        }
+    }
+
+    pub(super) fn stream_mut(&mut self, index: StreamIndex) -> Option<&mut StreamContext<S>> {
+        match self.streams.get_mut(index.0)? {
+            Place::Here(context) => Some(context),
+            Place::Free { .. } | Place::Out => None,
+        }
+    }
+
+    /// Takes a context out, so that a hostcall can use it and the VM at once. [`Self::put_stream`] brings it back.
+    pub(super) fn take_stream(&mut self, index: StreamIndex) -> Option<Box<StreamContext<S>>> {
+        let place = self.streams.get_mut(index.0)?;
+        if !matches!(place, Place::Here(_)) {
+            return None;
+        }
+        match std::mem::replace(place, Place::Out) {
+            Place::Here(context) => Some(context),
+            Place::Free { .. } | Place::Out => None,
+        }
+    }
+
+    pub(super) fn put_stream(&mut self, index: StreamIndex, context: Box<StreamContext<S>>) {
+        if let Some(place) = self.streams.get_mut(index.0) {
+            *place = Place::Here(context);
+        }
+    }
+
+    /// Ends a stream's context; answers its root and whether that has no stream left.
+    pub(super) fn remove_stream(&mut self, index: StreamIndex) -> Option<(RootIndex, bool)> {
+        let context = self.take_stream(index)?;
+        if let Some(place) = self.streams.get_mut(index.0) {
+            *place = Place::Free { next: self.first_free };
+            self.first_free = Some(index.0);
+        }
+        let root = self.root_mut(context.root)?;
+        root.streams = root.streams.saturating_sub(1);
+        Some((context.root, root.streams == 0))
+    }
+
+    /// The context of a guest's id. A search, for `proxy_set_effective_context` alone.
+    pub(super) fn find(&self, id: u32) -> Option<Context> {
+        if id == 0 {
+            return Some(Context::Vm);
+        }
+        let root = self.roots.iter().position(|place| place.as_ref().is_some_and(|root| root.id.0 == id));
+        if let Some(index) = root {
+            return Some(Context::Root(RootIndex(index)));
+        }
+        let is_it = |place: &Place<S>| matches!(place, Place::Here(context) if context.id.0 == id);
+        self.streams.iter().position(is_it).map(|index| Context::Stream(StreamIndex(index)))
+    }
+}

@@ -1,0 +1,26 @@
+//! `proxy_set_effective_context`, `proxy_done`.
+
+use super::{Answer, Call};
+use crate::host::contexts::{Context, RootState};
+use crate::host::stream::Stream;
+use crate::host::types::Status;
+
+pub(super) fn set_effective<S: Stream>(call: &mut Call<'_, S>, id: u32) -> Answer {
+    let state = call.state();
+    let context = state.contexts.find(id).ok_or(Status::BadArgument)?;
+    state.effective = Some(context);
+    Ok(())
+}
+
+/// Ends a root context that asked to wait (`proxy_on_done` answered false). It is deleted when this entry point
+/// returned.
+pub(super) fn done<S: Stream>(call: &mut Call<'_, S>) -> Answer {
+    let state = call.state();
+    let Context::Root(index) = state.context() else { return Err(Status::NotFound.into()) };
+    let root = state.contexts.root_mut(index).ok_or(Status::NotFound)?;
+    if root.state != RootState::AwaitingDone {
+        return Err(Status::NotFound.into());
+    }
+    root.state = RootState::Done;
+    Ok(())
+}

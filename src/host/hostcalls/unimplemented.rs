@@ -1,0 +1,26 @@
+//! Hostcalls that this version does not have yet: callouts, gRPC, ticks, shared data, queues, foreign functions.
+//! They are linked, so that plugins which import them load, and answer UNIMPLEMENTED.
+
+use super::{Answer, Call};
+use crate::host::stream::Stream;
+use crate::host::types::Status;
+
+macro_rules! unimplemented {
+    ($( $name:ident ( $($parameter:ident),* ); )*) => { $(
+        #[allow(clippy::too_many_arguments)] // The ABI has them.
+        pub(super) fn $name<S: Stream>(_: &mut Call<'_, S>, $($parameter: u32),*) -> Answer {
+            Err(Status::Unimplemented.into())
+        }
+    )* };
+}
+
+unimplemented! {
+    one(_a);
+    three(_a, _b, _c);
+    four(_a, _b, _c, _d);
+    five(_a, _b, _c, _d, _e);
+    six(_a, _b, _c, _d, _e, _f);
+    nine(_a, _b, _c, _d, _e, _f, _g, _h, _i);
+    ten(_a, _b, _c, _d, _e, _f, _g, _h, _i, _j);
+    twelve(_a, _b, _c, _d, _e, _f, _g, _h, _i, _j, _k, _l);
+}

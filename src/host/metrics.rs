@@ -1,0 +1,136 @@
+//! The metrics of one VM: the ids that its guest knows them by, and which change a kind takes.
+//!
+//! An id carries its kind in the low two bits, as in the built-in host, so that `proxy_increment_metric` on a
+//! histogram can be told from one on an unknown metric. Defining a name again gives a new id for the same metric.
+
+use super::stream::MetricUpdate;
+use super::types::{MetricType, Status};
+
+const KIND_BITS: u32 = 2;
+const KIND_MASK: u32 = (1 << KIND_BITS) - 1;
+
+/// Most metrics that a VM may define, each kind. A guest that defines one a request would otherwise fill memory.
+pub const MOST_METRICS: usize = 65_536;
+
+/// The table of one VM. `M` is the proxy's metric.
+#[derive(Debug)]
+pub struct Metrics<M> {
+    counters: Vec<M>,
+    gauges: Vec<M>,
+    histograms: Vec<M>,
+}
+
+impl<M> Default for Metrics<M> {
+    fn default() -> Self {
+        Self { counters: Vec::new(), gauges: Vec::new(), histograms: Vec::new() }
+    }
+}
+
+impl<M> Metrics<M> {
+    /// Whether one more of a kind can be defined.
+    pub fn has_room(&self, kind: MetricType) -> bool {
+        self.of(kind).len() < MOST_METRICS
+    }
+
+    /// Enters a metric; answers the id for the guest, or `None` when the table is full.
+    pub fn enter(&mut self, kind: MetricType, metric: M) -> Option<u32> {
+        let table = match kind {
+            MetricType::Counter => &mut self.counters,
+            MetricType::Gauge => &mut self.gauges,
+            MetricType::Histogram => &mut self.histograms,
+        };
+        if table.len() >= MOST_METRICS {
+            return None;
+        }
+        let index = u32::try_from(table.len()).ok()?;
+        table.push(metric);
+        Some((index << KIND_BITS) | kind as u32)
+    }
+
+    /// Finds a metric by the guest's id.
+    ///
+    /// # Errors
+    /// `Err(None)`: the id's kind is none. `Err(Some(kind))`: no such id of that kind.
+    pub fn find(&self, id: u32) -> Result<(MetricType, &M), Option<MetricType>> {
+        let kind = MetricType::try_from(id & KIND_MASK).map_err(|_not_a_kind| None)?;
+        let index = usize::try_from(id >> KIND_BITS).map_err(|_too_large| Some(kind))?;
+        self.of(kind).get(index).map(|metric| (kind, metric)).ok_or(Some(kind))
+    }
+
+    /// All metrics with their kinds.
+    pub fn iter(&self) -> impl Iterator<Item = &M> {
+        self.counters.iter().chain(&self.gauges).chain(&self.histograms)
+    }
+
+    fn of(&self, kind: MetricType) -> &[M] {
+        match kind {
+            MetricType::Counter => &self.counters,
+            MetricType::Gauge => &self.gauges,
+            MetricType::Histogram => &self.histograms,
+        }
+    }
+}
+
+/// What `proxy_increment_metric` does to a kind.
+///
+/// # Errors
+/// A counter does not shrink or stay; a histogram takes no increments.
+pub fn increment(kind: MetricType, offset: i64) -> Result<MetricUpdate, Status> {
+    match kind {
+        MetricType::Counter if offset <= 0 => Err(Status::BadArgument),
+        MetricType::Counter => Ok(MetricUpdate::Add(offset.unsigned_abs())),
+        MetricType::Gauge if offset > 0 => Ok(MetricUpdate::Add(offset.unsigned_abs())),
+        MetricType::Gauge => Ok(MetricUpdate::Subtract(offset.unsigned_abs())),
+        MetricType::Histogram => Err(Status::BadArgument),
+    }
+}
+
+/// What `proxy_record_metric` does to a kind. On a counter it adds, as in the built-in host.
+pub fn record(kind: MetricType, value: u64) -> MetricUpdate {
+    match kind {
+        MetricType::Counter => MetricUpdate::Add(value),
+        MetricType::Gauge => MetricUpdate::Set(value),
+        MetricType::Histogram => MetricUpdate::Record(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_carry_their_kind() {
+        let mut metrics = Metrics::default();
+        assert_eq!(metrics.enter(MetricType::Counter, "c0"), Some(0));
+        assert_eq!(metrics.enter(MetricType::Gauge, "g0"), Some(1));
+        assert_eq!(metrics.enter(MetricType::Histogram, "h0"), Some(2));
+        assert_eq!(metrics.enter(MetricType::Counter, "c1"), Some(4));
+        assert_eq!(metrics.find(4), Ok((MetricType::Counter, &"c1")));
+        assert_eq!(metrics.find(5), Err(Some(MetricType::Gauge)));
+        assert_eq!(metrics.find(3), Err(None));
+        assert_eq!(metrics.find(u32::MAX), Err(None));
+        assert_eq!(metrics.iter().count(), 4);
+    }
+
+    #[test]
+    fn a_table_that_is_full_takes_no_more() {
+        let mut metrics = Metrics::default();
+        for _ in 0..MOST_METRICS {
+            assert!(metrics.enter(MetricType::Gauge, ()).is_some());
+        }
+        assert_eq!(metrics.enter(MetricType::Gauge, ()), None);
+        assert!(!metrics.has_room(MetricType::Gauge));
+        assert!(metrics.has_room(MetricType::Counter));
+    }
+
+    #[test]
+    fn each_kind_takes_its_own_changes() {
+        assert_eq!(increment(MetricType::Counter, 0), Err(Status::BadArgument));
+        assert_eq!(increment(MetricType::Counter, 3), Ok(MetricUpdate::Add(3)));
+        assert_eq!(increment(MetricType::Gauge, i64::MIN), Ok(MetricUpdate::Subtract(1 << 63)));
+        assert_eq!(increment(MetricType::Histogram, 1), Err(Status::BadArgument));
+        assert_eq!(record(MetricType::Counter, 7), MetricUpdate::Add(7));
+        assert_eq!(record(MetricType::Gauge, 7), MetricUpdate::Set(7));
+        assert_eq!(record(MetricType::Histogram, 7), MetricUpdate::Record(7));
+    }
+}

@@ -1,0 +1,332 @@
+//! A VM: one instance with its contexts, and every entry point as a method.
+//!
+//! A VM is entered by one thread at a time (its owner keeps it in a lock). Each method sets the deadline, names
+//! the context that runs, calls the guest if it exports the entry point, and turns a trap into a *failure*: the
+//! VM is then dead, every later call answers [`CallError`] without entering it, and its owner replaces it.
+
+mod start;
+mod streams;
+
+use std::fmt;
+use std::sync::Arc;
+
+use wasmtime::{AsContextMut as _, Memory, Store, Trap, TypedFunc, WasmBacktrace, WasmParams, WasmResults};
+
+use super::contexts::{Context, Contexts, RootIndex, RootState};
+use super::entry_points::EntryPoints;
+use super::metrics::Metrics;
+use super::stream::{Services, Stream};
+use super::template::Settings;
+use super::types::AbiVersion;
+use crate::engine::limits::Limiter;
+use crate::engine::wasi::{Environment, StandardStream, WasiHost};
+use crate::engine::{self, Ticking};
+use crate::telemetry::Level;
+
+pub use self::start::StartError;
+
+/// The data of a store: what hostcalls work on.
+pub struct State<S: Stream> {
+    pub(super) abi: AbiVersion,
+    pub(super) services: Arc<S::Services>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) contexts: Contexts<S>,
+    pub(super) metrics: Metrics<<S::Services as Services>::Metric>,
+    pub(super) memory: Option<Memory>,
+    /// Out while it runs, which also keeps it from running inside itself.
+    pub(super) allocator: Option<TypedFunc<u32, u32>>,
+    /// The context whose entry point runs.
+    pub(super) current: Context,
+    /// The context that the guest asked to act for (`proxy_set_effective_context`).
+    pub(super) effective: Option<Context>,
+    /// While code starts or allocates: only logs, clocks and the like may be called.
+    pub(super) is_restricted: bool,
+    /// While a root is created or configured: its configuration can be read.
+    pub(super) has_plugin_configuration: bool,
+    /// The guest answered here, so the value that its entry point returns is not asked for.
+    pub(super) is_stopped: bool,
+    /// For building log lines and properties; its memory is used again.
+    pub(super) scratch: Vec<u8>,
+    limiter: Limiter,
+}
+
+impl<S: Stream> State<S> {
+    /// The context that hostcalls act for.
+    pub(super) fn context(&self) -> Context {
+        self.effective.unwrap_or(self.current)
+    }
+
+    /// The root that a context belongs to.
+    pub(super) fn root_of(&self, context: Context) -> Option<RootIndex> {
+        match context {
+            Context::Vm => None,
+            Context::Root(root) => Some(root),
+            Context::Stream(index) => self.contexts.stream(index).map(|stream| stream.root),
+        }
+    }
+
+    /// Logs a guest's line in the shape of the built-in host: `wasm log[ name][ root id][ vm id]: message`.
+    pub(super) fn log(&mut self, context: Context, level: Level, message: &[u8]) {
+        if !self.services.is_log_enabled(level) {
+            return;
+        }
+        let prefix: &str = match context {
+            Context::Vm => "",
+            Context::Root(root) => self.contexts.root(root).map_or("", |root| &root.log_prefix),
+            Context::Stream(_) => self
+                .root_of(context)
+                .and_then(|root| self.contexts.root(root))
+                .map_or("", |root| &root.stream_log_prefix),
+        };
+        self.scratch.clear();
+        self.scratch.extend_from_slice(b"wasm log");
+        self.scratch.extend_from_slice(prefix.as_bytes());
+        self.scratch.extend_from_slice(b": ");
+        self.scratch.extend_from_slice(message);
+        self.services.log(level, &self.scratch);
+    }
+}
+
+impl<S: Stream> WasiHost for State<S> {
+    fn memory(&self) -> Option<Memory> {
+        self.memory
+    }
+
+    fn write_line(&mut self, stream: StandardStream, bytes: &[u8]) {
+        let level = match stream {
+            StandardStream::Output => Level::Info,
+            StandardStream::Error => Level::Error,
+        };
+        self.log(self.context(), level, bytes);
+    }
+
+    fn environment(&self) -> &Environment {
+        &self.settings.environment
+    }
+
+    fn realtime_nanoseconds(&self) -> u64 {
+        self.services.realtime_nanoseconds()
+    }
+
+    fn monotonic_nanoseconds(&self) -> u64 {
+        self.services.monotonic_nanoseconds()
+    }
+}
+
+/// A call into a guest that did not return.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The guest trapped. Its VM is dead.
+    #[error("Function: {entry_point} failed: {reason}{backtrace}")]
+    Trapped {
+        /// What was called.
+        entry_point: &'static str,
+        /// Why it ended.
+        reason: String,
+        /// Frames with function names, each on a line of its own; starts with a newline unless empty.
+        backtrace: String,
+    },
+    /// The VM had failed before; it was not entered.
+    #[error("the VM failed before")]
+    VmFailed,
+}
+
+/// See the module's text.
+pub struct Vm<S: Stream> {
+    inner: Inner<S>,
+    entry_points: EntryPoints,
+}
+
+/// What every call needs, apart from the entry points so that both can be borrowed.
+struct Inner<S: Stream> {
+    store: Store<State<S>>,
+    call_ticks: u64,
+    start_ticks: u64,
+    has_failed: bool,
+    _ticking: Ticking,
+}
+
+/// Whether a call is one of the start (with a longer deadline).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Start,
+    Serve,
+}
+
+impl<S: Stream> Inner<S> {
+    /// Calls a guest function as a context.
+    fn call<P: WasmParams, R: WasmResults>(
+        &mut self,
+        phase: Phase,
+        context: Context,
+        name: &'static str,
+        function: &TypedFunc<P, R>,
+        parameters: P,
+    ) -> Result<R, CallError> {
+        if self.has_failed {
+            return Err(CallError::VmFailed);
+        }
+        let state = self.store.data_mut();
+        state.current = context;
+        state.effective = None;
+        state.is_stopped = false;
+        self.store.set_epoch_deadline(match phase {
+            Phase::Start => self.start_ticks,
+            Phase::Serve => self.call_ticks,
+        });
+        // Failed until proven otherwise: should a hostcall of ours panic, the guard at the seam answers for it and
+        // nobody enters this VM again.
+        self.has_failed = true;
+        let result = function.call(&mut self.store, parameters);
+        match result {
+            Ok(value) => {
+                self.has_failed = false;
+                Ok(value)
+            }
+            Err(error) => Err(self.trapped(name, &error)),
+        }
+    }
+
+    fn trapped(&self, entry_point: &'static str, error: &wasmtime::Error) -> CallError {
+        let settings = &self.store.data().settings;
+        let mut reason = match error.downcast_ref::<Trap>() {
+            Some(Trap::Interrupt) => format!(
+                "did not return in time (graft.limits: start_deadline {:?}, call_deadline {:?})",
+                settings.deadlines.start, settings.deadlines.call
+            ),
+            Some(trap) => trap.to_string(),
+            None => error.root_cause().to_string(),
+        };
+        if let Some(refusal) = self.store.data().limiter.last_refusal() {
+            use fmt::Write as _;
+            let _writing_to_a_string_does_not_fail = write!(reason, "; before that, {refusal}");
+        }
+        CallError::Trapped { entry_point, reason, backtrace: backtrace(error) }
+    }
+}
+
+/// The frames in the form of the built-in host, which tools know.
+fn backtrace(error: &wasmtime::Error) -> String {
+    use fmt::Write as _;
+    let mut lines = String::new();
+    let frames = error.downcast_ref::<WasmBacktrace>().map_or(&[][..], WasmBacktrace::frames);
+    if !frames.is_empty() {
+        lines.push_str("\nProxy-Wasm plugin in-VM backtrace:");
+    }
+    for (number, frame) in frames.iter().enumerate() {
+        let name = frame.func_name().unwrap_or("(unknown)");
+        let _writing_to_a_string_does_not_fail = match frame.module_offset() {
+            Some(offset) => write!(lines, "\n  {number}:  {offset:#x} - {name}"),
+            None => write!(lines, "\n  {number}:  {name}"),
+        };
+    }
+    lines
+}
+
+impl<S: Stream> Vm<S> {
+    /// Whether a guest call trapped. Nothing enters this VM any more.
+    pub fn has_failed(&self) -> bool {
+        self.inner.has_failed
+    }
+
+    /// The root context of a plugin, if it has one here.
+    pub fn root(&self, key: u64) -> Option<RootIndex> {
+        self.inner.store.data().contexts.find_root(key)
+    }
+
+    /// The metrics that guests defined so far.
+    pub fn metrics(&self) -> impl Iterator<Item = &<S::Services as Services>::Metric> {
+        self.inner.store.data().metrics.iter()
+    }
+
+    /// Bytes of linear memory that the guest has now.
+    pub fn memory_bytes(&self) -> usize {
+        let memory = self.inner.store.data().memory;
+        memory.map_or(0, |memory| memory.data_size(&self.inner.store))
+    }
+
+    /// Ends a plugin's root context: now if it has no stream, with its last stream otherwise.
+    pub fn retire_root(&mut self, root: RootIndex) {
+        let Some(state) = self.inner.store.data_mut().contexts.root_mut(root) else { return };
+        state.state = RootState::Retired;
+        if state.streams == 0 {
+            self.end_root(root);
+        }
+    }
+
+    /// `proxy_on_done`, and `proxy_on_delete` unless the guest asks to wait for `proxy_done`.
+    fn end_root(&mut self, root: RootIndex) {
+        let Some(id) = self.inner.store.data().contexts.root(root).map(|root| root.id) else { return };
+        let context = Context::Root(root);
+        let is_done = match &self.entry_points.on_done {
+            Some(function) => self
+                .inner
+                .call(Phase::Serve, context, "proxy_on_done", function, id.0)
+                .map_or_else(|error| self.complain(&error), |answer| answer != 0),
+            None => true,
+        };
+        if is_done {
+            self.delete_root(root);
+        } else if let Some(root) = self.inner.store.data_mut().contexts.root_mut(root) {
+            root.state = RootState::AwaitingDone;
+        }
+    }
+
+    fn delete_root(&mut self, root: RootIndex) {
+        let Some(id) = self.inner.store.data().contexts.root(root).map(|root| root.id) else { return };
+        if let Some(function) = &self.entry_points.on_delete {
+            let called =
+                self.inner.call(Phase::Serve, Context::Root(root), "proxy_on_delete", function, id.0);
+            if let Err(error) = called {
+                self.complain(&error);
+            }
+        }
+        self.inner.store.data_mut().contexts.remove_root(root);
+    }
+
+    /// After any call: roots whose guest called `proxy_done` meanwhile are deleted.
+    fn delete_done_roots(&mut self) {
+        let contexts = &self.inner.store.data().contexts;
+        let is_done = |root: &RootIndex| contexts.root(*root).is_some_and(|r| r.state == RootState::Done);
+        let done = contexts.roots().find(is_done);
+        if let Some(root) = done {
+            self.delete_root(root);
+        }
+    }
+
+    /// A trap at the end of a context has nobody to answer to but the log.
+    fn complain(&mut self, error: &CallError) -> bool {
+        self.log_failure(error);
+        true
+    }
+
+    /// Logs a trap once, with the plugin's name; a VM that had failed before was logged then.
+    pub fn log_failure(&mut self, error: &CallError) {
+        let CallError::Trapped { .. } = error else { return };
+        let state = self.inner.store.data_mut();
+        let context = state.current;
+        let plugin = state
+            .root_of(context)
+            .and_then(|root| state.contexts.root(root))
+            .map(|root| root.plugin.name.clone())
+            .unwrap_or_default();
+        let line = format!("graft: plugin {plugin:?}: {error}");
+        state.services.log(Level::Error, line.as_bytes());
+    }
+}
+
+/// Ticks of the engine's clock for the settings' deadlines: start, call.
+fn ticks(settings: &Settings) -> (u64, u64) {
+    (engine::ticks(settings.deadlines.start), engine::ticks(settings.deadlines.call))
+}
+
+impl<S: Stream> fmt::Debug for Vm<S> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Vm").field("has_failed", &self.inner.has_failed).finish_non_exhaustive()
+    }
+}
+
+/// Memory of an instance, as every hostcall finds it.
+fn exported_memory<S: Stream>(instance: &wasmtime::Instance, store: &mut Store<State<S>>) -> Option<Memory> {
+    instance.get_memory(store.as_context_mut(), "memory")
+}
