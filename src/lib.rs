@@ -12,10 +12,17 @@
 //! | [`engine`] | wasmtime: code, memory, limits, WASI |
 //! | [`abi`] | the seam to Envoy's C ABI: the only unsafe code beside `exports` |
 //! | [`config`] | what a user writes, typed and validated |
+//! | [`source`] | where code comes from |
 //! | [`telemetry`] | log lines |
 //!
 //! Start reading at [`exports`], pick a hook, and follow it down. `docs/ARCHITECTURE.md` has the pictures.
 
+pub mod abi;
+pub mod bridge;
+pub mod config;
 pub mod engine;
+pub mod exports;
 pub mod host;
+pub mod lifecycle;
+pub mod source;
 pub mod telemetry;

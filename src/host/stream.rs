@@ -58,7 +58,7 @@ pub trait Stream: Send + 'static {
     ///
     /// # Errors
     /// Why there is no value.
-    fn property(&self, path: &[u8], value: &mut Vec<u8>) -> Result<(), NoProperty>;
+    fn property(&mut self, path: &[u8], value: &mut Vec<u8>) -> Result<(), NoProperty>;
 
     /// Stores a property of the plugin's own. `false`: the proxy refused (the key is read-only).
     fn set_property(&mut self, path: &[u8], value: &[u8]) -> bool;

@@ -149,7 +149,7 @@ impl Stream for FakeStream {
         true
     }
 
-    fn property(&self, path: &[u8], value: &mut Vec<u8>) -> Result<(), NoProperty> {
+    fn property(&mut self, path: &[u8], value: &mut Vec<u8>) -> Result<(), NoProperty> {
         value.extend_from_slice(self.properties.get(path).ok_or(NoProperty::Absent)?);
         Ok(())
     }

@@ -1,0 +1,687 @@
+/*
+ * The part of Envoy's dynamic module ABI that Graft uses, declared in Graft's own words.
+ *
+ * Two kinds of functions cross the line between Envoy and a module:
+ *   - a *hook*, `envoy_dynamic_module_on_*`, is defined by the module and called by Envoy;
+ *   - a *callback*, `envoy_dynamic_module_callback_*`, is defined by Envoy and called by the module.
+ * The names, the order of the parameters and the numbers of the enums are Envoy's; they did not change from
+ * Envoy 1.37 to 1.40, they only grew. A comment `since 1.38` says which release brought a function; what has
+ * none is in 1.37.
+ *
+ * Each function is declared as a function type, named like the function with `_fn` at the end. From the types
+ * src/abi/callbacks.h makes the weak references to the callbacks (what an older Envoy lacks is a null pointer then,
+ * and never a library that fails to load) and the list of hooks that src/exports.rs is compared with.
+ *
+ * build.rs has this file read twice: by the C compiler for src/abi/callbacks.c, by bindgen for src/abi/raw.rs.
+ *
+ * Sections: 1 types, 2 process, 3 HTTP filter configuration, 4 headers, 5 body, 6 attributes, metadata and
+ * filter state, 7 stream control, 8 metrics, 9 route configuration, 10 hooks.
+ */
+#ifndef GRAFT_ENVOY_DYNAMIC_MODULE_H
+#define GRAFT_ENVOY_DYNAMIC_MODULE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ------------------------------------------------------------------------------------------------------------
+ * 1. Types
+ * ------------------------------------------------------------------------------------------------------------ */
+
+/* Pointers. `_envoy_ptr`: Envoy's object, which the module only hands back. `_module_ptr`: the module's object,
+ * which Envoy only hands back. */
+typedef void* envoy_dynamic_module_type_http_filter_config_envoy_ptr;
+typedef const void* envoy_dynamic_module_type_http_filter_config_module_ptr;
+typedef const void* envoy_dynamic_module_type_http_filter_per_route_config_module_ptr;
+typedef void* envoy_dynamic_module_type_http_filter_envoy_ptr;
+typedef const void* envoy_dynamic_module_type_http_filter_module_ptr;
+
+/* What on_program_init answers: a string with static storage and a final NUL. */
+typedef const char* envoy_dynamic_module_type_abi_version_module_ptr;
+
+/* Bytes that the module owns; valid during the call that carries them. */
+typedef struct {
+  const char* ptr;
+  size_t length;
+} envoy_dynamic_module_type_module_buffer;
+
+/* Bytes that Envoy owns; `ptr` may be null when `length` is 0. */
+typedef struct {
+  const char* ptr;
+  size_t length;
+} envoy_dynamic_module_type_envoy_buffer;
+
+typedef struct {
+  const char* key_ptr;
+  size_t key_length;
+  const char* value_ptr;
+  size_t value_length;
+} envoy_dynamic_module_type_module_http_header;
+
+typedef struct {
+  const char* key_ptr;
+  size_t key_length;
+  const char* value_ptr;
+  size_t value_length;
+} envoy_dynamic_module_type_envoy_http_header;
+
+typedef enum {
+  envoy_dynamic_module_type_log_level_Trace,
+  envoy_dynamic_module_type_log_level_Debug,
+  envoy_dynamic_module_type_log_level_Info,
+  envoy_dynamic_module_type_log_level_Warn,
+  envoy_dynamic_module_type_log_level_Error,
+  envoy_dynamic_module_type_log_level_Critical,
+  envoy_dynamic_module_type_log_level_Off,
+} envoy_dynamic_module_type_log_level;
+
+typedef enum {
+  envoy_dynamic_module_type_http_header_type_RequestHeader,
+  envoy_dynamic_module_type_http_header_type_RequestTrailer,
+  envoy_dynamic_module_type_http_header_type_ResponseHeader,
+  envoy_dynamic_module_type_http_header_type_ResponseTrailer,
+} envoy_dynamic_module_type_http_header_type;
+
+/* `Received`: the chunk of the body hook that runs, which exists only inside that hook.
+ * `Buffered`: what Envoy kept of the body so far because a filter stopped the iteration. */
+typedef enum {
+  envoy_dynamic_module_type_http_body_type_ReceivedRequestBody,
+  envoy_dynamic_module_type_http_body_type_BufferedRequestBody,
+  envoy_dynamic_module_type_http_body_type_ReceivedResponseBody,
+  envoy_dynamic_module_type_http_body_type_BufferedResponseBody,
+} envoy_dynamic_module_type_http_body_type;
+
+typedef enum {
+  envoy_dynamic_module_type_metadata_source_Dynamic,
+  envoy_dynamic_module_type_metadata_source_Route,
+  envoy_dynamic_module_type_metadata_source_Cluster,
+  envoy_dynamic_module_type_metadata_source_Host,
+  envoy_dynamic_module_type_metadata_source_HostLocality,
+} envoy_dynamic_module_type_metadata_source;
+
+typedef enum {
+  envoy_dynamic_module_type_metrics_result_Success,
+  envoy_dynamic_module_type_metrics_result_MetricNotFound,
+  envoy_dynamic_module_type_metrics_result_InvalidLabels,
+  envoy_dynamic_module_type_metrics_result_Frozen,
+} envoy_dynamic_module_type_metrics_result;
+
+typedef enum {
+  envoy_dynamic_module_type_http_filter_stream_reset_reason_LocalReset,
+  envoy_dynamic_module_type_http_filter_stream_reset_reason_LocalRefusedStreamReset,
+} envoy_dynamic_module_type_http_filter_stream_reset_reason;
+
+/* How a one-shot callout ended. */
+typedef enum {
+  envoy_dynamic_module_type_http_callout_result_Success,
+  envoy_dynamic_module_type_http_callout_result_Reset,
+  envoy_dynamic_module_type_http_callout_result_ExceedResponseBufferLimit,
+} envoy_dynamic_module_type_http_callout_result;
+
+/* Why a callout that streams was reset. */
+typedef enum {
+  envoy_dynamic_module_type_http_stream_reset_reason_ConnectionFailure,
+  envoy_dynamic_module_type_http_stream_reset_reason_ConnectionTermination,
+  envoy_dynamic_module_type_http_stream_reset_reason_LocalReset,
+  envoy_dynamic_module_type_http_stream_reset_reason_LocalRefusedStreamReset,
+  envoy_dynamic_module_type_http_stream_reset_reason_Overflow,
+  envoy_dynamic_module_type_http_stream_reset_reason_RemoteReset,
+  envoy_dynamic_module_type_http_stream_reset_reason_RemoteRefusedStreamReset,
+  envoy_dynamic_module_type_http_stream_reset_reason_ProtocolError,
+} envoy_dynamic_module_type_http_stream_reset_reason;
+
+/* Nanoseconds; -1 where the moment has not come. All but the first count from the start of the request. */
+typedef struct {
+  int64_t start_time_unix_ns;
+  int64_t request_complete_duration_ns;
+  int64_t first_upstream_tx_byte_sent_ns;
+  int64_t last_upstream_tx_byte_sent_ns;
+  int64_t first_upstream_rx_byte_received_ns;
+  int64_t last_upstream_rx_byte_received_ns;
+  int64_t first_downstream_tx_byte_sent_ns;
+  int64_t last_downstream_tx_byte_sent_ns;
+} envoy_dynamic_module_type_timing_info;
+
+/* Facts about a stream that Envoy knows by number. An Envoy answers false for a number that it does not know, and
+ * for many that it knows; docs/COMPATIBILITY.md says which are served by which release. */
+typedef enum {
+  envoy_dynamic_module_type_attribute_id_RequestPath,
+  envoy_dynamic_module_type_attribute_id_RequestUrlPath,
+  envoy_dynamic_module_type_attribute_id_RequestHost,
+  envoy_dynamic_module_type_attribute_id_RequestScheme,
+  envoy_dynamic_module_type_attribute_id_RequestMethod,
+  envoy_dynamic_module_type_attribute_id_RequestHeaders,
+  envoy_dynamic_module_type_attribute_id_RequestReferer,
+  envoy_dynamic_module_type_attribute_id_RequestUserAgent,
+  envoy_dynamic_module_type_attribute_id_RequestTime,
+  envoy_dynamic_module_type_attribute_id_RequestId,
+  envoy_dynamic_module_type_attribute_id_RequestProtocol,
+  envoy_dynamic_module_type_attribute_id_RequestQuery,
+  envoy_dynamic_module_type_attribute_id_RequestDuration,
+  envoy_dynamic_module_type_attribute_id_RequestSize,
+  envoy_dynamic_module_type_attribute_id_RequestTotalSize,
+  envoy_dynamic_module_type_attribute_id_ResponseCode,
+  envoy_dynamic_module_type_attribute_id_ResponseCodeDetails,
+  envoy_dynamic_module_type_attribute_id_ResponseFlags,
+  envoy_dynamic_module_type_attribute_id_ResponseGrpcStatus,
+  envoy_dynamic_module_type_attribute_id_ResponseHeaders,
+  envoy_dynamic_module_type_attribute_id_ResponseTrailers,
+  envoy_dynamic_module_type_attribute_id_ResponseSize,
+  envoy_dynamic_module_type_attribute_id_ResponseTotalSize,
+  envoy_dynamic_module_type_attribute_id_ResponseBackendLatency,
+  envoy_dynamic_module_type_attribute_id_SourceAddress,
+  envoy_dynamic_module_type_attribute_id_SourcePort,
+  envoy_dynamic_module_type_attribute_id_DestinationAddress,
+  envoy_dynamic_module_type_attribute_id_DestinationPort,
+  envoy_dynamic_module_type_attribute_id_ConnectionId,
+  envoy_dynamic_module_type_attribute_id_ConnectionMtls,
+  envoy_dynamic_module_type_attribute_id_ConnectionRequestedServerName,
+  envoy_dynamic_module_type_attribute_id_ConnectionTlsVersion,
+  envoy_dynamic_module_type_attribute_id_ConnectionSubjectLocalCertificate,
+  envoy_dynamic_module_type_attribute_id_ConnectionSubjectPeerCertificate,
+  envoy_dynamic_module_type_attribute_id_ConnectionDnsSanLocalCertificate,
+  envoy_dynamic_module_type_attribute_id_ConnectionDnsSanPeerCertificate,
+  envoy_dynamic_module_type_attribute_id_ConnectionUriSanLocalCertificate,
+  envoy_dynamic_module_type_attribute_id_ConnectionUriSanPeerCertificate,
+  envoy_dynamic_module_type_attribute_id_ConnectionSha256PeerCertificateDigest,
+  envoy_dynamic_module_type_attribute_id_ConnectionTransportFailureReason,
+  envoy_dynamic_module_type_attribute_id_ConnectionTerminationDetails,
+  envoy_dynamic_module_type_attribute_id_UpstreamAddress,
+  envoy_dynamic_module_type_attribute_id_UpstreamPort,
+  envoy_dynamic_module_type_attribute_id_UpstreamTlsVersion,
+  envoy_dynamic_module_type_attribute_id_UpstreamSubjectLocalCertificate,
+  envoy_dynamic_module_type_attribute_id_UpstreamSubjectPeerCertificate,
+  envoy_dynamic_module_type_attribute_id_UpstreamDnsSanLocalCertificate,
+  envoy_dynamic_module_type_attribute_id_UpstreamDnsSanPeerCertificate,
+  envoy_dynamic_module_type_attribute_id_UpstreamUriSanLocalCertificate,
+  envoy_dynamic_module_type_attribute_id_UpstreamUriSanPeerCertificate,
+  envoy_dynamic_module_type_attribute_id_UpstreamSha256PeerCertificateDigest,
+  envoy_dynamic_module_type_attribute_id_UpstreamLocalAddress,
+  envoy_dynamic_module_type_attribute_id_UpstreamTransportFailureReason,
+  envoy_dynamic_module_type_attribute_id_UpstreamRequestAttemptCount,
+  envoy_dynamic_module_type_attribute_id_UpstreamCxPoolReadyDuration,
+  envoy_dynamic_module_type_attribute_id_UpstreamLocality,
+  envoy_dynamic_module_type_attribute_id_XdsNode,
+  envoy_dynamic_module_type_attribute_id_XdsClusterName,
+  envoy_dynamic_module_type_attribute_id_XdsClusterMetadata,
+  envoy_dynamic_module_type_attribute_id_XdsListenerDirection,
+  envoy_dynamic_module_type_attribute_id_XdsListenerMetadata,
+  envoy_dynamic_module_type_attribute_id_XdsRouteName,
+  envoy_dynamic_module_type_attribute_id_XdsRouteMetadata,
+  envoy_dynamic_module_type_attribute_id_XdsVirtualHostName,
+  envoy_dynamic_module_type_attribute_id_XdsVirtualHostMetadata,
+  envoy_dynamic_module_type_attribute_id_XdsUpstreamHostMetadata,
+  envoy_dynamic_module_type_attribute_id_XdsFilterChainName,
+  envoy_dynamic_module_type_attribute_id_HealthCheck,                 /* since 1.38 */
+  envoy_dynamic_module_type_attribute_id_UpstreamRequestedServerName, /* since 1.40 */
+  envoy_dynamic_module_type_attribute_id_XdsVirtualClusterName,       /* since 1.40 */
+  envoy_dynamic_module_type_attribute_id_UpstreamProtocol,            /* since 1.40 */
+} envoy_dynamic_module_type_attribute_id;
+
+/* What hooks answer. The numbers are those of Envoy's own filter statuses. */
+typedef enum {
+  envoy_dynamic_module_type_on_http_filter_headers_status_Continue,
+  envoy_dynamic_module_type_on_http_filter_headers_status_StopIteration,
+  envoy_dynamic_module_type_on_http_filter_headers_status_ContinueAndDontEndStream,
+  envoy_dynamic_module_type_on_http_filter_headers_status_StopAllIterationAndBuffer,
+  envoy_dynamic_module_type_on_http_filter_headers_status_StopAllIterationAndWatermark,
+} envoy_dynamic_module_type_on_http_filter_headers_status;
+
+typedef enum {
+  envoy_dynamic_module_type_on_http_filter_body_status_Continue,
+  envoy_dynamic_module_type_on_http_filter_body_status_StopIterationAndBuffer,
+  envoy_dynamic_module_type_on_http_filter_body_status_StopIterationAndWatermark,
+  envoy_dynamic_module_type_on_http_filter_body_status_StopIterationNoBuffer,
+} envoy_dynamic_module_type_on_http_filter_body_status;
+
+typedef enum {
+  envoy_dynamic_module_type_on_http_filter_trailers_status_Continue,
+  envoy_dynamic_module_type_on_http_filter_trailers_status_StopIteration,
+} envoy_dynamic_module_type_on_http_filter_trailers_status;
+
+typedef enum {
+  envoy_dynamic_module_type_on_http_filter_local_reply_status_Continue,
+  envoy_dynamic_module_type_on_http_filter_local_reply_status_ContinueAndResetStream,
+} envoy_dynamic_module_type_on_http_filter_local_reply_status;
+
+/* ------------------------------------------------------------------------------------------------------------
+ * 2. Process. Any thread.
+ * ------------------------------------------------------------------------------------------------------------ */
+
+/* Writes a line to Envoy's logger `dynamic_modules`, if the level is on. */
+typedef void envoy_dynamic_module_callback_log_fn(envoy_dynamic_module_type_log_level level,
+                                                  envoy_dynamic_module_type_module_buffer message);
+
+typedef bool envoy_dynamic_module_callback_log_enabled_fn(envoy_dynamic_module_type_log_level level);
+
+/* Since 1.39. */
+typedef envoy_dynamic_module_type_log_level envoy_dynamic_module_callback_get_log_level_fn(void);
+
+/* Since 1.40. Never called: that it exists tells which version string the host wants. */
+typedef void envoy_dynamic_module_callback_log_v2_fn(envoy_dynamic_module_type_log_level level,
+                                                     envoy_dynamic_module_type_module_buffer message,
+                                                     envoy_dynamic_module_type_module_buffer source_file,
+                                                     uint32_t source_line);
+
+/* The number of workers. Since 1.38. Main thread. */
+typedef uint32_t envoy_dynamic_module_callback_get_concurrency_fn(void);
+
+/* Whether Envoy only checks its configuration (--mode validate). Since 1.38. Main thread. */
+typedef bool envoy_dynamic_module_callback_is_validation_mode_fn(void);
+
+/* ------------------------------------------------------------------------------------------------------------
+ * 3. HTTP filter configuration. Definitions of metrics are possible only inside on_http_filter_config_new.
+ * ------------------------------------------------------------------------------------------------------------ */
+
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_http_filter_config_define_counter_fn(
+    envoy_dynamic_module_type_http_filter_config_envoy_ptr config, envoy_dynamic_module_type_module_buffer name,
+    envoy_dynamic_module_type_module_buffer* label_names, size_t label_names_length, size_t* id_out);
+
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_http_filter_config_define_gauge_fn(
+    envoy_dynamic_module_type_http_filter_config_envoy_ptr config, envoy_dynamic_module_type_module_buffer name,
+    envoy_dynamic_module_type_module_buffer* label_names, size_t label_names_length, size_t* id_out);
+
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_http_filter_config_define_histogram_fn(
+    envoy_dynamic_module_type_http_filter_config_envoy_ptr config, envoy_dynamic_module_type_module_buffer name,
+    envoy_dynamic_module_type_module_buffer* label_names, size_t label_names_length, size_t* id_out);
+
+/* Updates without a stream, from any thread. Since 1.39. */
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_http_filter_config_increment_counter_fn(
+    envoy_dynamic_module_type_http_filter_config_envoy_ptr config, size_t id,
+    envoy_dynamic_module_type_module_buffer* label_values, size_t label_values_length, uint64_t value);
+
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_http_filter_config_increment_gauge_fn(
+    envoy_dynamic_module_type_http_filter_config_envoy_ptr config, size_t id,
+    envoy_dynamic_module_type_module_buffer* label_values, size_t label_values_length, uint64_t value);
+
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_http_filter_config_decrement_gauge_fn(
+    envoy_dynamic_module_type_http_filter_config_envoy_ptr config, size_t id,
+    envoy_dynamic_module_type_module_buffer* label_values, size_t label_values_length, uint64_t value);
+
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_http_filter_config_set_gauge_fn(
+    envoy_dynamic_module_type_http_filter_config_envoy_ptr config, size_t id,
+    envoy_dynamic_module_type_module_buffer* label_values, size_t label_values_length, uint64_t value);
+
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_http_filter_config_record_histogram_value_fn(
+    envoy_dynamic_module_type_http_filter_config_envoy_ptr config, size_t id,
+    envoy_dynamic_module_type_module_buffer* label_values, size_t label_values_length, uint64_t value);
+
+/* ------------------------------------------------------------------------------------------------------------
+ * 4. Headers and trailers. This section and all that follow: inside a hook of the filter, on its worker.
+ *    All of them answer false, or 0, when the map does not exist (yet).
+ * ------------------------------------------------------------------------------------------------------------ */
+
+/* The value with this index among those of `key`; `count_out` (may be null) gets how many there are. */
+typedef bool envoy_dynamic_module_callback_http_get_header_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_http_header_type type,
+    envoy_dynamic_module_type_module_buffer key, envoy_dynamic_module_type_envoy_buffer* value_out, size_t index,
+    size_t* count_out);
+
+typedef size_t envoy_dynamic_module_callback_http_get_headers_size_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_http_header_type type);
+
+/* Fills an array of http_get_headers_size elements. */
+typedef bool envoy_dynamic_module_callback_http_get_headers_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_http_header_type type,
+    envoy_dynamic_module_type_envoy_http_header* headers_out);
+
+/* Adds a value beside those that are there. To 1.40.0 an empty value is refused. */
+typedef bool envoy_dynamic_module_callback_http_add_header_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_http_header_type type,
+    envoy_dynamic_module_type_module_buffer key, envoy_dynamic_module_type_module_buffer value);
+
+/* Replaces all values; a null value removes the header, and to 1.40.0 an empty one does so too. */
+typedef bool envoy_dynamic_module_callback_http_set_header_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_http_header_type type,
+    envoy_dynamic_module_type_module_buffer key, envoy_dynamic_module_type_module_buffer value);
+
+/* ------------------------------------------------------------------------------------------------------------
+ * 5. Body
+ * ------------------------------------------------------------------------------------------------------------ */
+
+typedef size_t envoy_dynamic_module_callback_http_get_body_size_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_http_body_type type);
+
+typedef size_t envoy_dynamic_module_callback_http_get_body_chunks_size_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_http_body_type type);
+
+/* Fills an array of http_get_body_chunks_size elements. */
+typedef bool envoy_dynamic_module_callback_http_get_body_chunks_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_http_body_type type,
+    envoy_dynamic_module_type_envoy_buffer* chunks_out);
+
+typedef bool envoy_dynamic_module_callback_http_append_body_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_http_body_type type,
+    envoy_dynamic_module_type_module_buffer data);
+
+/* Removes bytes from the front: as many as asked, or all. */
+typedef bool envoy_dynamic_module_callback_http_drain_body_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_http_body_type type,
+    size_t number_of_bytes);
+
+/* Whether the received and the buffered body are one and the same object. Since 1.38. */
+typedef bool envoy_dynamic_module_callback_http_received_buffered_request_body_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter);
+
+typedef bool envoy_dynamic_module_callback_http_received_buffered_response_body_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter);
+
+/* ------------------------------------------------------------------------------------------------------------
+ * 6. Attributes, metadata, filter state
+ * ------------------------------------------------------------------------------------------------------------ */
+
+typedef bool envoy_dynamic_module_callback_http_filter_get_attribute_string_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_attribute_id id,
+    envoy_dynamic_module_type_envoy_buffer* value_out);
+
+typedef bool envoy_dynamic_module_callback_http_filter_get_attribute_int_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_attribute_id id,
+    uint64_t* value_out);
+
+/* Since 1.38. */
+typedef bool envoy_dynamic_module_callback_http_filter_get_attribute_bool_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_attribute_id id,
+    bool* value_out);
+
+/* A value of another type than asked for answers false and writes a line at level error into Envoy's log. */
+typedef bool envoy_dynamic_module_callback_http_get_metadata_string_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_metadata_source source,
+    envoy_dynamic_module_type_module_buffer name_space, envoy_dynamic_module_type_module_buffer key,
+    envoy_dynamic_module_type_envoy_buffer* value_out);
+
+typedef bool envoy_dynamic_module_callback_http_get_metadata_number_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_metadata_source source,
+    envoy_dynamic_module_type_module_buffer name_space, envoy_dynamic_module_type_module_buffer key,
+    double* value_out);
+
+/* This one and the rest of the metadata: since 1.38. */
+typedef bool envoy_dynamic_module_callback_http_get_metadata_bool_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_metadata_source source,
+    envoy_dynamic_module_type_module_buffer name_space, envoy_dynamic_module_type_module_buffer key, bool* value_out);
+
+typedef size_t envoy_dynamic_module_callback_http_get_metadata_keys_count_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_metadata_source source,
+    envoy_dynamic_module_type_module_buffer name_space);
+
+typedef bool envoy_dynamic_module_callback_http_get_metadata_keys_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_metadata_source source,
+    envoy_dynamic_module_type_module_buffer name_space, envoy_dynamic_module_type_envoy_buffer* keys_out);
+
+typedef size_t envoy_dynamic_module_callback_http_get_metadata_namespaces_count_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_metadata_source source);
+
+typedef bool envoy_dynamic_module_callback_http_get_metadata_namespaces_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_metadata_source source,
+    envoy_dynamic_module_type_envoy_buffer* name_spaces_out);
+
+/* Lists. A value that is no list answers false, and that is logged at debug only. */
+typedef bool envoy_dynamic_module_callback_http_get_metadata_list_size_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_metadata_source source,
+    envoy_dynamic_module_type_module_buffer name_space, envoy_dynamic_module_type_module_buffer key,
+    size_t* size_out);
+
+typedef bool envoy_dynamic_module_callback_http_get_metadata_list_string_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_metadata_source source,
+    envoy_dynamic_module_type_module_buffer name_space, envoy_dynamic_module_type_module_buffer key, size_t index,
+    envoy_dynamic_module_type_envoy_buffer* value_out);
+
+typedef bool envoy_dynamic_module_callback_http_get_metadata_list_number_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_metadata_source source,
+    envoy_dynamic_module_type_module_buffer name_space, envoy_dynamic_module_type_module_buffer key, size_t index,
+    double* value_out);
+
+typedef bool envoy_dynamic_module_callback_http_get_metadata_list_bool_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_metadata_source source,
+    envoy_dynamic_module_type_module_buffer name_space, envoy_dynamic_module_type_module_buffer key, size_t index,
+    bool* value_out);
+
+/* Filter state whose object is a plain string. */
+typedef bool envoy_dynamic_module_callback_http_get_filter_state_bytes_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer key,
+    envoy_dynamic_module_type_envoy_buffer* value_out);
+
+/* To 1.38 a key that is set stays as it is, although the answer is true. */
+typedef bool envoy_dynamic_module_callback_http_set_filter_state_bytes_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer key,
+    envoy_dynamic_module_type_module_buffer value);
+
+/* Any object that can be written as a string, which lives until the next call of this callback. Since 1.38. */
+typedef bool envoy_dynamic_module_callback_http_get_filter_state_typed_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer key,
+    envoy_dynamic_module_type_envoy_buffer* value_out);
+
+/* Makes the object with the factory that is registered under the key. Since 1.38. */
+typedef bool envoy_dynamic_module_callback_http_set_filter_state_typed_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer key,
+    envoy_dynamic_module_type_module_buffer value);
+
+/* ------------------------------------------------------------------------------------------------------------
+ * 7. Stream control. Those marked (re-enters) may call hooks of the same filter before they return, and to 1.39
+ *    even on_http_filter_destroy.
+ * ------------------------------------------------------------------------------------------------------------ */
+
+/* Answers the request here (re-enters). `body` and `details` may be empty. */
+typedef void envoy_dynamic_module_callback_http_send_response_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, uint32_t status_code,
+    envoy_dynamic_module_type_module_http_header* headers, size_t headers_length,
+    envoy_dynamic_module_type_module_buffer body, envoy_dynamic_module_type_module_buffer details);
+
+/* The same in parts (re-enter). */
+typedef void envoy_dynamic_module_callback_http_send_response_headers_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_module_http_header* headers,
+    size_t headers_length, bool end_stream);
+
+typedef void envoy_dynamic_module_callback_http_send_response_data_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer data,
+    bool end_stream);
+
+typedef void envoy_dynamic_module_callback_http_send_response_trailers_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_module_http_header* trailers,
+    size_t trailers_length);
+
+/* Resume what a hook stopped (re-enter). Ignored when the last answer in that direction was Continue. */
+typedef void envoy_dynamic_module_callback_http_filter_continue_decoding_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter);
+
+typedef void envoy_dynamic_module_callback_http_filter_continue_encoding_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter);
+
+/* Ends the stream without an answer (re-enters). Since 1.38. */
+typedef void envoy_dynamic_module_callback_http_filter_reset_stream_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_http_filter_stream_reset_reason reason,
+    envoy_dynamic_module_type_module_buffer details);
+
+typedef void envoy_dynamic_module_callback_http_clear_route_cache_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter);
+
+/* Bytes that Envoy buffers for a filter that stopped the iteration. Since 1.38. */
+typedef uint64_t envoy_dynamic_module_callback_http_get_buffer_limit_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter);
+
+typedef void envoy_dynamic_module_callback_http_set_buffer_limit_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, uint64_t limit);
+
+/* The worker of this stream, counted from 0. Since 1.38. */
+typedef uint32_t envoy_dynamic_module_callback_http_filter_get_worker_index_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter);
+
+/* The cluster that the route chose. Since 1.38. */
+typedef bool envoy_dynamic_module_callback_http_get_cluster_name_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_envoy_buffer* name_out);
+
+/* Since 1.40. */
+typedef void envoy_dynamic_module_callback_http_get_timing_info_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_timing_info* timing_out);
+
+/* ------------------------------------------------------------------------------------------------------------
+ * 8. Metrics of a stream. Counters, gauges and histograms, and those with and without labels, have ids of their own.
+ * ------------------------------------------------------------------------------------------------------------ */
+
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_http_filter_increment_counter_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, size_t id,
+    envoy_dynamic_module_type_module_buffer* label_values, size_t label_values_length, uint64_t value);
+
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_http_filter_increment_gauge_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, size_t id,
+    envoy_dynamic_module_type_module_buffer* label_values, size_t label_values_length, uint64_t value);
+
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_http_filter_decrement_gauge_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, size_t id,
+    envoy_dynamic_module_type_module_buffer* label_values, size_t label_values_length, uint64_t value);
+
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_http_filter_set_gauge_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, size_t id,
+    envoy_dynamic_module_type_module_buffer* label_values, size_t label_values_length, uint64_t value);
+
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_http_filter_record_histogram_value_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, size_t id,
+    envoy_dynamic_module_type_module_buffer* label_values, size_t label_values_length, uint64_t value);
+
+/* ------------------------------------------------------------------------------------------------------------
+ * 9. Route configuration
+ * ------------------------------------------------------------------------------------------------------------ */
+
+/* What on_http_filter_per_route_config_new gave for the route, or else the virtual host, of this stream; or null. */
+typedef envoy_dynamic_module_type_http_filter_per_route_config_module_ptr envoy_dynamic_module_callback_get_most_specific_route_config_fn(envoy_dynamic_module_type_http_filter_envoy_ptr filter);
+
+/* ------------------------------------------------------------------------------------------------------------
+ * 10. Hooks. All are exported for every Envoy; an Envoy ignores those that it does not know.
+ * ------------------------------------------------------------------------------------------------------------ */
+
+/* Once for each mapping of the library, main thread, before anything else. Null refuses to load. */
+typedef envoy_dynamic_module_type_abi_version_module_ptr envoy_dynamic_module_on_program_init_fn(void);
+
+/* A filter in a listener's (or cluster's) configuration, main thread. Null refuses the configuration. */
+typedef envoy_dynamic_module_type_http_filter_config_module_ptr envoy_dynamic_module_on_http_filter_config_new_fn(
+    envoy_dynamic_module_type_http_filter_config_envoy_ptr config_envoy, envoy_dynamic_module_type_envoy_buffer name,
+    envoy_dynamic_module_type_envoy_buffer config);
+
+/* After the last stream that used the configuration: main thread, or the worker of that stream. */
+typedef void envoy_dynamic_module_on_http_filter_config_destroy_fn(
+    envoy_dynamic_module_type_http_filter_config_module_ptr config);
+
+/* Optional: an event of the configuration's scheduler, main thread. */
+typedef void envoy_dynamic_module_on_http_filter_config_scheduled_fn(
+    envoy_dynamic_module_type_http_filter_config_envoy_ptr config_envoy,
+    envoy_dynamic_module_type_http_filter_config_module_ptr config, uint64_t event_id);
+
+/* Optional, since 1.38: the answers to callouts of the configuration, main thread. */
+typedef void envoy_dynamic_module_on_http_filter_config_http_callout_done_fn(
+    envoy_dynamic_module_type_http_filter_config_envoy_ptr config_envoy,
+    envoy_dynamic_module_type_http_filter_config_module_ptr config, uint64_t callout_id,
+    envoy_dynamic_module_type_http_callout_result result, envoy_dynamic_module_type_envoy_http_header* headers,
+    size_t headers_length, envoy_dynamic_module_type_envoy_buffer* body_chunks, size_t body_chunks_length);
+typedef void envoy_dynamic_module_on_http_filter_config_http_stream_headers_fn(
+    envoy_dynamic_module_type_http_filter_config_envoy_ptr config_envoy,
+    envoy_dynamic_module_type_http_filter_config_module_ptr config, uint64_t stream_id,
+    envoy_dynamic_module_type_envoy_http_header* headers, size_t headers_length, bool end_of_stream);
+typedef void envoy_dynamic_module_on_http_filter_config_http_stream_data_fn(
+    envoy_dynamic_module_type_http_filter_config_envoy_ptr config_envoy,
+    envoy_dynamic_module_type_http_filter_config_module_ptr config, uint64_t stream_id,
+    const envoy_dynamic_module_type_envoy_buffer* data, size_t data_length, bool end_of_stream);
+typedef void envoy_dynamic_module_on_http_filter_config_http_stream_trailers_fn(
+    envoy_dynamic_module_type_http_filter_config_envoy_ptr config_envoy,
+    envoy_dynamic_module_type_http_filter_config_module_ptr config, uint64_t stream_id,
+    envoy_dynamic_module_type_envoy_http_header* trailers, size_t trailers_length);
+typedef void envoy_dynamic_module_on_http_filter_config_http_stream_complete_fn(
+    envoy_dynamic_module_type_http_filter_config_envoy_ptr config_envoy,
+    envoy_dynamic_module_type_http_filter_config_module_ptr config, uint64_t stream_id);
+typedef void envoy_dynamic_module_on_http_filter_config_http_stream_reset_fn(
+    envoy_dynamic_module_type_http_filter_config_envoy_ptr config_envoy,
+    envoy_dynamic_module_type_http_filter_config_module_ptr config, uint64_t stream_id,
+    envoy_dynamic_module_type_http_stream_reset_reason reason);
+
+/* The `typed_per_filter_config` of a route, main thread. Null refuses the configuration. */
+typedef envoy_dynamic_module_type_http_filter_per_route_config_module_ptr envoy_dynamic_module_on_http_filter_per_route_config_new_fn(envoy_dynamic_module_type_envoy_buffer name,
+                                                         envoy_dynamic_module_type_envoy_buffer config);
+typedef void envoy_dynamic_module_on_http_filter_per_route_config_destroy_fn(
+    envoy_dynamic_module_type_http_filter_per_route_config_module_ptr config);
+
+/* A stream. This one and all that follow run on the worker of the stream. To 1.37 no callback may be called from
+ * inside this hook. Null fails the stream (to 1.39: the hooks below are called with a null filter). */
+typedef envoy_dynamic_module_type_http_filter_module_ptr envoy_dynamic_module_on_http_filter_new_fn(
+    envoy_dynamic_module_type_http_filter_config_module_ptr config,
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter_envoy);
+
+typedef envoy_dynamic_module_type_on_http_filter_headers_status envoy_dynamic_module_on_http_filter_request_headers_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_http_filter_module_ptr filter, bool end_of_stream);
+typedef envoy_dynamic_module_type_on_http_filter_body_status envoy_dynamic_module_on_http_filter_request_body_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_http_filter_module_ptr filter, bool end_of_stream);
+typedef envoy_dynamic_module_type_on_http_filter_trailers_status envoy_dynamic_module_on_http_filter_request_trailers_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_http_filter_module_ptr filter);
+
+/* Not called for a response that this filter sent itself. */
+typedef envoy_dynamic_module_type_on_http_filter_headers_status envoy_dynamic_module_on_http_filter_response_headers_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_http_filter_module_ptr filter, bool end_of_stream);
+typedef envoy_dynamic_module_type_on_http_filter_body_status envoy_dynamic_module_on_http_filter_response_body_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_http_filter_module_ptr filter, bool end_of_stream);
+typedef envoy_dynamic_module_type_on_http_filter_trailers_status envoy_dynamic_module_on_http_filter_response_trailers_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_http_filter_module_ptr filter);
+
+/* Optional, since 1.38: some filter, or Envoy, answers this stream itself. */
+typedef envoy_dynamic_module_type_on_http_filter_local_reply_status envoy_dynamic_module_on_http_filter_local_reply_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_http_filter_module_ptr filter, uint32_t response_code,
+    envoy_dynamic_module_type_envoy_buffer details, bool reset_imminent);
+
+/* The stream is over; headers and attributes can still be read, for the last time. */
+typedef void envoy_dynamic_module_on_http_filter_stream_complete_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_http_filter_module_ptr filter);
+typedef void envoy_dynamic_module_on_http_filter_destroy_fn(envoy_dynamic_module_type_http_filter_module_ptr filter);
+
+/* An event of the stream's scheduler. */
+typedef void envoy_dynamic_module_on_http_filter_scheduled_fn(envoy_dynamic_module_type_http_filter_envoy_ptr filter_envoy,
+                                                   envoy_dynamic_module_type_http_filter_module_ptr filter,
+                                                   uint64_t event_id);
+
+/* The downstream connection takes no more bytes for now, and takes some again. */
+typedef void envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_http_filter_module_ptr filter);
+typedef void envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_http_filter_module_ptr filter);
+
+/* The answers to callouts of the stream. */
+typedef void envoy_dynamic_module_on_http_filter_http_callout_done_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_http_filter_module_ptr filter, uint64_t callout_id,
+    envoy_dynamic_module_type_http_callout_result result, envoy_dynamic_module_type_envoy_http_header* headers,
+    size_t headers_length, envoy_dynamic_module_type_envoy_buffer* body_chunks, size_t body_chunks_length);
+typedef void envoy_dynamic_module_on_http_filter_http_stream_headers_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_http_filter_module_ptr filter, uint64_t stream_id,
+    envoy_dynamic_module_type_envoy_http_header* headers, size_t headers_length, bool end_of_stream);
+typedef void envoy_dynamic_module_on_http_filter_http_stream_data_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_http_filter_module_ptr filter, uint64_t stream_id,
+    const envoy_dynamic_module_type_envoy_buffer* data, size_t data_length, bool end_of_stream);
+typedef void envoy_dynamic_module_on_http_filter_http_stream_trailers_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_http_filter_module_ptr filter, uint64_t stream_id,
+    envoy_dynamic_module_type_envoy_http_header* trailers, size_t trailers_length);
+typedef void envoy_dynamic_module_on_http_filter_http_stream_complete_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_http_filter_module_ptr filter, uint64_t stream_id);
+typedef void envoy_dynamic_module_on_http_filter_http_stream_reset_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_http_filter_module_ptr filter, uint64_t stream_id,
+    envoy_dynamic_module_type_http_stream_reset_reason reason);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* GRAFT_ENVOY_DYNAMIC_MODULE_H */

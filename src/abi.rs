@@ -1,0 +1,51 @@
+//! The seam to Envoy: what crosses the C line, and what keeps it safe.
+//!
+//! ```text
+//!   Envoy ──hook──►  exports  ──►  hook        a barrier against panics, a filter that stays alive while it runs
+//!                                    │
+//!                                    ▼
+//!                                  bridge      safe code; gets a handle for the length of the hook
+//!                                    │
+//!   Envoy ◄─callback─  table  ◄──  handles     HttpFilterHandle, HttpFilterConfigHandle, process
+//! ```
+//!
+//! What stands where:
+//!
+//! | module | what |
+//! | --- | --- |
+//! | `raw`, `table` | the generated declarations; the callbacks that this Envoy has |
+//! | `guard`, `hook`, `running`, `ownership` | how a hook enters: panics, re-entry, objects behind `*_module_ptr` |
+//! | [`process`], `version` | log, workers, validation mode; the string for `on_program_init` |
+//! | `http_config`, `http_filter` | the handles: what a filter configuration and a stream can be asked and told |
+//! | `types`, `attribute_id`, `buffer` | enums, ids, borrowed bytes |
+//!
+//! This layer knows nothing of Proxy-Wasm and of Graft's configuration. It is, with `exports`, the only one that may
+//! use `unsafe`; the facts that each block leans on are numbered in `docs/SAFETY.md`.
+
+#![allow(unsafe_code, reason = "the C line; every block cites docs/SAFETY.md")]
+
+mod attribute_id;
+mod buffer;
+pub(crate) mod guard;
+pub(crate) mod hook;
+mod http_config;
+mod http_filter;
+mod ownership;
+pub mod process;
+pub(crate) mod raw;
+mod running;
+mod table;
+#[cfg(test)]
+pub(crate) mod testing;
+mod types;
+pub(crate) mod version;
+
+pub use attribute_id::AttributeId;
+pub use buffer::Buffers;
+pub(crate) use buffer::envoy_bytes;
+pub use http_config::HttpFilterConfigHandle;
+pub use http_filter::{Headers, HttpFilterHandle};
+pub use types::{
+    BodyStatus, BodyType, Direction, HeaderType, HeadersStatus, Level, LocalReplyStatus, MetadataSource,
+    MetricError, MetricId, ResetReason, TimingInfo, TrailersStatus, UnknownNumber,
+};

@@ -1,0 +1,141 @@
+/*
+ * Two tables over include/envoy_dynamic_module.h.
+ *
+ * `struct graft_callback_table` has a field for each callback that Graft uses, `struct graft_hook_table` one for
+ * each hook that Graft exports. Names stand here once; the types of the fields are taken from the declarations, so
+ * table and header cannot disagree. bindgen turns both into Rust structs: the first is filled in by callbacks.c,
+ * the second by src/exports.rs, where it makes the compiler compare every exported hook with its declaration.
+ *
+ * A new callback or hook: declare it in the header, name it here.
+ */
+#ifndef GRAFT_CALLBACKS_H
+#define GRAFT_CALLBACKS_H
+
+#include "envoy_dynamic_module.h"
+
+#define GRAFT_CALLBACKS(ENTRY)                                          \
+  /* process */                                                         \
+  ENTRY(log)                                                            \
+  ENTRY(log_enabled)                                                    \
+  ENTRY(get_log_level)                                                  \
+  ENTRY(log_v2)                                                         \
+  ENTRY(get_concurrency)                                                \
+  ENTRY(is_validation_mode)                                             \
+  /* HTTP filter configuration */                                       \
+  ENTRY(http_filter_config_define_counter)                              \
+  ENTRY(http_filter_config_define_gauge)                                \
+  ENTRY(http_filter_config_define_histogram)                            \
+  ENTRY(http_filter_config_increment_counter)                           \
+  ENTRY(http_filter_config_increment_gauge)                             \
+  ENTRY(http_filter_config_decrement_gauge)                             \
+  ENTRY(http_filter_config_set_gauge)                                   \
+  ENTRY(http_filter_config_record_histogram_value)                      \
+  /* headers and trailers */                                            \
+  ENTRY(http_get_header)                                                \
+  ENTRY(http_get_headers_size)                                          \
+  ENTRY(http_get_headers)                                               \
+  ENTRY(http_add_header)                                                \
+  ENTRY(http_set_header)                                                \
+  /* body */                                                            \
+  ENTRY(http_get_body_size)                                             \
+  ENTRY(http_get_body_chunks_size)                                      \
+  ENTRY(http_get_body_chunks)                                           \
+  ENTRY(http_append_body)                                               \
+  ENTRY(http_drain_body)                                                \
+  ENTRY(http_received_buffered_request_body)                            \
+  ENTRY(http_received_buffered_response_body)                           \
+  /* attributes, metadata, filter state */                              \
+  ENTRY(http_filter_get_attribute_string)                               \
+  ENTRY(http_filter_get_attribute_int)                                  \
+  ENTRY(http_filter_get_attribute_bool)                                 \
+  ENTRY(http_get_metadata_string)                                       \
+  ENTRY(http_get_metadata_number)                                       \
+  ENTRY(http_get_metadata_bool)                                         \
+  ENTRY(http_get_metadata_keys_count)                                   \
+  ENTRY(http_get_metadata_keys)                                         \
+  ENTRY(http_get_metadata_namespaces_count)                             \
+  ENTRY(http_get_metadata_namespaces)                                   \
+  ENTRY(http_get_metadata_list_size)                                    \
+  ENTRY(http_get_metadata_list_string)                                  \
+  ENTRY(http_get_metadata_list_number)                                  \
+  ENTRY(http_get_metadata_list_bool)                                    \
+  ENTRY(http_get_filter_state_bytes)                                    \
+  ENTRY(http_set_filter_state_bytes)                                    \
+  ENTRY(http_get_filter_state_typed)                                    \
+  ENTRY(http_set_filter_state_typed)                                    \
+  /* stream control */                                                  \
+  ENTRY(http_send_response)                                             \
+  ENTRY(http_send_response_headers)                                     \
+  ENTRY(http_send_response_data)                                        \
+  ENTRY(http_send_response_trailers)                                    \
+  ENTRY(http_filter_continue_decoding)                                  \
+  ENTRY(http_filter_continue_encoding)                                  \
+  ENTRY(http_filter_reset_stream)                                       \
+  ENTRY(http_clear_route_cache)                                         \
+  ENTRY(http_get_buffer_limit)                                          \
+  ENTRY(http_set_buffer_limit)                                          \
+  ENTRY(http_filter_get_worker_index)                                   \
+  ENTRY(http_get_cluster_name)                                          \
+  ENTRY(http_get_timing_info)                                           \
+  /* metrics of a stream */                                             \
+  ENTRY(http_filter_increment_counter)                                  \
+  ENTRY(http_filter_increment_gauge)                                    \
+  ENTRY(http_filter_decrement_gauge)                                    \
+  ENTRY(http_filter_set_gauge)                                          \
+  ENTRY(http_filter_record_histogram_value)                             \
+  /* route configuration */                                             \
+  ENTRY(get_most_specific_route_config)
+
+#define GRAFT_HOOKS(ENTRY)                                              \
+  ENTRY(program_init)                                                   \
+  ENTRY(http_filter_config_new)                                         \
+  ENTRY(http_filter_config_destroy)                                     \
+  ENTRY(http_filter_config_scheduled)                                   \
+  ENTRY(http_filter_config_http_callout_done)                           \
+  ENTRY(http_filter_config_http_stream_headers)                         \
+  ENTRY(http_filter_config_http_stream_data)                            \
+  ENTRY(http_filter_config_http_stream_trailers)                        \
+  ENTRY(http_filter_config_http_stream_complete)                        \
+  ENTRY(http_filter_config_http_stream_reset)                           \
+  ENTRY(http_filter_per_route_config_new)                               \
+  ENTRY(http_filter_per_route_config_destroy)                           \
+  ENTRY(http_filter_new)                                                \
+  ENTRY(http_filter_request_headers)                                    \
+  ENTRY(http_filter_request_body)                                       \
+  ENTRY(http_filter_request_trailers)                                   \
+  ENTRY(http_filter_response_headers)                                   \
+  ENTRY(http_filter_response_body)                                      \
+  ENTRY(http_filter_response_trailers)                                  \
+  ENTRY(http_filter_local_reply)                                        \
+  ENTRY(http_filter_stream_complete)                                    \
+  ENTRY(http_filter_destroy)                                            \
+  ENTRY(http_filter_scheduled)                                          \
+  ENTRY(http_filter_downstream_above_write_buffer_high_watermark)       \
+  ENTRY(http_filter_downstream_below_write_buffer_low_watermark)        \
+  ENTRY(http_filter_http_callout_done)                                  \
+  ENTRY(http_filter_http_stream_headers)                                \
+  ENTRY(http_filter_http_stream_data)                                   \
+  ENTRY(http_filter_http_stream_trailers)                               \
+  ENTRY(http_filter_http_stream_complete)                               \
+  ENTRY(http_filter_http_stream_reset)
+
+/* The loader leaves a weak reference null when the program that it runs for does not define the function. */
+#define GRAFT_CALLBACK(name) \
+  __attribute__((weak)) envoy_dynamic_module_callback_##name##_fn envoy_dynamic_module_callback_##name;
+GRAFT_CALLBACKS(GRAFT_CALLBACK)
+
+#define GRAFT_CALLBACK_FIELD(name) envoy_dynamic_module_callback_##name##_fn* name;
+#define GRAFT_HOOK_FIELD(name) envoy_dynamic_module_on_##name##_fn* on_##name;
+
+struct graft_callback_table {
+  GRAFT_CALLBACKS(GRAFT_CALLBACK_FIELD)
+};
+
+struct graft_hook_table {
+  GRAFT_HOOKS(GRAFT_HOOK_FIELD)
+};
+
+/* The callbacks of the Envoy that loaded the module. Constant once the loader has resolved the library. */
+extern const struct graft_callback_table graft_callbacks;
+
+#endif /* GRAFT_CALLBACKS_H */

@@ -1,0 +1,218 @@
+//! How a hook of Envoy enters our code, and how it fails.
+//!
+//! Each function here is the body of a kind of hook; `exports` names the symbol and the method of the bridge. All of
+//! them stand behind the panic barrier, accept a null pointer for a filter (up to Envoy 1.39 the hooks of a stream
+//! whose filter could not be made are called with one), and fail *closed*:
+//!
+//! - a configuration is refused;
+//! - a stream gets a 500 with the response code details `graft_panic` or `graft_no_filter` where a hook can still
+//!   send it (Envoy turns it into a reset once the response has begun), and the hook answers with a stop;
+//! - a filter that has panicked is not entered again, except to be destroyed.
+
+use std::any::type_name;
+use std::ffi::c_void;
+use std::ptr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::buffer::envoy_bytes;
+use super::guard::{attempt, guard};
+use super::http_config::{ConfigAddress, HttpFilterConfigHandle};
+use super::http_filter::HttpFilterHandle;
+use super::ownership::{ConfigSlot, FilterSlot, RouteSlot};
+use super::process;
+use super::raw;
+use super::running::{self, Run};
+use super::table::callbacks;
+use super::types::{Answer, Level};
+
+type EnvoyBuffer = raw::envoy_dynamic_module_type_envoy_buffer;
+
+/// Runs that belong to no filter: one that is being made, or that is missing.
+const NO_FILTER: usize = 0;
+
+/// What becomes of the stream when a hook cannot do its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnFailure {
+    /// It is answered with a 500, because without this hook's work it must not go on.
+    FailStream,
+    /// It is already ending; nothing more can be done to it.
+    LetEnd,
+}
+
+/// `on_http_filter_config_new`: makes a configuration from its name and bytes. Null refuses it.
+///
+/// # Safety
+/// The arguments are those of the hook (F6, F13).
+pub(crate) unsafe fn config_new<T>(
+    envoy: *mut c_void,
+    name: EnvoyBuffer,
+    config: EnvoyBuffer,
+    make: impl FnOnce(HttpFilterConfigHandle, &[u8], &[u8]) -> Option<Arc<T>>,
+) -> *const c_void {
+    let address = ConfigAddress::new(envoy);
+    let outcome = attempt("on_http_filter_config_new", || {
+        // SAFETY: F13, the address is closed before Envoy's configuration goes.
+        let handle = unsafe { HttpFilterConfigHandle::from_raw(Arc::clone(&address)) };
+        // SAFETY: F6.
+        let name = unsafe { envoy_bytes(name) };
+        // SAFETY: F6.
+        let config = unsafe { envoy_bytes(config) };
+        make(handle, name, config)
+    });
+    if let Some(config) = outcome.flatten() {
+        ConfigSlot { config, address }.give()
+    } else {
+        // Envoy frees its half of a refused configuration and calls no hook for that.
+        address.close();
+        ptr::null()
+    }
+}
+
+/// `on_http_filter_config_destroy`.
+///
+/// # Safety
+/// `config` is what [`config_new`] gave with the same `T`, and it is not used again (F5).
+pub(crate) unsafe fn config_destroy<T>(config: *const c_void) {
+    guard("on_http_filter_config_destroy", (), || {
+        // SAFETY: F5, as the caller says.
+        if let Some(slot) = unsafe { ConfigSlot::<T>::take(config) } {
+            slot.address.close();
+            drop(slot);
+        }
+    });
+}
+
+/// `on_http_filter_per_route_config_new`: makes a route's configuration from its name and bytes. Null refuses it.
+///
+/// # Safety
+/// The arguments are those of the hook (F6).
+pub(crate) unsafe fn route_config_new<T: Send + Sync + 'static>(
+    name: EnvoyBuffer,
+    config: EnvoyBuffer,
+    make: impl FnOnce(&[u8], &[u8]) -> Option<Arc<T>>,
+) -> *const c_void {
+    guard("on_http_filter_per_route_config_new", ptr::null(), || {
+        // SAFETY: F6.
+        let name = unsafe { envoy_bytes(name) };
+        // SAFETY: F6.
+        let config = unsafe { envoy_bytes(config) };
+        make(name, config).map_or(ptr::null(), RouteSlot::give)
+    })
+}
+
+/// `on_http_filter_per_route_config_destroy`.
+///
+/// # Safety
+/// `config` is what [`route_config_new`] gave, and it is not used again (F5).
+pub(crate) unsafe fn route_config_destroy(config: *const c_void) {
+    guard("on_http_filter_per_route_config_destroy", (), || {
+        // SAFETY: F5, as the caller says.
+        drop(unsafe { RouteSlot::take(config) });
+    });
+}
+
+/// `on_http_filter_new`: makes the filter of a stream. Null fails the stream.
+///
+/// The handle is closed on Envoy 1.37, which attaches the stream to the filter only after this hook; the first
+/// `http_filter_get_worker_index` came with the release that attaches it before.
+///
+/// # Safety
+/// `config` is what [`config_new`] gave with the same `C`; `envoy` is the argument of the hook (F3, F5).
+pub(crate) unsafe fn filter_new<C, T>(
+    config: *const c_void,
+    envoy: *mut c_void,
+    make: impl FnOnce(&Arc<C>, HttpFilterHandle) -> Option<Rc<T>>,
+) -> *const c_void {
+    guard("on_http_filter_new", ptr::null(), || {
+        // SAFETY: F5, as the caller says.
+        let Some(slot) = (unsafe { ConfigSlot::<C>::lend(config) }) else {
+            process::log(
+                Level::Critical,
+                format!("graft: no {} for a new stream", type_name::<C>()).as_bytes(),
+            );
+            return ptr::null();
+        };
+        let run = Run::begin(NO_FILTER);
+        let handle = if callbacks().http_filter_get_worker_index.is_some() {
+            // SAFETY: F3, as the caller says.
+            unsafe { HttpFilterHandle::from_raw(envoy, run.pass()) }
+        } else {
+            HttpFilterHandle::closed()
+        };
+        make(&slot.config, handle).map_or(ptr::null(), FilterSlot::give)
+    })
+}
+
+/// A hook of a stream: runs `run` with the filter and a handle on the stream.
+///
+/// # Safety
+/// `filter` is null or what [`filter_new`] gave with the same `T`, and not destroyed; `envoy` is the argument of the
+/// hook (F3, F4, F5).
+pub(crate) unsafe fn stream_hook<T, R: Answer>(
+    hook: &'static str,
+    on_failure: OnFailure,
+    envoy: *mut c_void,
+    filter: *const c_void,
+    run: impl FnOnce(&T, HttpFilterHandle) -> R,
+) -> R::Raw {
+    // The outer barrier is for the end of the filter: Envoy may have destroyed it meanwhile, and then the last count
+    // goes when `slot` is dropped.
+    let answer = guard(hook, R::CLOSED, || {
+        // SAFETY: F4 and F5, as the caller says.
+        let slot = unsafe { FilterSlot::<T>::lend(filter) };
+        let Some(slot) = slot else {
+            let missing = Run::begin(NO_FILTER);
+            // SAFETY: F3, as the caller says.
+            fail_stream(
+                on_failure,
+                unsafe { HttpFilterHandle::from_raw(envoy, missing.pass()) },
+                b"graft_no_filter",
+            );
+            return R::CLOSED;
+        };
+        if slot.has_panicked() {
+            return R::CLOSED;
+        }
+        let running = Run::begin(slot.address());
+        // SAFETY: F3, as the caller says.
+        let handle = unsafe { HttpFilterHandle::from_raw(envoy, running.pass()) };
+        attempt(hook, || run(slot.filter(), handle)).unwrap_or_else(|| {
+            slot.mark_panicked();
+            // SAFETY: F3, as above; the handle is closed if Envoy has destroyed the filter meanwhile.
+            fail_stream(
+                on_failure,
+                unsafe { HttpFilterHandle::from_raw(envoy, running.pass()) },
+                b"graft_panic",
+            );
+            R::CLOSED
+        })
+    });
+    answer.into_raw()
+}
+
+/// `on_http_filter_destroy`: tells the filter, and drops it when no hook of it runs any more.
+///
+/// # Safety
+/// `filter` is null or what [`filter_new`] gave with the same `T`, and it is not used again (F4, F5).
+pub(crate) unsafe fn filter_destroy<T>(filter: *const c_void, run: impl FnOnce(&T)) {
+    guard("on_http_filter_destroy", (), || {
+        // SAFETY: F4 and F5, as the caller says.
+        if let Some(slot) = unsafe { FilterSlot::<T>::take(filter) } {
+            running::mark_destroyed(slot.address());
+            // A barrier of its own: a panic here must not meet a panic of the filter's destructor on the same stack.
+            let _told = attempt("on_http_filter_destroy", || run(slot.filter()));
+            drop(slot);
+        }
+    });
+}
+
+fn fail_stream(on_failure: OnFailure, mut handle: HttpFilterHandle, details: &[u8]) {
+    match on_failure {
+        OnFailure::FailStream => handle.send_response(500, &[], b"", details),
+        OnFailure::LetEnd => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+//! What Envoy says about its process, and its log.
+//!
+//! Everything here may be called on any thread and at any time after `on_program_init`, except where it says
+//! otherwise. In a process that is no Envoy, nothing is logged.
+
+use super::buffer::lend;
+use super::table::callbacks;
+pub use super::types::Level;
+
+/// Writes a line to Envoy's logger `dynamic_modules`, if `level` is on. The bytes need not be UTF-8.
+pub fn log(level: Level, message: &[u8]) {
+    let Some(log) = callbacks().log else { return };
+    // SAFETY: F2, F9.
+    unsafe { log(level.number(), lend(message)) }
+}
+
+/// Whether a line of this level would be written. Cheap: ask before formatting.
+pub fn is_log_enabled(level: Level) -> bool {
+    let Some(is_enabled) = callbacks().log_enabled else { return false };
+    // SAFETY: F2.
+    unsafe { is_enabled(level.number()) }
+}
+
+/// The lowest level that is written; [`Level::Off`] if none is. Before Envoy 1.39 it is found by asking for each.
+pub fn log_level() -> Level {
+    if let Some(level) = callbacks().get_log_level {
+        // SAFETY: F2.
+        let number = unsafe { level() };
+        if let Ok(level) = Level::try_from(number) {
+            return level;
+        }
+    }
+    let levels = [Level::Trace, Level::Debug, Level::Info, Level::Warn, Level::Error, Level::Critical];
+    levels.into_iter().find(|level| is_log_enabled(*level)).unwrap_or(Level::Off)
+}
+
+/// How many workers Envoy has. `None` before Envoy 1.38. Main thread only.
+pub fn concurrency() -> Option<u32> {
+    let concurrency = callbacks().get_concurrency?;
+    // SAFETY: F2.
+    Some(unsafe { concurrency() })
+}
+
+/// Whether Envoy only checks its configuration and will serve nothing. False before Envoy 1.38, which cannot say.
+/// Main thread only.
+pub fn is_validation_mode() -> bool {
+    let Some(is_validation_mode) = callbacks().is_validation_mode else { return false };
+    // SAFETY: F2.
+    unsafe { is_validation_mode() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::testing::FakeEnvoy;
+
+    #[test]
+    fn a_process_that_is_no_envoy_logs_nothing_and_knows_nothing() {
+        log(Level::Critical, b"nobody reads this");
+        assert!(!is_log_enabled(Level::Critical));
+        assert_eq!(log_level(), Level::Off);
+        assert_eq!(concurrency(), None);
+        assert!(!is_validation_mode());
+    }
+
+    #[test]
+    fn a_line_arrives_with_its_level() {
+        let envoy = FakeEnvoy::install();
+        log(Level::Warn, b"careful");
+        assert_eq!(envoy.log_lines(), [(Level::Warn, "careful".to_owned())]);
+    }
+
+    #[test]
+    fn the_level_is_asked_where_envoy_answers_and_probed_where_not() {
+        let envoy = FakeEnvoy::install();
+        envoy.set_log_level(Level::Warn);
+        assert_eq!(log_level(), Level::Warn);
+        envoy.remove_callbacks(|table| table.get_log_level = None);
+        assert_eq!(log_level(), Level::Warn);
+        envoy.set_log_level(Level::Off);
+        assert_eq!(log_level(), Level::Off);
+    }
+
+    #[test]
+    fn an_envoy_that_cannot_say_is_taken_to_serve() {
+        let envoy = FakeEnvoy::install();
+        assert_eq!(concurrency(), Some(2));
+        envoy.remove_callbacks(|table| {
+            table.get_concurrency = None;
+            table.is_validation_mode = None;
+        });
+        assert_eq!(concurrency(), None);
+        assert!(!is_validation_mode());
+    }
+}

@@ -1,0 +1,32 @@
+//! The bridge: Envoy's meaning, in safe Rust. Hooks come in from `exports`, become calls of the host, and what
+//! plugins asked for goes out through `abi`.
+//!
+//! ```text
+//!   exports ── config_new ──► http_config ──► lifecycle::registry (loads the plugin)
+//!           ── new, headers, body, … ──► http_filter ──► generation.begin, vm.on_headers, …
+//!                                          │   guest runs: hostcalls ──► http_stream (headers, body,
+//!                                          │                              properties, metrics)
+//!                                          └── afterwards: effects (local_response, continue, close)
+//!           ── per_route_config_new ──► route_config
+//! ```
+//!
+//! - [`module`]: what this process has once: the registry, the log sink.
+//! - [`http_config`], [`route_config`], [`http_filter`]: Envoy's three objects.
+//! - [`http_stream`]: the host's `Stream` over Envoy's callbacks; [`body`] and [`properties`] are parts of it.
+//! - [`local_response`]: a plugin's reply, which the plugin itself may still edit.
+//! - [`services`], [`metrics`], [`worker`]: the host's `Services`, metrics that Envoy freezes, numbers of threads.
+//!
+//! The rule of this layer (D3 of the design): nothing of ours is borrowed or locked across a callback that can come
+//! back. Effects are applied when the VM's lock is free, and a filter is `&self` with cells.
+
+mod body;
+pub mod http_config;
+pub mod http_filter;
+pub mod http_stream;
+mod local_response;
+pub mod metrics;
+pub mod module;
+mod properties;
+pub mod route_config;
+pub mod services;
+mod worker;

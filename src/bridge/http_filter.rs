@@ -1,0 +1,365 @@
+//! A filter: one stream of Envoy's going through one plugin.
+//!
+//! ```text
+//!   hook ──► begin (first hook: VM leased, context made)
+//!        ──► enter: lock VM, attach handle, call entry point, take effects, detach, unlock
+//!        ──► apply effects: local response, continue, close   (Envoy may come back into any hook)
+//!        ──► the plugin's action, as Envoy's status
+//! ```
+//!
+//! All methods are `&self`: Envoy can call a hook while another runs on the same stack. What changes is in cells,
+//! read and written for an instant; no lock and no borrow is held while effects are applied.
+
+use std::cell::{Cell, OnceCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::http_config::HttpConfig;
+use super::http_stream::HttpStream;
+use super::local_response::{self, LocalReply};
+use super::route_config::RouteConfig;
+use super::{module, worker};
+use crate::abi::{
+    BodyStatus, HeadersStatus, HttpFilterHandle, LocalReplyStatus, ResetReason, TrailersStatus,
+};
+use crate::config::FailurePolicy;
+use crate::host::contexts::StreamIndex;
+use crate::host::stream::{Effect, Effects, LocalResponse};
+use crate::host::types::{BodyAction, Direction, HeadersAction, TrailersAction};
+use crate::host::vm::{CallError, Vm};
+use crate::lifecycle::generation::Begun;
+use crate::telemetry::{self, Level};
+
+/// Details of a stream that a plugin closed, for access logs.
+const CLOSED_BY_PLUGIN: &[u8] = b"wasm_close_stream";
+
+/// See the module's text. Lives on one worker.
+pub struct HttpFilter {
+    config: Arc<HttpConfig>,
+    begun: OnceCell<Begun<HttpStream>>,
+    /// The plugin has no part in this stream: it is off here, or failed under `FAIL_OPEN`.
+    is_bypassed: Cell<bool>,
+    /// The plugin failed and the stream was answered for it.
+    has_failed: Cell<bool>,
+    /// Response headers have reached this filter.
+    is_responding: Cell<bool>,
+    /// The plugin answered, so what comes after is not for it.
+    has_replied: Cell<bool>,
+}
+
+/// What an entry point's answer is in Envoy's terms.
+trait Action: Copy {
+    /// Envoy's status.
+    type Status;
+    /// The plugin has no part.
+    const CONTINUE: Self;
+    /// The plugin failed and the stream was answered.
+    const STOP: Self;
+    fn status(self) -> Self::Status;
+}
+
+impl Action for HeadersAction {
+    type Status = HeadersStatus;
+    const CONTINUE: Self = Self::Continue;
+    const STOP: Self = Self::StopAllAndWatermark;
+
+    fn status(self) -> HeadersStatus {
+        match self {
+            Self::Continue => HeadersStatus::Continue,
+            Self::StopIteration => HeadersStatus::StopIteration,
+            Self::StopAllAndBuffer => HeadersStatus::StopAllIterationAndBuffer,
+            Self::StopAllAndWatermark => HeadersStatus::StopAllIterationAndWatermark,
+        }
+    }
+}
+
+impl Action for BodyAction {
+    type Status = BodyStatus;
+    const CONTINUE: Self = Self::Continue;
+    const STOP: Self = Self::StopNoBuffer;
+
+    fn status(self) -> BodyStatus {
+        match self {
+            Self::Continue => BodyStatus::Continue,
+            Self::StopAndBuffer => BodyStatus::StopIterationAndBuffer,
+            Self::StopAndWatermark => BodyStatus::StopIterationAndWatermark,
+            Self::StopNoBuffer => BodyStatus::StopIterationNoBuffer,
+        }
+    }
+}
+
+impl Action for TrailersAction {
+    type Status = TrailersStatus;
+    const CONTINUE: Self = Self::Continue;
+    const STOP: Self = Self::StopIteration;
+
+    fn status(self) -> TrailersStatus {
+        match self {
+            Self::Continue => TrailersStatus::Continue,
+            Self::StopIteration => TrailersStatus::StopIteration,
+        }
+    }
+}
+
+impl HttpFilter {
+    /// `on_http_filter_new`. The VM is leased later, at the first hook: before, Envoys to 1.37 have nothing attached.
+    pub fn new(config: &Arc<HttpConfig>, _envoy: HttpFilterHandle) -> Option<Rc<Self>> {
+        Some(Rc::new(Self {
+            config: Arc::clone(config),
+            begun: OnceCell::new(),
+            is_bypassed: Cell::new(false),
+            has_failed: Cell::new(false),
+            is_responding: Cell::new(false),
+            has_replied: Cell::new(false),
+        }))
+    }
+
+    /// Request headers arrived: the stream begins.
+    pub fn on_request_headers(&self, envoy: HttpFilterHandle, end_of_stream: bool) -> HeadersStatus {
+        self.begin(&envoy);
+        self.enter(envoy, None, |vm, stream| vm.on_headers(stream, Direction::Request, end_of_stream))
+    }
+
+    /// A chunk of the request's body arrived.
+    pub fn on_request_body(&self, envoy: HttpFilterHandle, end_of_stream: bool) -> BodyStatus {
+        self.on_body(envoy, Direction::Request, end_of_stream)
+    }
+
+    /// Request trailers arrived.
+    pub fn on_request_trailers(&self, envoy: HttpFilterHandle) -> TrailersStatus {
+        self.enter(envoy, None, |vm, stream| vm.on_trailers(stream, Direction::Request))
+    }
+
+    /// Response headers arrived.
+    pub fn on_response_headers(&self, envoy: HttpFilterHandle, end_of_stream: bool) -> HeadersStatus {
+        self.is_responding.set(true);
+        self.enter(envoy, None, |vm, stream| vm.on_headers(stream, Direction::Response, end_of_stream))
+    }
+
+    /// A chunk of the response's body arrived.
+    pub fn on_response_body(&self, envoy: HttpFilterHandle, end_of_stream: bool) -> BodyStatus {
+        self.on_body(envoy, Direction::Response, end_of_stream)
+    }
+
+    /// Response trailers arrived.
+    pub fn on_response_trailers(&self, envoy: HttpFilterHandle) -> TrailersStatus {
+        self.enter(envoy, None, |vm, stream| vm.on_trailers(stream, Direction::Response))
+    }
+
+    /// The exchange is complete; access logs are written after this.
+    pub fn on_stream_complete(&self, envoy: HttpFilterHandle) {
+        // A request that another filter answered before it came here is logged all the same, as in the built-in host.
+        self.begin(&envoy);
+        let Some(begun) = self.begun.get().filter(|_| !self.is_bypassed.get()) else { return };
+        let mut vm = begun.lease.lock();
+        if let Some(stream) = vm.stream_mut(begun.stream) {
+            stream.stream.attach(envoy, None);
+        }
+        if let Err(error) = vm.on_log(begun.stream) {
+            vm.log_failure(&error);
+        }
+        if let Some(stream) = vm.stream_mut(begun.stream) {
+            stream.stream.detach();
+        }
+    }
+
+    /// Envoy destroys the filter: the context ends.
+    pub fn on_destroy(&self) {
+        if let Some(begun) = self.begun.get() {
+            begun.lease.lock().end_stream(begun.stream);
+        }
+    }
+
+    /// A local reply of Envoy's or of another filter is on its way; it reaches the plugin as a response.
+    pub fn on_local_reply(
+        &self,
+        _envoy: HttpFilterHandle,
+        _code: u32,
+        _details: &[u8],
+        _reset_imminent: bool,
+    ) -> LocalReplyStatus {
+        LocalReplyStatus::Continue
+    }
+
+    /// Nothing is scheduled in this version.
+    pub fn on_scheduled(&self, _envoy: HttpFilterHandle, _event_id: u64) {}
+
+    fn on_body(&self, envoy: HttpFilterHandle, direction: Direction, end_of_stream: bool) -> BodyStatus {
+        let limit = envoy.buffer_limit().filter(|limit| *limit > 0);
+        self.enter(envoy, Some(direction), |vm, index| {
+            // The built-in host adds a chunk to what it holds back before it calls the plugin, so a body over the limit
+            // is refused without another call.
+            let Some(stream) = vm.stream_mut(index) else { return Ok(BodyAction::Continue) };
+            if let Some(limit) = limit.filter(|_| stream.half(direction).buffering) {
+                let (held, chunk) = stream.stream.pending_body(direction);
+                let sum = held.saturating_add(chunk);
+                if u64::try_from(sum).is_ok_and(|sum| sum > limit) {
+                    return Ok(BodyAction::StopAndBuffer);
+                }
+            }
+            vm.on_body(index, direction, end_of_stream)
+        })
+    }
+
+    /// Makes the stream's context, once.
+    fn begin(&self, envoy: &HttpFilterHandle) {
+        if self.begun.get().is_some() || self.is_bypassed.get() || self.has_failed.get() {
+            return;
+        }
+        let base = &self.config.generation;
+        let begun = match envoy.route_config::<RouteConfig>() {
+            Some(route) if route.is_disabled => {
+                self.is_bypassed.set(true);
+                return;
+            }
+            Some(route) => route.generation(base).map_err(Into::into).and_then(|variant| self.begin_on(&variant)),
+            None => self.begin_on(base),
+        };
+        match begun {
+            Ok(begun) => drop(self.begun.set(begun)),
+            Err(error) => {
+                telemetry::log_plugin(
+                    Level::Error,
+                    &self.config.name,
+                    format_args!("a stream could not begin: {error}"),
+                );
+            }
+        }
+        if let Ok(module) = module::module()
+            && module.services.metrics.is_any_waiting()
+        {
+            module.services.metrics.carry(envoy, &self.config.metric_ids);
+        }
+    }
+
+    fn begin_on(
+        &self,
+        generation: &crate::lifecycle::generation::Generation<HttpStream>,
+    ) -> Result<Begun<HttpStream>, crate::lifecycle::generation::BeginError> {
+        generation.begin(worker::index(), HttpStream::new(Arc::clone(&self.config)))
+    }
+
+    /// Runs an entry point of the plugin, and what it asked for.
+    fn enter<A: Action>(
+        &self,
+        envoy: HttpFilterHandle,
+        body_hook: Option<Direction>,
+        call: impl FnOnce(&mut Vm<HttpStream>, StreamIndex) -> Result<A, CallError>,
+    ) -> A::Status {
+        if self.is_bypassed.get() || self.has_replied.get() {
+            return A::CONTINUE.status();
+        }
+        if self.has_failed.get() {
+            // The failure's own reply passes through here.
+            return A::CONTINUE.status();
+        }
+        let Some(begun) = self.begun.get() else { return self.fail::<A>(envoy) };
+        let mut vm = begun.lease.lock();
+        let Some(stream) = vm.stream_mut(begun.stream) else {
+            drop(vm);
+            return self.fail::<A>(envoy);
+        };
+        stream.stream.attach(envoy, body_hook);
+        let called = call(&mut vm, begun.stream);
+        let effects = vm.take_effects(begun.stream);
+        let envoy = vm.stream_mut(begun.stream).and_then(|stream| stream.stream.detach());
+        if let Err(error) = &called {
+            vm.log_failure(error);
+        }
+        drop(vm);
+        let Some(envoy) = envoy else { return A::STOP.status() };
+        match called {
+            Ok(action) => {
+                self.apply(envoy, begun, effects);
+                action.status()
+            }
+            Err(_logged) => self.fail::<A>(envoy),
+        }
+    }
+
+    /// The plugin failed: the policy decides.
+    fn fail<A: Action>(&self, mut envoy: HttpFilterHandle) -> A::Status {
+        match self.config.failure_policy {
+            FailurePolicy::Open => {
+                self.is_bypassed.set(true);
+                A::CONTINUE.status()
+            }
+            FailurePolicy::Closed | FailurePolicy::Reload => {
+                self.has_failed.set(true);
+                local_response::send_failure(&mut envoy);
+                A::STOP.status()
+            }
+        }
+    }
+
+    /// Does what the plugin asked for. Envoy can come back from each of these; after one that ends the stream the
+    /// handle is not used again.
+    fn apply(&self, mut envoy: HttpFilterHandle, begun: &Begun<HttpStream>, effects: Effects) {
+        for effect in effects {
+            match effect {
+                Effect::Continue(Direction::Request) => envoy.continue_decoding(),
+                Effect::Continue(Direction::Response) => envoy.continue_encoding(),
+                Effect::LocalResponse(response) => return self.reply(envoy, begun, *response),
+                Effect::Close(_) => {
+                    if !envoy.reset_stream(ResetReason::LocalReset, CLOSED_BY_PLUGIN) {
+                        // Envoy 1.37 cannot reset from a filter.
+                        envoy.send_response(503, &[], b"", CLOSED_BY_PLUGIN);
+                    }
+                    return;
+                }
+            }
+            if envoy.is_closed() {
+                return;
+            }
+        }
+    }
+
+    /// Answers the stream for the plugin. During the request the plugin sees its own reply first.
+    fn reply(&self, envoy: HttpFilterHandle, begun: &Begun<HttpStream>, response: LocalResponse) {
+        if self.has_replied.get() {
+            return;
+        }
+        let reply = LocalReply::new(&envoy, response);
+        if self.is_responding.get() {
+            self.has_replied.set(true);
+            let mut envoy = envoy;
+            reply.send(&mut envoy);
+            return;
+        }
+        let mut vm = begun.lease.lock();
+        let Some(stream) = vm.stream_mut(begun.stream) else { return };
+        let has_body = reply.has_body();
+        stream.stream.local_reply = Some(reply);
+        stream.stream.attach(envoy, None);
+        let shown = show(&mut vm, begun.stream, has_body);
+        if let Err(error) = &shown {
+            vm.log_failure(error);
+        }
+        // A plugin that replies to its own reply, or holds it, has no effect.
+        drop(vm.take_effects(begun.stream));
+        let stream = vm.stream_mut(begun.stream);
+        let taken = stream.and_then(|stream| {
+            Some((stream.stream.local_reply.take()?, stream.stream.detach()?))
+        });
+        drop(vm);
+        if let Some((reply, mut envoy)) = taken {
+            self.has_replied.set(true);
+            reply.send(&mut envoy);
+        }
+    }
+}
+
+/// Shows a reply to the plugin that made it: headers, then the body.
+fn show(vm: &mut Vm<HttpStream>, index: StreamIndex, has_body: bool) -> Result<(), CallError> {
+    vm.on_headers(index, Direction::Response, !has_body)?;
+    if has_body {
+        vm.on_body(index, Direction::Response, true)?;
+    }
+    Ok(())
+}
+
+impl std::fmt::Debug for HttpFilter {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("HttpFilter").field("plugin", &self.config.name).finish_non_exhaustive()
+    }
+}

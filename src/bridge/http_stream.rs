@@ -1,0 +1,229 @@
+//! The host's `Stream` over Envoy's callbacks.
+//!
+//! The object lives in a VM as long as the stream; Envoy's handle is lent to it for the length of a hook
+//! ([`HttpStream::attach`]) and taken back before effects are applied. Between hooks nothing can be asked, and every
+//! method answers "not there".
+//!
+//! While a plugin looks at its own local response, which Envoy does not have yet, the response's maps and body are
+//! those of [`LocalReply`] instead of Envoy's.
+
+use std::sync::Arc;
+
+use super::body;
+use super::http_config::HttpConfig;
+use super::local_response::LocalReply;
+use super::metrics::Metric;
+use super::properties;
+use super::services::EnvoyServices;
+use crate::abi::{HeaderType, HttpFilterHandle};
+use crate::host::stream::{Headers, MetricUpdate, NoProperty, Stream};
+use crate::host::types::{Direction, HeaderMap};
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct HttpStream {
+    config: Arc<HttpConfig>,
+    envoy: Option<HttpFilterHandle>,
+    /// The direction whose body hook runs: only there Envoy has a received chunk.
+    body_hook: Option<Direction>,
+    /// The plugin's own reply, while it looks at it.
+    pub(super) local_reply: Option<LocalReply>,
+    /// What `proxy_set_property` stored. Envoys to 1.38 refuse to overwrite, so the truth is here.
+    own_properties: Vec<(Box<[u8]>, Vec<u8>)>,
+}
+
+/// Most properties that one stream may store, and most bytes in them.
+const MOST_PROPERTIES: usize = 1024;
+const LARGEST_PROPERTY: usize = 1024 * 1024;
+
+impl HttpStream {
+    /// A stream with nothing attached.
+    pub fn new(config: Arc<HttpConfig>) -> Self {
+        Self { config, envoy: None, body_hook: None, local_reply: None, own_properties: Vec::new() }
+    }
+
+    /// A hook begins. `body_hook` is the direction whose body it brings.
+    pub fn attach(&mut self, envoy: HttpFilterHandle, body_hook: Option<Direction>) {
+        self.envoy = Some(envoy);
+        self.body_hook = body_hook;
+    }
+
+    /// The hook's guest has returned: the handle goes back to the filter.
+    pub fn detach(&mut self) -> Option<HttpFilterHandle> {
+        self.body_hook = None;
+        self.envoy.take()
+    }
+
+    /// Bytes that are buffered before the chunk of this hook, and the chunk itself.
+    pub fn pending_body(&self, direction: Direction) -> (usize, usize) {
+        let Some(envoy) = &self.envoy else { return (0, 0) };
+        let all = body::len(envoy, direction, self.body_hook, true);
+        let chunk = body::len(envoy, direction, self.body_hook, false);
+        (all.saturating_sub(chunk), chunk)
+    }
+
+    fn local_reply(&self, map: HeaderMap) -> Option<&LocalReply> {
+        self.local_reply.as_ref().filter(|_| map.direction() == Direction::Response)
+    }
+}
+
+fn envoy_map(map: HeaderMap) -> HeaderType {
+    match map {
+        HeaderMap::RequestHeaders => HeaderType::RequestHeaders,
+        HeaderMap::RequestTrailers => HeaderType::RequestTrailers,
+        HeaderMap::ResponseHeaders => HeaderType::ResponseHeaders,
+        HeaderMap::ResponseTrailers => HeaderType::ResponseTrailers,
+    }
+}
+
+impl Stream for HttpStream {
+    type Services = EnvoyServices;
+
+    fn has_map(&self, map: HeaderMap) -> bool {
+        if self.local_reply(map).is_some() {
+            return map == HeaderMap::ResponseHeaders;
+        }
+        self.envoy.as_ref().is_some_and(|envoy| envoy.has_headers(envoy_map(map)))
+    }
+
+    fn header(&self, map: HeaderMap, name: &[u8]) -> Option<&[u8]> {
+        if let Some(reply) = self.local_reply(map) {
+            return reply.header(map, name);
+        }
+        self.envoy.as_ref()?.header(envoy_map(map), name, 0)
+    }
+
+    fn headers(&self, map: HeaderMap) -> Headers<'_> {
+        if let Some(reply) = self.local_reply(map) {
+            return reply.headers(map);
+        }
+        self.envoy.as_ref().map(|envoy| envoy.headers(envoy_map(map)).iter().collect()).unwrap_or_default()
+    }
+
+    fn header_count(&self, map: HeaderMap) -> usize {
+        if let Some(reply) = self.local_reply(map) {
+            return reply.headers(map).len();
+        }
+        self.envoy.as_ref().map_or(0, |envoy| envoy.headers_len(envoy_map(map)))
+    }
+
+    fn add_header(&mut self, map: HeaderMap, name: &[u8], value: &[u8]) -> bool {
+        if let Some(reply) = self.local_reply.as_mut().filter(|_| map == HeaderMap::ResponseHeaders) {
+            return reply.add_header(name, value);
+        }
+        self.envoy.as_mut().is_some_and(|envoy| envoy.add_header(envoy_map(map), name, value))
+    }
+
+    fn set_header(&mut self, map: HeaderMap, name: &[u8], value: &[u8]) -> bool {
+        if let Some(reply) = self.local_reply.as_mut().filter(|_| map == HeaderMap::ResponseHeaders) {
+            return reply.set_header(name, value);
+        }
+        self.envoy.as_mut().is_some_and(|envoy| envoy.set_header(envoy_map(map), name, value))
+    }
+
+    fn remove_header(&mut self, map: HeaderMap, name: &[u8]) -> bool {
+        if let Some(reply) = self.local_reply.as_mut().filter(|_| map == HeaderMap::ResponseHeaders) {
+            return reply.remove_header(name);
+        }
+        self.envoy.as_mut().is_some_and(|envoy| envoy.remove_header(envoy_map(map), name))
+    }
+
+    fn body_len(&self, direction: Direction, buffered: bool) -> usize {
+        match (&self.local_reply, &self.envoy) {
+            (Some(reply), _) if direction == Direction::Response => reply.body.len(),
+            (_, Some(envoy)) => body::len(envoy, direction, self.body_hook, buffered),
+            (_, None) => 0,
+        }
+    }
+
+    fn copy_body(&self, direction: Direction, buffered: bool, start: usize, target: &mut [u8]) -> usize {
+        match (&self.local_reply, &self.envoy) {
+            (Some(reply), _) if direction == Direction::Response => {
+                body::copy([reply.body.as_slice()].into_iter(), start, target)
+            }
+            (_, Some(envoy)) => {
+                body::with_chunks(envoy, direction, self.body_hook, buffered, |chunks| {
+                    body::copy(chunks, start, target)
+                })
+            }
+            (_, None) => 0,
+        }
+    }
+
+    fn replace_body(&mut self, direction: Direction, buffered: bool, length: usize, bytes: &[u8]) -> bool {
+        match (&mut self.local_reply, &mut self.envoy) {
+            (Some(reply), _) if direction == Direction::Response => {
+                let length = length.min(reply.body.len());
+                reply.body.splice(..length, bytes.iter().copied());
+                true
+            }
+            (_, Some(envoy)) => body::replace(envoy, direction, self.body_hook, buffered, length, bytes),
+            (_, None) => false,
+        }
+    }
+
+    fn append_body(&mut self, direction: Direction, buffered: bool, bytes: &[u8]) -> bool {
+        match (&mut self.local_reply, &mut self.envoy) {
+            (Some(reply), _) if direction == Direction::Response => {
+                reply.body.extend_from_slice(bytes);
+                true
+            }
+            (_, Some(envoy)) => body::append(envoy, direction, self.body_hook, buffered, bytes),
+            (_, None) => false,
+        }
+    }
+
+    fn property(&mut self, path: &[u8], value: &mut Vec<u8>) -> Result<(), NoProperty> {
+        let envoy = self.envoy.as_mut().ok_or(NoProperty::Absent)?;
+        if properties::get(envoy, path, value)? {
+            return Ok(());
+        }
+        // What is none of Envoy's names is a property of a plugin's own.
+        if let Some((_, own)) = self.own_properties.iter().find(|(own, _)| **own == *path) {
+            value.extend_from_slice(own);
+            return Ok(());
+        }
+        let stored = envoy.filter_state_bytes(&properties::own_key(path)).ok_or(NoProperty::Absent)?;
+        value.extend_from_slice(stored);
+        Ok(())
+    }
+
+    fn set_property(&mut self, path: &[u8], value: &[u8]) -> bool {
+        let Some(envoy) = self.envoy.as_mut() else { return false };
+        if value.len() > LARGEST_PROPERTY {
+            return false;
+        }
+        let is_full = self.own_properties.len() >= MOST_PROPERTIES;
+        let is_told = match self.own_properties.iter_mut().find(|(own, _)| **own == *path) {
+            Some((_, old)) => {
+                value.clone_into(old);
+                envoy.overwrites_filter_state()
+            }
+            None if is_full => return false,
+            None => {
+                self.own_properties.push((path.into(), value.to_vec()));
+                true
+            }
+        };
+        if is_told {
+            envoy.set_filter_state_bytes(&properties::own_key(path), value);
+        }
+        true
+    }
+
+    fn clear_route_cache(&mut self) {
+        if let Some(envoy) = &mut self.envoy {
+            envoy.clear_route_cache();
+        }
+    }
+
+    fn update_metric(&mut self, services: &EnvoyServices, metric: &Arc<Metric>, update: MetricUpdate) {
+        match &self.envoy {
+            Some(envoy) => {
+                metric.shadow(update);
+                self.config.metric_ids.update(envoy, metric, update);
+            }
+            None => services.metrics.wait(metric, update),
+        }
+    }
+}

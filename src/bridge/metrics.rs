@@ -1,0 +1,284 @@
+//! Metrics of plugins in Envoy's stats.
+//!
+//! Three things stand between Proxy-Wasm and Envoy. Envoy takes definitions only while a filter configuration is
+//! made, so a metric that a plugin defines later (in a stream, say) is kept in one of three *late* metrics with a
+//! label, `wasm_counter{metric="name"}` and so on. Envoy has no call to read a value, so each metric has a shadow.
+//! And up to Envoy 1.38 values can be changed only from within a stream, so what a root context does before waits
+//! in the metric until a stream comes by.
+//!
+//! A [`Metric`] is process-wide: the same name and kind are the same metric, in all VMs and filter configurations, as
+//! in Envoy's stats.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::abi::{HttpFilterConfigHandle, HttpFilterHandle, MetricError, MetricId};
+use crate::host::stream::MetricUpdate;
+use crate::host::types::MetricType;
+
+/// Name of the label of late metrics.
+const LATE_LABEL: &[u8] = b"metric";
+
+/// One metric of this process.
+#[derive(Debug)]
+pub struct Metric {
+    /// Place in the tables of [`Ids`].
+    index: usize,
+    kind: MetricType,
+    name: Box<[u8]>,
+    /// What a read answers: sum of a counter, value of a gauge.
+    value: AtomicU64,
+    waiting: Waiting,
+}
+
+/// Updates that no stream has carried to Envoy yet.
+#[derive(Debug, Default)]
+struct Waiting {
+    is_any: AtomicBool,
+    updates: Mutex<Vec<MetricUpdate>>,
+}
+
+/// Most updates that one metric keeps waiting; a root context that counts for hours without traffic must not fill
+/// memory. Counters and gauges are added up, so only histograms lose samples.
+const MOST_WAITING: usize = 1024;
+
+/// All metrics of this process.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    by_name: Mutex<HashMap<(MetricType, Box<[u8]>), Arc<Metric>>>,
+    is_any_waiting: AtomicBool,
+}
+
+impl Metrics {
+    /// The metric of a name and a kind.
+    pub fn define(&self, kind: MetricType, name: &str) -> Arc<Metric> {
+        let mut by_name = self.by_name.lock();
+        let index = by_name.len();
+        let name: Box<[u8]> = name.as_bytes().into();
+        let metric = by_name.entry((kind, name.clone())).or_insert_with(|| {
+            Arc::new(Metric {
+                index,
+                kind,
+                name,
+                value: AtomicU64::new(0),
+                waiting: Waiting::default(),
+            })
+        });
+        Arc::clone(metric)
+    }
+
+    /// Notes an update where no stream is at hand.
+    pub fn wait(&self, metric: &Metric, update: MetricUpdate) {
+        metric.shadow(update);
+        metric.waiting.add(update);
+        self.is_any_waiting.store(true, Ordering::Release);
+    }
+
+    /// Whether updates may be waiting somewhere. Cheap; asked once a stream.
+    pub fn is_any_waiting(&self) -> bool {
+        self.is_any_waiting.load(Ordering::Acquire)
+    }
+
+    /// Carries what waits to Envoy, with a stream's handle.
+    pub fn carry(&self, envoy: &HttpFilterHandle, ids: &Ids) {
+        self.is_any_waiting.store(false, Ordering::Release);
+        let waiting: Vec<Arc<Metric>> = {
+            let by_name = self.by_name.lock();
+            by_name.values().filter(|metric| metric.waiting.is_any.load(Ordering::Acquire)).cloned().collect()
+        };
+        for metric in waiting {
+            for update in metric.waiting.take() {
+                ids.update(envoy, &metric, update);
+            }
+        }
+    }
+
+    /// The same through a filter configuration, from Envoy 1.39 on. What Envoy does not take goes on waiting.
+    pub fn carry_by_config(&self, envoy: &HttpFilterConfigHandle, ids: &Ids) {
+        let all: Vec<Arc<Metric>> = self.by_name.lock().values().cloned().collect();
+        for metric in all {
+            for update in metric.waiting.take() {
+                if ids.update_by_config(envoy, &metric, update).is_err() {
+                    metric.waiting.add(update);
+                }
+            }
+        }
+    }
+}
+
+impl Metric {
+    /// The value that a plugin reads.
+    pub fn value(&self) -> u64 {
+        self.value.load(Ordering::Relaxed)
+    }
+
+    /// Follows an update in the shadow. A gauge below zero wraps, as in Envoy.
+    pub fn shadow(&self, update: MetricUpdate) {
+        match update {
+            MetricUpdate::Add(value) => drop(self.value.fetch_add(value, Ordering::Relaxed)),
+            MetricUpdate::Subtract(value) => drop(self.value.fetch_sub(value, Ordering::Relaxed)),
+            MetricUpdate::Set(value) => self.value.store(value, Ordering::Relaxed),
+            MetricUpdate::Record(_) => {}
+        }
+    }
+}
+
+impl Waiting {
+    fn add(&self, update: MetricUpdate) {
+        let mut updates = self.updates.lock();
+        let merged = match (updates.last().copied(), update) {
+            (Some(MetricUpdate::Add(sum)), MetricUpdate::Add(value)) => {
+                Some(MetricUpdate::Add(sum.saturating_add(value)))
+            }
+            (Some(MetricUpdate::Subtract(sum)), MetricUpdate::Subtract(value)) => {
+                Some(MetricUpdate::Subtract(sum.saturating_add(value)))
+            }
+            (Some(MetricUpdate::Set(_)), MetricUpdate::Set(value)) => Some(MetricUpdate::Set(value)),
+            _different_or_a_sample => None,
+        };
+        if merged.is_some() {
+            updates.pop();
+        }
+        if updates.len() < MOST_WAITING {
+            updates.push(merged.unwrap_or(update));
+        }
+        self.is_any.store(true, Ordering::Release);
+    }
+
+    fn take(&self) -> Vec<MetricUpdate> {
+        if !self.is_any.swap(false, Ordering::AcqRel) {
+            return Vec::new();
+        }
+        std::mem::take(&mut *self.updates.lock())
+    }
+}
+
+/// What Envoy calls our metrics in one filter configuration. Fixed when the configuration has been made.
+#[derive(Debug, Default)]
+pub struct Ids {
+    /// By [`Metric::index`]; a metric beyond the end, or `None`, is late.
+    known: Vec<Option<MetricId>>,
+    late_counter: Option<MetricId>,
+    late_gauge: Option<MetricId>,
+    late_histogram: Option<MetricId>,
+}
+
+impl Ids {
+    /// Defines metrics, and the three for late ones.
+    pub fn define(envoy: &HttpFilterConfigHandle, metrics: &[Arc<Metric>]) -> Self {
+        let mut ids = Self {
+            known: Vec::new(),
+            late_counter: envoy.define_counter(b"wasm_counter", &[LATE_LABEL]).ok(),
+            late_gauge: envoy.define_gauge(b"wasm_gauge", &[LATE_LABEL]).ok(),
+            late_histogram: envoy.define_histogram(b"wasm_histogram", &[LATE_LABEL]).ok(),
+        };
+        for metric in metrics {
+            if ids.known.len() <= metric.index {
+                ids.known.resize(metric.index.saturating_add(1), None);
+            }
+            let Some(place @ None) = ids.known.get_mut(metric.index) else { continue };
+            *place = match metric.kind {
+                MetricType::Counter => envoy.define_counter(&metric.name, &[]),
+                MetricType::Gauge => envoy.define_gauge(&metric.name, &[]),
+                MetricType::Histogram => envoy.define_histogram(&metric.name, &[]),
+            }
+            .ok();
+        }
+        ids
+    }
+
+    /// Changes a metric in Envoy's stats from within a stream. A change that Envoy refuses is lost there; the shadow
+    /// has it.
+    pub fn update(&self, envoy: &HttpFilterHandle, metric: &Metric, update: MetricUpdate) {
+        let label = [&*metric.name];
+        let Some((id, labels)) = self.find(metric, &label) else { return };
+        let _refused = match (metric.kind, update) {
+            (MetricType::Gauge, MetricUpdate::Add(value)) => envoy.increment_gauge(id, labels, value),
+            (MetricType::Gauge, MetricUpdate::Subtract(value)) => envoy.decrement_gauge(id, labels, value),
+            (MetricType::Gauge, MetricUpdate::Set(value) | MetricUpdate::Record(value)) => {
+                envoy.set_gauge(id, labels, value)
+            }
+            (MetricType::Histogram, MetricUpdate::Record(value)) => envoy.record_histogram(id, labels, value),
+            (MetricType::Counter, MetricUpdate::Add(value)) => envoy.increment_counter(id, labels, value),
+            (MetricType::Counter | MetricType::Histogram, _) => Ok(()),
+        };
+    }
+
+    /// The same through the filter configuration.
+    ///
+    /// # Errors
+    /// This Envoy has no such callback (before 1.39), or refuses.
+    fn update_by_config(
+        &self,
+        envoy: &HttpFilterConfigHandle,
+        metric: &Metric,
+        update: MetricUpdate,
+    ) -> Result<(), MetricError> {
+        let label = [&*metric.name];
+        let Some((id, labels)) = self.find(metric, &label) else { return Err(MetricError::NotFound) };
+        match (metric.kind, update) {
+            (MetricType::Gauge, MetricUpdate::Add(value)) => envoy.increment_gauge(id, labels, value),
+            (MetricType::Gauge, MetricUpdate::Subtract(value)) => envoy.decrement_gauge(id, labels, value),
+            (MetricType::Gauge, MetricUpdate::Set(value) | MetricUpdate::Record(value)) => {
+                envoy.set_gauge(id, labels, value)
+            }
+            (MetricType::Histogram, MetricUpdate::Record(value)) => envoy.record_histogram(id, labels, value),
+            (MetricType::Counter, MetricUpdate::Add(value)) => envoy.increment_counter(id, labels, value),
+            (MetricType::Counter | MetricType::Histogram, _) => Ok(()),
+        }
+    }
+
+    /// Envoy's id of a metric, with the label value if it is late.
+    fn find<'a>(&self, metric: &Metric, label: &'a [&'a [u8]]) -> Option<(MetricId, &'a [&'a [u8]])> {
+        if let Some(Some(id)) = self.known.get(metric.index) {
+            return Some((*id, &[]));
+        }
+        let id = match metric.kind {
+            MetricType::Counter => self.late_counter,
+            MetricType::Gauge => self.late_gauge,
+            MetricType::Histogram => self.late_histogram,
+        };
+        id.map(|id| (id, label))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_name_and_kind_are_the_same_metric() {
+        let metrics = Metrics::default();
+        let one = metrics.define(MetricType::Counter, "requests");
+        let two = metrics.define(MetricType::Counter, "requests");
+        let gauge = metrics.define(MetricType::Gauge, "requests");
+        assert!(Arc::ptr_eq(&one, &two));
+        assert!(!Arc::ptr_eq(&one, &gauge));
+        assert_ne!(one.index, gauge.index);
+    }
+
+    #[test]
+    fn updates_without_a_stream_wait_added_up() {
+        let metrics = Metrics::default();
+        let counter = metrics.define(MetricType::Counter, "c");
+        metrics.wait(&counter, MetricUpdate::Add(2));
+        metrics.wait(&counter, MetricUpdate::Add(3));
+        assert!(metrics.is_any_waiting());
+        assert_eq!(counter.value(), 5);
+        assert_eq!(counter.waiting.take(), [MetricUpdate::Add(5)]);
+        assert!(counter.waiting.take().is_empty());
+    }
+
+    #[test]
+    fn samples_that_wait_are_bounded() {
+        let metrics = Metrics::default();
+        let histogram = metrics.define(MetricType::Histogram, "h");
+        for value in 0..5000 {
+            metrics.wait(&histogram, MetricUpdate::Record(value));
+        }
+        assert_eq!(histogram.waiting.take().len(), MOST_WAITING);
+    }
+}

@@ -1,0 +1,178 @@
+//! Properties: Envoy's attributes under the names that plugins use.
+//!
+//! A path is parts joined by NUL, such as `request\0headers\0x-id`. The tree is the one of Envoy's attribute
+//! reference; what the built-in host dropped in 1.33 (`cluster_name`, `route_name`, `node`, …) is still answered,
+//! because published plugins ask for it. What an older Envoy has no callback for is computed from the headers where
+//! that gives the same value; `docs/COMPATIBILITY.md` has a row for each that remains.
+//!
+//! Values have the wire form of the specification: text as it is, numbers as 8 bytes and booleans as 1 byte, little
+//! endian, times as nanoseconds, maps as pairs.
+
+mod maps;
+mod names;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::abi::{AttributeId, HeaderType, HttpFilterHandle, MetadataSource};
+use crate::host::stream::NoProperty;
+
+use self::names::Kind;
+
+/// Prefix of a plugin's own properties in Envoy's filter state, as in the built-in host.
+const OWN_PREFIX: &[u8] = b"wasm.";
+
+/// The key of a plugin's own property in Envoy's filter state.
+pub(super) fn own_key(path: &[u8]) -> Vec<u8> {
+    [OWN_PREFIX, path].concat()
+}
+
+/// Writes a property's value. `Ok(false)`: the path is none of Envoy's names.
+///
+/// # Errors
+/// The name is known and there is no value now.
+pub(super) fn get(envoy: &mut HttpFilterHandle, path: &[u8], value: &mut Vec<u8>) -> Result<bool, NoProperty> {
+    let mut parts = path.split(|byte| *byte == 0);
+    let first = parts.next().unwrap_or_default();
+    let rest: Vec<&[u8]> = parts.collect();
+    let found = match (first, rest.as_slice()) {
+        (b"request", [b"headers", name @ ..]) => headers(envoy, HeaderType::RequestHeaders, name, value),
+        (b"response", [b"headers", name @ ..]) => headers(envoy, HeaderType::ResponseHeaders, name, value),
+        (b"response", [b"trailers", name @ ..]) => headers(envoy, HeaderType::ResponseTrailers, name, value),
+        (b"metadata", path) => maps::metadata(envoy, MetadataSource::Dynamic, path, value),
+        (b"xds", [b"route_metadata", path @ ..]) | (b"route_metadata", path) => {
+            maps::metadata(envoy, MetadataSource::Route, path, value)
+        }
+        (b"xds", [b"cluster_metadata", path @ ..]) | (b"cluster_metadata", path) => {
+            maps::metadata(envoy, MetadataSource::Cluster, path, value)
+        }
+        (b"xds", [b"upstream_host_metadata", path @ ..]) | (b"upstream_host_metadata", path) => {
+            maps::metadata(envoy, MetadataSource::Host, path, value)
+        }
+        (b"xds", [b"upstream_host_locality_metadata", path @ ..]) => {
+            maps::metadata(envoy, MetadataSource::HostLocality, path, value)
+        }
+        (b"xds", [b"cluster_name"]) | (b"cluster_name", []) => cluster_name(envoy, value),
+        (b"filter_state", [key]) => filter_state(envoy, key, value),
+        (_, [name]) => match names::find(first, name) {
+            Some(name) => attribute(envoy, name, value),
+            None if names::is_group(first) => None,
+            None => return Ok(false),
+        },
+        (_, []) => match names::find_single(first) {
+            Some(name) => attribute(envoy, name, value),
+            // A group as a whole is a map that has no wire form here.
+            None if names::is_group(first) => return Err(NoProperty::Unserializable),
+            None => return Ok(false),
+        },
+        (_, _) => None,
+    };
+    found.map(|()| true).ok_or(NoProperty::Absent)
+}
+
+/// One of Envoy's attributes, or what stands in for it where this Envoy has none.
+fn attribute(envoy: &HttpFilterHandle, name: names::Name, value: &mut Vec<u8>) -> Option<()> {
+    match name.kind {
+        Kind::Text(id) => value.extend_from_slice(envoy.attribute_string(id)?),
+        Kind::Int(id) => put_u64(value, envoy.attribute_int(id)?),
+        Kind::Bool(id) => value.push(u8::from(envoy.attribute_bool(id)?)),
+        Kind::ResponseCode => put_u64(value, response_code(envoy)?),
+        Kind::GrpcStatus => put_u64(value, grpc_status(envoy)?),
+        Kind::RequestTime => put_u64(value, start_time(envoy)?),
+        Kind::RequestDuration => put_u64(value, now()?.checked_sub(start_time(envoy)?)?),
+        Kind::BackendLatency => put_u64(value, backend_latency(envoy)?),
+        Kind::RequestSize => {
+            let size = envoy.attribute_int(AttributeId::RequestSize);
+            put_u64(value, size.or_else(|| content_length(envoy, HeaderType::RequestHeaders))?);
+        }
+        Kind::ResponseSize => {
+            let size = envoy.attribute_int(AttributeId::ResponseSize);
+            put_u64(value, size.or_else(|| content_length(envoy, HeaderType::ResponseHeaders))?);
+        }
+        Kind::RequestHeadersBytes => put_u64(value, byte_size(envoy, HeaderType::RequestHeaders)),
+        Kind::ResponseHeadersBytes => put_u64(value, byte_size(envoy, HeaderType::ResponseHeaders)),
+    }
+    Some(())
+}
+
+pub(super) fn put_u64(value: &mut Vec<u8>, number: u64) {
+    value.extend_from_slice(&number.to_le_bytes());
+}
+
+/// A header by name, or all of them as pairs. Repeated values are joined by commas, as Envoy's attribute has them.
+fn headers(envoy: &HttpFilterHandle, map: HeaderType, path: &[&[u8]], value: &mut Vec<u8>) -> Option<()> {
+    match path {
+        [] => {
+            let headers = envoy.headers(map);
+            maps::put_pairs(value, headers.iter())
+        }
+        [name] => {
+            value.extend_from_slice(envoy.header(map, name, 0)?);
+            for index in 1..envoy.header_values_len(map, name) {
+                value.push(b',');
+                value.extend_from_slice(envoy.header(map, name, index)?);
+            }
+            Some(())
+        }
+        _ => None,
+    }
+}
+
+fn cluster_name(envoy: &HttpFilterHandle, value: &mut Vec<u8>) -> Option<()> {
+    let name = envoy.cluster_name().or_else(|| envoy.attribute_string(AttributeId::XdsClusterName))?;
+    value.extend_from_slice(name);
+    Some(())
+}
+
+/// An object of Envoy's filter state, in its text form.
+fn filter_state(envoy: &mut HttpFilterHandle, key: &[u8], value: &mut Vec<u8>) -> Option<()> {
+    if let Some(bytes) = envoy.filter_state_bytes(key) {
+        value.extend_from_slice(bytes);
+        return Some(());
+    }
+    value.extend_from_slice(envoy.filter_state_typed(key)?);
+    Some(())
+}
+
+fn number_in(envoy: &HttpFilterHandle, map: HeaderType, name: &[u8]) -> Option<u64> {
+    std::str::from_utf8(envoy.header(map, name, 0)?).ok()?.parse().ok()
+}
+
+fn response_code(envoy: &HttpFilterHandle) -> Option<u64> {
+    envoy
+        .attribute_int(AttributeId::ResponseCode)
+        .or_else(|| number_in(envoy, HeaderType::ResponseHeaders, b":status"))
+}
+
+fn grpc_status(envoy: &HttpFilterHandle) -> Option<u64> {
+    envoy
+        .attribute_int(AttributeId::ResponseGrpcStatus)
+        .or_else(|| number_in(envoy, HeaderType::ResponseTrailers, b"grpc-status"))
+        .or_else(|| number_in(envoy, HeaderType::ResponseHeaders, b"grpc-status"))
+}
+
+fn content_length(envoy: &HttpFilterHandle, map: HeaderType) -> Option<u64> {
+    number_in(envoy, map, b"content-length")
+}
+
+fn byte_size(envoy: &HttpFilterHandle, map: HeaderType) -> u64 {
+    let headers = envoy.headers(map);
+    let bytes = headers
+        .iter()
+        .fold(0_usize, |sum, (name, value)| sum.saturating_add(name.len()).saturating_add(value.len()));
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
+/// Nanoseconds since 1970.
+fn start_time(envoy: &HttpFilterHandle) -> Option<u64> {
+    envoy.timing_info()?.start_unix_ns
+}
+
+fn backend_latency(envoy: &HttpFilterHandle) -> Option<u64> {
+    let timing = envoy.timing_info()?;
+    timing.last_upstream_byte_received_ns?.checked_sub(timing.first_upstream_byte_sent_ns?)
+}
+
+fn now() -> Option<u64> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_nanos()).ok()
+}

@@ -1,0 +1,151 @@
+//! A route's configuration: the plugin is off there, or has another `configuration` (a root context of its own in
+//! the same VMs).
+//!
+//! Envoy does not say which filter a route's configuration is for, only the name that the user gave it
+//! (`filter_name`, or `per_route_config_name` to 1.37). Where that is the name of a plugin, the configuration is tried
+//! when both are there, whichever comes first, and refused if the plugin refuses it. Where it is not, it is tried
+//! when the first stream comes.
+
+use std::sync::{Arc, Weak};
+
+use parking_lot::{Mutex, RwLock};
+
+use super::http_config::HttpConfig;
+use super::http_stream::HttpStream;
+use super::module;
+use crate::config;
+use crate::host::vm::StartError;
+use crate::lifecycle::generation::Generation;
+use crate::telemetry::{self, Level};
+
+/// See the module's text. Made on the main thread; read by all workers.
+#[derive(Debug)]
+pub struct RouteConfig {
+    /// The name that the user gave it.
+    name: String,
+    /// The plugin is off for this route.
+    pub is_disabled: bool,
+    configuration: Option<Vec<u8>>,
+    variants: RwLock<Vec<Variant>>,
+}
+
+/// The plugin's generation with this route's configuration.
+#[derive(Debug)]
+struct Variant {
+    base: Weak<Generation<HttpStream>>,
+    variant: Result<Arc<Generation<HttpStream>>, StartError>,
+}
+
+/// A route's configuration that its plugin refuses.
+#[derive(Debug, thiserror::Error)]
+#[error("plugin {plugin:?}: per-route configuration {route:?}: configuration: the plugin {error}")]
+pub struct RouteError {
+    plugin: String,
+    route: String,
+    error: StartError,
+}
+
+/// What is there now, so that each side finds the other.
+#[derive(Default)]
+struct Known {
+    configs: Vec<Weak<HttpConfig>>,
+    routes: Vec<Weak<RouteConfig>>,
+}
+
+static KNOWN: Mutex<Known> = Mutex::new(Known { configs: Vec::new(), routes: Vec::new() });
+
+impl RouteConfig {
+    /// `on_http_filter_per_route_config_new`. `None` refuses it; the reason is one line in the log.
+    pub fn new(name: &[u8], bytes: &[u8]) -> Option<Arc<Self>> {
+        let name = String::from_utf8_lossy(name).into_owned();
+        let parsed = match config::parse_route(bytes) {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                telemetry::log(Level::Error, format_args!("graft: {name:?}: {error}"));
+                return None;
+            }
+        };
+        let route = Arc::new(Self {
+            name,
+            is_disabled: parsed.disabled,
+            configuration: parsed.configuration,
+            variants: RwLock::default(),
+        });
+        let configs = Known::add_route(&route);
+        for config in configs.iter().filter(|config| config.name == route.name) {
+            if let Err(error) = route.try_on(config) {
+                telemetry::log(Level::Error, format_args!("graft: {error}"));
+                return None;
+            }
+        }
+        Some(route)
+    }
+
+    /// The generation that a stream of this route begins on.
+    ///
+    /// # Errors
+    /// The plugin refuses this route's configuration (tried once; the answer stays).
+    pub fn generation(
+        &self,
+        base: &Arc<Generation<HttpStream>>,
+    ) -> Result<Arc<Generation<HttpStream>>, StartError> {
+        let Some(configuration) = &self.configuration else { return Ok(Arc::clone(base)) };
+        let is_it = |variant: &&Variant| variant.base.as_ptr() == Arc::as_ptr(base);
+        if let Some(variant) = self.variants.read().iter().find(is_it) {
+            return variant.variant.clone();
+        }
+        let mut variants = self.variants.write();
+        if let Some(variant) = variants.iter().find(is_it) {
+            return variant.variant.clone();
+        }
+        let registry = match module::module() {
+            Ok(module) => &module.registry,
+            Err(error) => return Err(StartError::Instantiate(error.to_string())),
+        };
+        let variant = registry.load_variant(base, configuration);
+        variants.retain(|variant| variant.base.strong_count() > 0);
+        variants.push(Variant { base: Arc::downgrade(base), variant: variant.clone() });
+        variant
+    }
+
+    fn try_on(&self, config: &HttpConfig) -> Result<(), RouteError> {
+        if self.is_disabled {
+            return Ok(());
+        }
+        self.generation(&config.generation).map(drop).map_err(|error| RouteError {
+            plugin: config.name.clone(),
+            route: self.name.clone(),
+            error,
+        })
+    }
+}
+
+/// A filter configuration was made: the routes of its name are tried on it.
+///
+/// # Errors
+/// The first route's configuration that the plugin refuses.
+pub(super) fn configured(config: &Arc<HttpConfig>) -> Result<(), RouteError> {
+    let routes = Known::add_config(config);
+    routes.iter().filter(|route| route.name == config.name).try_for_each(|route| route.try_on(config))
+}
+
+impl Known {
+    fn add_route(route: &Arc<RouteConfig>) -> Vec<Arc<HttpConfig>> {
+        let mut known = KNOWN.lock();
+        known.forget_the_dead();
+        known.routes.push(Arc::downgrade(route));
+        known.configs.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn add_config(config: &Arc<HttpConfig>) -> Vec<Arc<RouteConfig>> {
+        let mut known = KNOWN.lock();
+        known.forget_the_dead();
+        known.configs.push(Arc::downgrade(config));
+        known.routes.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn forget_the_dead(&mut self) {
+        self.configs.retain(|config| config.strong_count() > 0);
+        self.routes.retain(|route| route.strong_count() > 0);
+    }
+}

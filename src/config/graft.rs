@@ -1,0 +1,156 @@
+//! The `graft` block: what Envoy's own filter does not have.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::error::ConfigError;
+use super::node::Node;
+
+/// The fields of `graft`.
+pub(super) const FIELDS: &[&str] = &["limits"];
+
+/// The fields of `graft.limits`.
+pub(super) const LIMIT_FIELDS: &[&str] =
+    &["memory_bytes", "table_elements", "call_deadline", "start_deadline"];
+
+/// What is Graft's alone. The default is what a plugin gets that has no such block.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct GraftConfig {
+    /// What one VM may use.
+    pub limits: Limits,
+}
+
+/// What one VM may use. A guest that asks for more is refused it; one that takes longer is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Limits {
+    /// Size to which the memory of the VM may grow, in bytes.
+    pub memory_bytes: u64,
+    /// Number of elements to which each of its tables may grow.
+    pub table_elements: u32,
+    /// How long one call of an entry point may run, in a stream or in a root context.
+    pub call_deadline: Duration,
+    /// How long the start of a VM may run: its start function, `proxy_on_vm_start` and
+    /// `proxy_on_configure`, each.
+    pub start_deadline: Duration,
+}
+
+/// A page of Wasm at least, and at most what 32 bits can address.
+const MEMORY_BYTES: RangeInclusive<u64> = 65_536..=4_294_967_296;
+/// Ten million is the limit of the engine that Envoy's own filter runs.
+const TABLE_ELEMENTS: RangeInclusive<u32> = 1..=10_000_000;
+/// A deadline cannot be turned off: a guest that loops for ever would hold its worker for ever.
+const DEADLINE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(1);
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // What Envoy's own filter gives a plugin, so that none runs short that ran there.
+            memory_bytes: 1_073_741_824,
+            // Ten times the table of a large plugin in Go.
+            table_elements: 100_000,
+            // No call of a plugin that works comes near; a worker that is held up for longer drops
+            // connections.
+            call_deadline: Duration::from_secs(1),
+            // Start-up parses rules and builds tables: plugins are known that need a few seconds.
+            start_deadline: Duration::from_secs(10),
+        }
+    }
+}
+
+impl GraftConfig {
+    pub(super) fn read(node: &Node<'_>) -> Result<Self, ConfigError> {
+        let fields = node.fields(FIELDS)?;
+        Ok(Self { limits: fields.read_or("limits", Limits::default(), Limits::read)? })
+    }
+}
+
+impl Limits {
+    fn read(node: &Node<'_>) -> Result<Self, ConfigError> {
+        let fields = node.fields(LIMIT_FIELDS)?;
+        let default = Self::default();
+        Ok(Self {
+            memory_bytes: fields
+                .read_or("memory_bytes", default.memory_bytes, |node| node.integer(MEMORY_BYTES))?,
+            table_elements: fields
+                .read_or("table_elements", default.table_elements, |node| node.integer(TABLE_ELEMENTS))?,
+            call_deadline: fields
+                .read_or("call_deadline", default.call_deadline, |node| node.duration(DEADLINE))?,
+            start_deadline: fields
+                .read_or("start_deadline", default.start_deadline, |node| node.duration(DEADLINE))?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::error::Subject;
+    use super::*;
+
+    fn read(value: &Value) -> Result<GraftConfig, String> {
+        let subject = Subject::Plugin("p".to_owned());
+        GraftConfig::read(&Node::root(&subject, value)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_absent_has_its_default() {
+        for value in [json!({}), json!({"limits": {}}), json!({"limits": null})] {
+            assert_eq!(read(&value), Ok(GraftConfig::default()), "{value}");
+        }
+    }
+
+    #[test]
+    fn limits_are_read() {
+        let config = read(&json!({"limits": {
+            "memoryBytes": "134217728",
+            "table_elements": 20,
+            "call_deadline": "0.25s",
+            "start_deadline": "60s",
+        }}));
+        assert_eq!(
+            config.unwrap().limits,
+            Limits {
+                memory_bytes: 134_217_728,
+                table_elements: 20,
+                call_deadline: Duration::from_millis(250),
+                start_deadline: Duration::from_mins(1),
+            }
+        );
+    }
+
+    #[test]
+    fn a_limit_out_of_range_says_the_range() {
+        let seconds = "expected seconds such as \"1.5s\", from \"0.001s\" to \"3600s\"";
+        for (limits, expected) in [
+            (
+                json!({"memory_bytes": 65_535}),
+                "memory_bytes: the number 65535, expected an integer from 65536 to 4294967296",
+            ),
+            (
+                json!({"memory_bytes": "1GiB"}),
+                "memory_bytes: the string \"1GiB\", expected an integer from 65536 to 4294967296",
+            ),
+            (
+                json!({"table_elements": 0}),
+                "table_elements: the number 0, expected an integer from 1 to 10000000",
+            ),
+            (json!({"call_deadline": "0s"}), &format!("call_deadline: the string \"0s\", {seconds}")),
+            (json!({"start_deadline": 10}), &format!("start_deadline: the number 10, {seconds}")),
+            (
+                json!({"memory": 1}),
+                "memory: unknown field, expected memory_bytes, table_elements, call_deadline, \
+                 start_deadline",
+            ),
+        ] {
+            assert_eq!(
+                read(&json!({"limits": limits})).unwrap_err(),
+                format!("plugin \"p\": limits.{expected}")
+            );
+        }
+        assert_eq!(
+            read(&json!({"isolation": "stream"})).unwrap_err(),
+            "plugin \"p\": isolation: unknown field, expected limits"
+        );
+    }
+}

@@ -1,0 +1,21 @@
+//! Plugins over time: what is loaded, which VMs it runs in, and what happens when one of them dies.
+//!
+//! ```text
+//!   configuration ──► Registry ──► Generation ──► Pool ──► Vm (one a worker)
+//!                     digest→code    plugin,        VM key     ├ root context of generation 1
+//!                     key→pool       root context   template   └ root context of generation 2
+//! ```
+//!
+//! - [`registry`]: one per process. The same bytes are compiled once, plugins with the same VM key share VMs, and
+//!   the same plugin configured twice is one generation.
+//! - [`generation`]: one loaded version of a plugin. Streams begin on it; when nobody holds it any more, its root
+//!   contexts end.
+//! - [`pool`]: the VMs of a key. A VM that failed is replaced when the next stream comes.
+//! - [`error`]: why a plugin could not be loaded, with the configuration's field.
+//!
+//! Nothing here knows Envoy: it is generic over the host's `Stream`.
+
+pub mod error;
+pub mod generation;
+pub mod pool;
+pub mod registry;

@@ -1,0 +1,50 @@
+//! Why a plugin could not be loaded, put together with the field of the configuration that led to it.
+
+use crate::config::{ConfigError, PluginConfig};
+use crate::engine::EngineError;
+use crate::engine::code::CompileError;
+use crate::host::template::LinkError;
+use crate::host::vm::StartError;
+use crate::source::location::FetchError;
+
+/// Why a plugin could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The configuration is wrong by itself.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The bytes of the code are not to be had.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The bytes are not code.
+    #[error("{0}")]
+    Compile(#[from] CompileError),
+    /// The code does not fit a Proxy-Wasm host.
+    #[error("the code {0}")]
+    Link(#[from] LinkError),
+    /// The code or the plugin did not start.
+    #[error("the plugin {0}")]
+    Start(#[from] StartError),
+    /// The engine did not start.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl LoadError {
+    /// One line for the log: plugin, field, what was found, what was expected. (A trap adds its backtrace.)
+    pub fn describe(&self, config: &PluginConfig) -> String {
+        let field = match self {
+            Self::Config(error) => return error.to_string(),
+            Self::Fetch(_) | Self::Compile(_) | Self::Link(_) => config.vm.code.path(),
+            Self::Start(error) => match error {
+                StartError::ConfigureRefused => "configuration",
+                StartError::VmStartRefused => "vm_config.configuration",
+                StartError::Instantiate(_) | StartError::WrongType(_) | StartError::Trapped(_) => {
+                    config.vm.code.path()
+                }
+            },
+            Self::Engine(_) => return format!("plugin {:?}: {self}", config.name),
+        };
+        format!("plugin {:?}: {field}: {self}", config.name)
+    }
+}

@@ -1,0 +1,105 @@
+//! A generation: one loaded version of a plugin, that is code and configuration.
+
+use std::sync::Arc;
+
+use super::pool::{self, Lease, Pool};
+use crate::host::contexts::{Plugin, StreamIndex};
+use crate::host::stream::{Services, Stream};
+use crate::host::vm::{CallError, StartError};
+
+/// Why a stream could not begin.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BeginError {
+    /// There was no VM for it, and a new one did not start.
+    #[error("a new VM did not start: the plugin {0}")]
+    Start(#[from] StartError),
+    /// The guest trapped when its context was created.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+/// A stream's hold on a VM.
+pub struct Begun<S: Stream> {
+    /// The VM.
+    pub lease: Lease<S>,
+    /// The stream's context in it.
+    pub stream: StreamIndex,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Generation<S: Stream> {
+    plugin: Arc<Plugin>,
+    pool: Arc<Pool<S>>,
+    workers: usize,
+}
+
+impl<S: Stream> Generation<S> {
+    /// Makes the plugin's root context in the VMs of a pool.
+    ///
+    /// The configuration is tried in a VM that serves nobody first, so that one which the plugin refuses, or
+    /// traps on, does no harm to streams of other plugins in the pool.
+    ///
+    /// # Errors
+    /// The plugin did not start.
+    pub fn start(pool: Arc<Pool<S>>, plugin: Arc<Plugin>, workers: usize) -> Result<Self, StartError> {
+        let mut canary = crate::host::vm::Vm::start(pool.template())?;
+        canary.create_root(&plugin)?;
+        if pool.vms().is_empty() {
+            pool.adopt(canary);
+        }
+        pool.prepare(&plugin, workers)?;
+        Ok(Self { plugin, pool, workers })
+    }
+
+    /// The plugin.
+    pub fn plugin(&self) -> &Arc<Plugin> {
+        &self.plugin
+    }
+
+    /// The VMs that it runs in.
+    pub fn pool(&self) -> &Arc<Pool<S>> {
+        &self.pool
+    }
+
+    /// How many workers have their VM made ready ahead.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// Begins a stream on a worker: its context in the worker's home VM.
+    ///
+    /// # Errors
+    /// There is no VM and none can be made, or the guest trapped.
+    pub fn begin(&self, worker: usize, stream: S) -> Result<Begun<S>, BeginError> {
+        let lease = self.pool.home(worker)?;
+        let mut vm = lease.lock();
+        let root = pool::root(&mut vm, &self.plugin)?;
+        let stream = vm.create_stream(root, stream);
+        if let Err(error) = &stream {
+            vm.log_failure(error);
+        }
+        drop(vm);
+        Ok(Begun { lease, stream: stream? })
+    }
+
+    /// Every metric that the VMs' guests have defined so far.
+    pub fn metrics(&self) -> Vec<<S::Services as Services>::Metric> {
+        let mut metrics = Vec::new();
+        for lease in self.pool.vms() {
+            metrics.extend(lease.lock().metrics().cloned());
+        }
+        metrics
+    }
+}
+
+impl<S: Stream> Drop for Generation<S> {
+    fn drop(&mut self) {
+        for lease in self.pool.vms() {
+            let mut vm = lease.lock();
+            if let Some(root) = vm.root(self.plugin.key) {
+                vm.retire_root(root);
+            }
+        }
+    }
+}
