@@ -134,16 +134,32 @@ typedef enum {
   envoy_dynamic_module_type_http_stream_reset_reason_ProtocolError,
 } envoy_dynamic_module_type_http_stream_reset_reason;
 
-/* Nanoseconds; -1 where the moment has not come. All but the first count from the start of the request. */
+/* Nanoseconds; -1 where the moment has not come. All but the first count from the start of the request, so what
+ * happened to the connection before it is negative. The order is that of 1.40.0, which fills in 19 numbers and then,
+ * in the same order, 19 flags; one of the numbers we cannot name. `room` is ours: if a later Envoy fills in more,
+ * it must not be our stack that it writes to. */
 typedef struct {
   int64_t start_time_unix_ns;
-  int64_t request_complete_duration_ns;
+  int64_t downstream_connection_begin_ns;
+  int64_t downstream_handshake_complete_ns;
+  int64_t unnamed_ns;
+  int64_t last_downstream_header_rx_byte_received_ns;
+  int64_t last_downstream_rx_byte_received_ns;
+  int64_t upstream_connect_start_ns;
+  int64_t upstream_connect_complete_ns;
+  int64_t upstream_handshake_complete_ns;
   int64_t first_upstream_tx_byte_sent_ns;
   int64_t last_upstream_tx_byte_sent_ns;
   int64_t first_upstream_rx_byte_received_ns;
+  int64_t first_upstream_rx_body_byte_received_ns;
   int64_t last_upstream_rx_byte_received_ns;
   int64_t first_downstream_tx_byte_sent_ns;
   int64_t last_downstream_tx_byte_sent_ns;
+  int64_t last_downstream_ack_received_ns;
+  int64_t request_complete_duration_ns;
+  int64_t downstream_connection_end_ns;
+  bool has_moment[19];
+  uint64_t room[16];
 } envoy_dynamic_module_type_timing_info;
 
 /* Facts about a stream that Envoy knows by number. An Envoy answers false for a number that it does not know, and

@@ -276,22 +276,24 @@ pub struct MetricId(pub(super) usize);
 /// When things happened to a stream, in nanoseconds; `None` for what has not happened. Since Envoy 1.40.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TimingInfo {
-    /// When the request began, since the Unix epoch.
+    /// When the request began, since the Unix epoch. All that follow count from here.
     pub start_unix_ns: Option<u64>,
-    /// From the start to the last byte of the request.
-    pub request_complete_ns: Option<u64>,
-    /// From the start to the first byte sent to the upstream.
+    /// The last byte of the request was received.
+    pub last_downstream_byte_received_ns: Option<u64>,
+    /// The first byte was sent to the upstream.
     pub first_upstream_byte_sent_ns: Option<u64>,
-    /// From the start to the last byte sent to the upstream.
+    /// The last byte was sent to the upstream.
     pub last_upstream_byte_sent_ns: Option<u64>,
-    /// From the start to the first byte received from the upstream.
+    /// The first byte was received from the upstream.
     pub first_upstream_byte_received_ns: Option<u64>,
-    /// From the start to the last byte received from the upstream.
+    /// The last byte was received from the upstream.
     pub last_upstream_byte_received_ns: Option<u64>,
-    /// From the start to the first byte sent to the client.
+    /// The first byte was sent to the client.
     pub first_downstream_byte_sent_ns: Option<u64>,
-    /// From the start to the last byte sent to the client.
+    /// The last byte was sent to the client.
     pub last_downstream_byte_sent_ns: Option<u64>,
+    /// The stream was complete.
+    pub request_complete_ns: Option<u64>,
 }
 
 impl From<raw::envoy_dynamic_module_type_timing_info> for TimingInfo {
@@ -300,13 +302,14 @@ impl From<raw::envoy_dynamic_module_type_timing_info> for TimingInfo {
         let moment = |nanoseconds: i64| u64::try_from(nanoseconds).ok();
         Self {
             start_unix_ns: moment(raw.start_time_unix_ns),
-            request_complete_ns: moment(raw.request_complete_duration_ns),
+            last_downstream_byte_received_ns: moment(raw.last_downstream_rx_byte_received_ns),
             first_upstream_byte_sent_ns: moment(raw.first_upstream_tx_byte_sent_ns),
             last_upstream_byte_sent_ns: moment(raw.last_upstream_tx_byte_sent_ns),
             first_upstream_byte_received_ns: moment(raw.first_upstream_rx_byte_received_ns),
             last_upstream_byte_received_ns: moment(raw.last_upstream_rx_byte_received_ns),
             first_downstream_byte_sent_ns: moment(raw.first_downstream_tx_byte_sent_ns),
             last_downstream_byte_sent_ns: moment(raw.last_downstream_tx_byte_sent_ns),
+            request_complete_ns: moment(raw.request_complete_duration_ns),
         }
     }
 }

@@ -47,6 +47,13 @@ pub struct HttpFilter {
     has_replied: Cell<bool>,
 }
 
+/// Whether a hook brings a chunk of body.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Brings {
+    Body,
+    NoBody,
+}
+
 /// What an entry point's answer is in Envoy's terms.
 trait Action: Copy {
     /// Envoy's status.
@@ -117,7 +124,9 @@ impl HttpFilter {
     /// Request headers arrived: the stream begins.
     pub fn on_request_headers(&self, envoy: HttpFilterHandle, end_of_stream: bool) -> HeadersStatus {
         self.begin(&envoy);
-        self.enter(envoy, None, |vm, stream| vm.on_headers(stream, Direction::Request, end_of_stream))
+        self.enter(envoy, Direction::Request, Brings::NoBody, |vm, stream| {
+            vm.on_headers(stream, Direction::Request, end_of_stream)
+        })
     }
 
     /// A chunk of the request's body arrived.
@@ -127,13 +136,17 @@ impl HttpFilter {
 
     /// Request trailers arrived.
     pub fn on_request_trailers(&self, envoy: HttpFilterHandle) -> TrailersStatus {
-        self.enter(envoy, None, |vm, stream| vm.on_trailers(stream, Direction::Request))
+        self.enter(envoy, Direction::Request, Brings::NoBody, |vm, stream| {
+            vm.on_trailers(stream, Direction::Request)
+        })
     }
 
     /// Response headers arrived.
     pub fn on_response_headers(&self, envoy: HttpFilterHandle, end_of_stream: bool) -> HeadersStatus {
         self.is_responding.set(true);
-        self.enter(envoy, None, |vm, stream| vm.on_headers(stream, Direction::Response, end_of_stream))
+        self.enter(envoy, Direction::Response, Brings::NoBody, |vm, stream| {
+            vm.on_headers(stream, Direction::Response, end_of_stream)
+        })
     }
 
     /// A chunk of the response's body arrived.
@@ -143,7 +156,9 @@ impl HttpFilter {
 
     /// Response trailers arrived.
     pub fn on_response_trailers(&self, envoy: HttpFilterHandle) -> TrailersStatus {
-        self.enter(envoy, None, |vm, stream| vm.on_trailers(stream, Direction::Response))
+        self.enter(envoy, Direction::Response, Brings::NoBody, |vm, stream| {
+            vm.on_trailers(stream, Direction::Response)
+        })
     }
 
     /// The exchange is complete; access logs are written after this.
@@ -186,7 +201,7 @@ impl HttpFilter {
 
     fn on_body(&self, envoy: HttpFilterHandle, direction: Direction, end_of_stream: bool) -> BodyStatus {
         let limit = envoy.buffer_limit().filter(|limit| *limit > 0);
-        self.enter(envoy, Some(direction), |vm, index| {
+        self.enter(envoy, direction, Brings::Body, |vm, index| {
             // The built-in host adds a chunk to what it holds back before it calls the plugin, so a body over the limit
             // is refused without another call.
             let Some(stream) = vm.stream_mut(index) else { return Ok(BodyAction::Continue) };
@@ -243,7 +258,8 @@ impl HttpFilter {
     fn enter<A: Action>(
         &self,
         envoy: HttpFilterHandle,
-        body_hook: Option<Direction>,
+        direction: Direction,
+        brings: Brings,
         call: impl FnOnce(&mut Vm<HttpStream>, StreamIndex) -> Result<A, CallError>,
     ) -> A::Status {
         if self.is_bypassed.get() || self.has_replied.get() {
@@ -259,9 +275,9 @@ impl HttpFilter {
             drop(vm);
             return self.fail::<A>(envoy);
         };
-        stream.stream.attach(envoy, body_hook);
+        stream.stream.attach(envoy, (brings == Brings::Body).then_some(direction));
         let called = call(&mut vm, begun.stream);
-        let effects = vm.take_effects(begun.stream);
+        let mut effects = vm.take_effects(begun.stream);
         let envoy = vm.stream_mut(begun.stream).and_then(|stream| stream.stream.detach());
         if let Err(error) = &called {
             vm.log_failure(error);
@@ -269,6 +285,11 @@ impl HttpFilter {
         drop(vm);
         let Some(envoy) = envoy else { return A::STOP.status() };
         match called {
+            // The plugin resumed what it is being asked about: whatever it answers, and asks for beside, it goes on.
+            Ok(_) if effects.first() == Some(&Effect::Continue(direction)) => {
+                effects.clear();
+                A::CONTINUE.status()
+            }
             Ok(action) => {
                 self.apply(envoy, begun, effects);
                 action.status()
@@ -328,34 +349,51 @@ impl HttpFilter {
         }
         let mut vm = begun.lease.lock();
         let Some(stream) = vm.stream_mut(begun.stream) else { return };
-        let has_body = reply.has_body();
-        stream.stream.local_reply = Some(reply);
         stream.stream.attach(envoy, None);
-        let shown = show(&mut vm, begun.stream, has_body);
+        let shown = show(&mut vm, begun.stream, reply);
         if let Err(error) = &shown {
             vm.log_failure(error);
         }
-        // A plugin that replies to its own reply, or holds it, has no effect.
-        drop(vm.take_effects(begun.stream));
-        let stream = vm.stream_mut(begun.stream);
-        let taken = stream.and_then(|stream| {
-            Some((stream.stream.local_reply.take()?, stream.stream.detach()?))
+        let envoy = vm.stream_mut(begun.stream).and_then(|stream| {
+            stream.stream.local_reply = None;
+            stream.stream.detach()
         });
         drop(vm);
-        if let Some((reply, mut envoy)) = taken {
-            self.has_replied.set(true);
-            reply.send(&mut envoy);
+        let Some(mut envoy) = envoy else { return };
+        self.has_replied.set(true);
+        match shown {
+            Ok(reply) => reply.send(&mut envoy),
+            Err(_logged) => local_response::send_failure(&mut envoy),
         }
     }
 }
 
-/// Shows a reply to the plugin that made it: headers, then the body.
-fn show(vm: &mut Vm<HttpStream>, index: StreamIndex, has_body: bool) -> Result<(), CallError> {
+/// Shows a reply to the plugin that made it, headers and then the body, and answers what the plugin made of it. A
+/// plugin that replies to its own reply replaces it, and that one is not shown. Holding one's own reply has no effect.
+fn show(
+    vm: &mut Vm<HttpStream>,
+    index: StreamIndex,
+    reply: LocalReply,
+) -> Result<LocalReply, CallError> {
+    let has_body = reply.has_body();
+    let shown = reply.clone();
+    let Some(stream) = vm.stream_mut(index) else { return Ok(shown) };
+    stream.stream.local_reply = Some(reply);
     vm.on_headers(index, Direction::Response, !has_body)?;
-    if has_body {
+    let replaced = vm.take_effects(index).into_iter().find_map(|effect| match effect {
+        Effect::LocalResponse(response) => Some(*response),
+        Effect::Continue(_) | Effect::Close(_) => None,
+    });
+    if replaced.is_none() && has_body {
         vm.on_body(index, Direction::Response, true)?;
+        drop(vm.take_effects(index));
     }
-    Ok(())
+    let Some(stream) = vm.stream_mut(index) else { return Ok(shown) };
+    let edited = stream.stream.local_reply.take().unwrap_or(shown);
+    Ok(match replaced {
+        Some(response) => edited.replaced_by(response),
+        None => edited,
+    })
 }
 
 impl std::fmt::Debug for HttpFilter {

@@ -178,7 +178,11 @@ impl Stream for HttpStream {
         if properties::get(envoy, path, value)? {
             return Ok(());
         }
-        // What is none of Envoy's names is a property of a plugin's own.
+        // What is none of Envoy's names is a property of a plugin's own. It is bytes, so nothing is below it: a path
+        // with parts can be stored, for access logs, and is not found here (as in the built-in host).
+        if path.contains(&0) {
+            return Err(NoProperty::Absent);
+        }
         if let Some((_, own)) = self.own_properties.iter().find(|(own, _)| **own == *path) {
             value.extend_from_slice(own);
             return Ok(());

@@ -16,7 +16,7 @@ use crate::host::types::HeaderMap;
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// A reply that its plugin may still edit.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct LocalReply {
     headers: Pairs,
     /// The body; the plugin may replace it.
@@ -29,7 +29,15 @@ pub(super) struct LocalReply {
 impl LocalReply {
     /// What Envoy would make of a response for this stream.
     pub(super) fn new(envoy: &HttpFilterHandle, response: LocalResponse) -> Self {
-        let is_grpc = is_grpc(envoy);
+        Self::make(is_grpc(envoy), response)
+    }
+
+    /// Another response for the same stream.
+    pub(super) fn replaced_by(&self, response: LocalResponse) -> Self {
+        Self::make(self.is_grpc, response)
+    }
+
+    fn make(is_grpc: bool, response: LocalResponse) -> Self {
         let mut headers: Pairs = vec![(b":status".to_vec(), response.status.to_string().into_bytes())];
         headers.extend(response.headers);
         let mut reply =

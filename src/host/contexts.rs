@@ -319,9 +319,6 @@ impl<S: Stream> Contexts<S> {
 
     /// The context of a guest's id. A search, for `proxy_set_effective_context` alone.
     pub(super) fn find(&self, id: u32) -> Option<Context> {
-        if id == 0 {
-            return Some(Context::Vm);
-        }
         let root = self.roots.iter().position(|place| place.as_ref().is_some_and(|root| root.id.0 == id));
         if let Some(index) = root {
             return Some(Context::Root(RootIndex(index)));

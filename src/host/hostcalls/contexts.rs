@@ -7,8 +7,11 @@ use crate::host::types::Status;
 
 pub(super) fn set_effective<S: Stream>(call: &mut Call<'_, S>, id: u32) -> Answer {
     let state = call.state();
-    let context = state.contexts.find(id).ok_or(Status::BadArgument)?;
-    state.effective = Some(context);
+    // 0 is the VM itself, and means "the context that runs", as in the built-in host.
+    state.effective = match id {
+        0 => None,
+        id => Some(state.contexts.find(id).ok_or(Status::BadArgument)?),
+    };
     Ok(())
 }
 

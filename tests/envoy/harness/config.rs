@@ -1,0 +1,408 @@
+//! Bootstraps of Envoy, built from what a story is about.
+//!
+//! A [`Plugin`] is what a user writes: the JSON form of `envoy.extensions.wasm.v3.PluginConfig`. The same
+//! plugin becomes a filter of either [`Host`], which is how a user moves from one to the other.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::admin::Admin;
+use super::envoy::{access_log, listeners_file};
+use super::files;
+use super::upstream::{Protocol, Upstream};
+
+/// Which filter runs a plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// This project.
+    Graft,
+    /// Envoy's own `envoy.filters.http.wasm`, with V8.
+    BuiltIn,
+}
+
+/// A configured plugin.
+#[derive(Clone, Debug)]
+pub struct Plugin {
+    name: String,
+    settings: Value,
+    module: Module,
+}
+
+/// How the filter configuration names the library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Module {
+    ByName,
+    ByFile,
+    ByNameAndClosed,
+}
+
+impl Plugin {
+    /// A plugin whose code is a file.
+    pub fn new(name: &str, code: &Path) -> Self {
+        let settings = json!({
+            "name": name,
+            "vm_config": { "runtime": "envoy.wasm.runtime.v8", "code": { "local": { "filename": code } } },
+        });
+        Self { name: name.to_owned(), settings, module: Module::ByName }
+    }
+
+    /// A plugin of this repository, by the name that `make plugins` gives it.
+    pub fn built(name: &str) -> Self {
+        Self::new(name, &files::plugin(name))
+    }
+
+    /// Sets a field of the `PluginConfig`, by its path: `"vm_config.vm_id"`.
+    pub fn set(mut self, path: &str, value: impl Into<Value>) -> Self {
+        let mut place = &mut self.settings;
+        for field in path.split('.') {
+            place = &mut place[field];
+        }
+        *place = value.into();
+        self
+    }
+
+    /// The plugin's configuration, as a string.
+    pub fn configuration(self, text: &str) -> Self {
+        self.set("configuration", string_value(text))
+    }
+
+    /// The VM's configuration, as a string.
+    pub fn vm_configuration(self, text: &str) -> Self {
+        self.set("vm_config.configuration", string_value(text))
+    }
+
+    /// Names the library by its path instead of by its name (Envoy 1.38 and newer).
+    pub fn module_by_file(mut self) -> Self {
+        self.module = Module::ByFile;
+        self
+    }
+
+    /// Lets Envoy unload the library with its last user, as far as the library lets it.
+    pub fn module_may_be_closed(mut self) -> Self {
+        self.module = Module::ByNameAndClosed;
+        self
+    }
+
+    /// The name of the plugin and of its filter.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The entry in a list of HTTP filters.
+    pub fn filter(&self, host: Host) -> Value {
+        let configuration = match host {
+            Host::Graft if std::env::var_os("STANDIN").is_some() => return self.filter(Host::BuiltIn),
+            Host::BuiltIn => json!({
+                "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+                "config": self.settings,
+            }),
+            Host::Graft => json!({
+                "@type": "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
+                "dynamic_module_config": self.module_config(),
+                "filter_name": self.name,
+                "filter_config": { "@type": STRUCT, "value": self.settings },
+            }),
+        };
+        json!({ "name": self.name, "typed_config": configuration })
+    }
+
+    fn module_config(&self) -> Value {
+        match self.module {
+            Module::ByName => {
+                // The name says nothing about where; so a missing library is told here, with the command.
+                files::module();
+                json!({ "name": "graft", "do_not_close": true })
+            }
+            Module::ByNameAndClosed => json!({ "name": "graft", "do_not_close": false }),
+            Module::ByFile => {
+                json!({ "module": { "local": { "filename": files::module() } }, "do_not_close": true })
+            }
+        }
+    }
+}
+
+const STRUCT: &str = "type.googleapis.com/google.protobuf.Struct";
+
+/// A string as an Any in its JSON form.
+pub fn string_value(text: &str) -> Value {
+    json!({ "@type": "type.googleapis.com/google.protobuf.StringValue", "value": text })
+}
+
+/// A route by prefix. Routes are tried in their order.
+#[derive(Clone, Debug)]
+pub struct Route(Value);
+
+impl Route {
+    /// Sends what begins with `prefix` to a cluster.
+    pub fn new(prefix: &str, cluster: &str) -> Self {
+        Self(json!({ "match": { "prefix": prefix }, "route": { "cluster": cluster } }))
+    }
+
+    /// Sends requests that carry a header to a cluster.
+    pub fn by_header(name: &str, cluster: &str) -> Self {
+        let header = json!({ "name": name, "present_match": true });
+        Self(json!({ "match": { "prefix": "/", "headers": [header] }, "route": { "cluster": cluster } }))
+    }
+
+    /// Sets a field of Envoy's `Route`, by its path.
+    pub fn set(mut self, path: &str, value: impl Into<Value>) -> Self {
+        let mut place = &mut self.0;
+        for field in path.split('.') {
+            place = &mut place[field];
+        }
+        *place = value.into();
+        self
+    }
+
+    /// Gives Graft's filter `filter` a configuration of its own on this route.
+    pub fn with_filter_config(self, filter: &str, configuration: Value) -> Self {
+        let per_route = json!({
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute",
+            "dynamic_module_config": { "name": "graft", "do_not_close": true },
+            "per_route_config_name": filter,
+            "filter_config": { "@type": STRUCT, "value": configuration },
+        });
+        self.set("typed_per_filter_config", json!({ filter: per_route }))
+    }
+}
+
+/// A listener on a free port of the loopback interface, with an HTTP connection manager.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    name: String,
+    filters: Vec<Value>,
+    routes: Vec<Route>,
+    buffer_limit: Option<u32>,
+    idle_timeout: &'static str,
+    access_log: String,
+    router: Value,
+}
+
+impl Listener {
+    /// A listener that sends everything to the cluster `upstream`.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            filters: Vec::new(),
+            routes: Vec::new(),
+            buffer_limit: None,
+            idle_timeout: "10s",
+            access_log: "%RESPONSE_CODE% %RESPONSE_CODE_DETAILS% %RESPONSE_FLAGS%".to_owned(),
+            router: json!({}),
+        }
+    }
+
+    /// Adds a plugin to the end of the chain.
+    pub fn plugin(self, host: Host, plugin: &Plugin) -> Self {
+        self.filter(plugin.filter(host))
+    }
+
+    /// Adds any HTTP filter to the end of the chain.
+    pub fn filter(mut self, filter: Value) -> Self {
+        self.filters.push(filter);
+        self
+    }
+
+    /// Adds a route before the one that takes everything.
+    pub fn route(mut self, route: Route) -> Self {
+        self.routes.push(route);
+        self
+    }
+
+    /// How much of a body Envoy buffers.
+    pub fn buffer_limit(mut self, bytes: u32) -> Self {
+        self.buffer_limit = Some(bytes);
+        self
+    }
+
+    /// How long a stream may be silent before Envoy ends it. It is what ends a stream that a plugin holds.
+    pub fn idle_timeout(mut self, time: &'static str) -> Self {
+        self.idle_timeout = time;
+        self
+    }
+
+    /// The format of a line of the access log.
+    pub fn access_log(mut self, format: &str) -> Self {
+        format.clone_into(&mut self.access_log);
+        self
+    }
+
+    /// The settings of the router.
+    pub fn router(mut self, settings: Value) -> Self {
+        self.router = settings;
+        self
+    }
+
+    fn to_json(&self, home: &Path) -> Value {
+        let mut filters = self.filters.clone();
+        let mut router = self.router.clone();
+        router["@type"] = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router".into();
+        filters.push(json!({ "name": "envoy.filters.http.router", "typed_config": router }));
+        let mut routes: Vec<_> = self.routes.iter().map(|route| route.0.clone()).collect();
+        routes.push(Route::new("/", "upstream").0);
+        let manager = json!({
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "stat_prefix": self.name,
+            "stream_idle_timeout": self.idle_timeout,
+            "generate_request_id": false,
+            "http_protocol_options": { "enable_trailers": true },
+            "http_filters": filters,
+            "route_config": {
+                "name": "routes",
+                "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": routes }],
+            },
+            "access_log": [{
+                "name": "file",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+                    "path": access_log(home, &self.name),
+                    "log_format": { "text_format_source": { "inline_string": format!("{}\n", self.access_log) } },
+                },
+            }],
+        });
+        let mut listener = json!({
+            "name": self.name,
+            "address": { "socket_address": { "address": "127.0.0.1", "port_value": 0 } },
+            "filter_chains": [{ "filters": [{ "name": "http", "typed_config": manager }] }],
+        });
+        if let Some(bytes) = self.buffer_limit {
+            listener["per_connection_buffer_limit_bytes"] = bytes.into();
+        }
+        listener
+    }
+
+    /// The listener as a resource of the listener discovery service.
+    pub fn to_resource(&self, home: &Path) -> Value {
+        let mut resource = self.to_json(home);
+        resource["@type"] = "type.googleapis.com/envoy.config.listener.v3.Listener".into();
+        resource
+    }
+}
+
+/// A whole configuration.
+#[derive(Debug)]
+pub struct Bootstrap {
+    listeners: Vec<Listener>,
+    from_file: bool,
+    upstreams: Vec<Arc<Upstream>>,
+    workers: u32,
+    log_level: &'static str,
+    environment: Vec<(String, String)>,
+}
+
+impl Default for Bootstrap {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Bootstrap {
+    pub fn new() -> Self {
+        Self {
+            listeners: Vec::new(),
+            from_file: false,
+            upstreams: Vec::new(),
+            workers: 1,
+            log_level: "debug",
+            environment: Vec::new(),
+        }
+    }
+
+    pub fn listener(mut self, listener: Listener) -> Self {
+        self.listeners.push(listener);
+        self
+    }
+
+    /// Adds a cluster, named as the upstream is.
+    pub fn upstream(mut self, upstream: &Arc<Upstream>) -> Self {
+        self.upstreams.push(Arc::clone(upstream));
+        self
+    }
+
+    /// Takes the listeners from a file that Envoy watches, so that [`super::Envoy::publish`] can replace them.
+    pub fn listeners_from_file(mut self) -> Self {
+        self.from_file = true;
+        self
+    }
+
+    pub fn concurrency(mut self, workers: u32) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// The level of what plugins log, under either host.
+    pub fn log_level(mut self, level: &'static str) -> Self {
+        self.log_level = level;
+        self
+    }
+
+    /// A variable in the environment of the process.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(super) fn to_json(&self, home: &Path) -> Value {
+        let clusters: Vec<_> = self.upstreams.iter().map(|upstream| cluster(upstream)).collect();
+        let mut bootstrap = json!({
+            "node": { "id": "the-node", "cluster": "the-node-cluster" },
+            "admin": { "address": { "socket_address": { "address": "127.0.0.1", "port_value": 0 } } },
+            "static_resources": { "clusters": clusters },
+        });
+        if self.from_file {
+            bootstrap["dynamic_resources"]["lds_config"] = json!({
+                "resource_api_version": "V3",
+                "path_config_source": { "path": listeners_file(home) },
+            });
+        } else {
+            let listeners: Vec<_> = self.listeners.iter().map(|listener| listener.to_json(home)).collect();
+            bootstrap["static_resources"]["listeners"] = listeners.into();
+        }
+        bootstrap
+    }
+
+    pub(super) fn dynamic_listeners(&self) -> Option<&[Listener]> {
+        self.from_file.then_some(self.listeners.as_slice())
+    }
+
+    pub(super) fn workers(&self) -> u32 {
+        self.workers
+    }
+
+    pub(super) fn log_levels(&self) -> String {
+        format!("wasm:{0},dynamic_modules:{0}", self.log_level)
+    }
+
+    pub(super) fn environment(&self) -> Vec<(String, String)> {
+        self.environment.clone()
+    }
+
+    pub(super) fn tell_upstreams(&self, admin: Admin) {
+        self.upstreams.iter().for_each(|upstream| upstream.serve_behind(admin));
+    }
+}
+
+fn cluster(upstream: &Upstream) -> Value {
+    let protocol = match upstream.protocol() {
+        Protocol::Http1 => json!({ "http_protocol_options": { "enable_trailers": true } }),
+        Protocol::Http2 => json!({ "http2_protocol_options": {} }),
+    };
+    let address = upstream.address();
+    let socket = json!({ "address": address.ip().to_string(), "port_value": address.port() });
+    json!({
+        "name": upstream.name(),
+        "connect_timeout": "5s",
+        "load_assignment": {
+            "cluster_name": upstream.name(),
+            "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": { "socket_address": socket } } }] }],
+        },
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": protocol,
+            },
+        },
+    })
+}

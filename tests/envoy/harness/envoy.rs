@@ -1,0 +1,286 @@
+//! An Envoy process.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use tempfile::TempDir;
+
+use super::admin::Admin;
+use super::client::Client;
+use super::config::{Bootstrap, Listener};
+use super::log::{self, Line};
+use super::pace::Pace;
+use super::{eventually, files};
+
+/// A release of Envoy that Graft supports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    V1_37,
+    V1_38,
+    V1_39,
+    V1_40,
+}
+
+impl Version {
+    /// The release whose binary is tested.
+    pub fn number(self) -> &'static str {
+        match self {
+            Self::V1_37 => "1.37.0",
+            Self::V1_38 => "1.38.3",
+            Self::V1_39 => "1.39.3",
+            Self::V1_40 => "1.40.0",
+        }
+    }
+}
+
+/// A story, told once for every release: one test a release, so that a failure names it.
+macro_rules! on_each_envoy {
+    ($($(#[$attribute:meta])* fn $name:ident($version:ident) $body:block)+) => {$(
+        $(#[$attribute])*
+        mod $name {
+            #[allow(clippy::wildcard_imports, unused_imports)]
+            use super::*;
+
+            fn story($version: $crate::harness::Version) $body
+
+            #[test]
+            fn envoy_1_37() {
+                story($crate::harness::Version::V1_37);
+            }
+
+            #[test]
+            fn envoy_1_38() {
+                story($crate::harness::Version::V1_38);
+            }
+
+            #[test]
+            fn envoy_1_39() {
+                story($crate::harness::Version::V1_39);
+            }
+
+            #[test]
+            fn envoy_1_40() {
+                story($crate::harness::Version::V1_40);
+            }
+        }
+    )+};
+}
+pub(crate) use on_each_envoy;
+
+/// A running Envoy. It is killed when this is dropped; if the test failed, its log is printed first.
+#[derive(Debug)]
+pub struct Envoy {
+    child: Child,
+    home: TempDir,
+    admin: Admin,
+    version: Version,
+}
+
+/// An Envoy that ended: how, and what it had to say.
+#[derive(Debug)]
+pub struct Ended {
+    pub status: ExitStatus,
+    pub log: Vec<Line>,
+}
+
+impl Envoy {
+    /// Starts Envoy and waits until it serves.
+    pub fn start(version: Version, bootstrap: &Bootstrap) -> Self {
+        match Self::try_start(version, bootstrap) {
+            Ok(envoy) => envoy,
+            Err(ended) => panic!("Envoy {} did not start: {}", version.number(), ended),
+        }
+    }
+
+    /// Starts Envoy and waits until it serves, or ends because it refuses its configuration.
+    pub fn try_start(version: Version, bootstrap: &Bootstrap) -> Result<Self, Ended> {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let mut child = command(version, bootstrap, home.path()).spawn().expect("the Envoy binary runs");
+        let address = home.path().join("admin");
+        let admin = eventually("Envoy to serve or to end", || {
+            if let Some(status) = child.try_wait().expect("the state of the child") {
+                return Some(Err(status));
+            }
+            let address = fs::read_to_string(&address).ok()?.trim().parse().ok()?;
+            let admin = Admin(address);
+            (admin.get("/ready")?.trim() == "LIVE").then_some(Ok(admin))
+        });
+        match admin {
+            Err(status) => Err(Ended { status, log: read_log(home.path()) }),
+            Ok(admin) => {
+                bootstrap.tell_upstreams(admin);
+                Ok(Self { child, home, admin, version })
+            }
+        }
+    }
+
+    /// `envoy --mode validate`.
+    pub fn validate(version: Version, bootstrap: &Bootstrap) -> Ended {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let mut command = command(version, bootstrap, home.path());
+        let mut child = command.args(["--mode", "validate"]).spawn().expect("the Envoy binary runs");
+        let status = eventually("Envoy to validate", || child.try_wait().expect("the state of the child"));
+        Ended { status, log: read_log(home.path()) }
+    }
+
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    pub fn admin(&self) -> Admin {
+        self.admin
+    }
+
+    /// A client of a listener.
+    pub fn client(&self, listener: &str) -> Client {
+        let address = eventually("the listener to serve", || self.admin.listener(listener));
+        Client::new(address, Pace::of_listener(self.admin, listener))
+    }
+
+    /// The address of a listener, if it serves.
+    pub fn address(&self, listener: &str) -> Option<SocketAddr> {
+        self.admin.listener(listener)
+    }
+
+    /// Everything logged so far.
+    pub fn log(&self) -> Vec<Line> {
+        read_log(self.home.path())
+    }
+
+    /// What plugins logged so far, each line from its `wasm log` on.
+    pub fn plugin_log(&self) -> Vec<String> {
+        self.log().iter().filter_map(Line::of_plugin).map(str::to_owned).collect()
+    }
+
+    /// Waits for a line that holds `text`.
+    pub fn await_log(&self, text: &str) -> Line {
+        eventually(&format!("a log line with {text:?}"), || {
+            self.log().into_iter().find(|line| line.text.contains(text))
+        })
+    }
+
+    /// The lines of a listener's access log so far.
+    pub fn access_log(&self, listener: &str) -> Vec<String> {
+        let text = fs::read_to_string(access_log(self.home.path(), listener)).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// Waits until the access log of a listener holds `count` lines.
+    pub fn await_access_log(&self, listener: &str, count: usize) -> Vec<String> {
+        eventually(&format!("{count} lines of access log"), || {
+            let lines = self.access_log(listener);
+            (lines.len() >= count).then_some(lines)
+        })
+    }
+
+    /// Waits until a listener has no stream under way.
+    pub fn await_quiet(&self, listener: &str) {
+        let gauge = format!("http.{listener}.downstream_rq_active");
+        eventually("all streams to end", || (self.admin.stat(&gauge) == Some(0)).then_some(()));
+    }
+
+    /// Publishes these listeners in place of those that there are; see [`Bootstrap::listeners_from_file`].
+    pub fn publish(&self, listeners: &[Listener]) {
+        write_listeners(self.home.path(), listeners);
+    }
+
+    /// Whether the process lives.
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().expect("the state of the child").is_none()
+    }
+
+    /// Tells Envoy to end and waits until it did.
+    pub fn stop(mut self) -> Ended {
+        self.admin.post("/quitquitquit");
+        let status = eventually("Envoy to end", || self.child.try_wait().expect("the state of the child"));
+        Ended { status, log: self.log() }
+    }
+
+    /// The process id, to look at it in `/proc`.
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Envoy {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- log of Envoy {}", self.version.number());
+            self.log().iter().for_each(|line| eprintln!("[{}][{}] {}", line.level, line.logger, line.text));
+        }
+    }
+}
+
+impl Ended {
+    /// The text of the first line that holds `text`; fails the test if there is none.
+    pub fn line(&self, text: &str) -> &str {
+        self.log
+            .iter()
+            .map(|line| line.text.as_str())
+            .find(|line| line.contains(text))
+            .unwrap_or_else(|| panic!("no line with {text:?}: {self}"))
+    }
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(formatter, "{}", self.status)?;
+        self.log
+            .iter()
+            .try_for_each(|line| writeln!(formatter, "[{}][{}] {}", line.level, line.logger, line.text))
+    }
+}
+
+fn command(version: Version, bootstrap: &Bootstrap, home: &Path) -> Command {
+    let configuration = home.join("bootstrap.json");
+    fs::write(&configuration, bootstrap.to_json(home).to_string()).expect("writing the bootstrap");
+    if let Some(listeners) = bootstrap.dynamic_listeners() {
+        write_listeners(home, listeners);
+    }
+    let log = File::create(home.join("log")).expect("creating the log");
+    let mut command = Command::new(files::envoy(version.number()));
+    command
+        .arg("--config-path")
+        .arg(configuration)
+        .arg("--admin-address-path")
+        .arg(home.join("admin"))
+        .args(["--disable-hot-restart", "--log-format-escaped", "--log-format", log::FORMAT])
+        .args(["--file-flush-interval-msec", "20", "--drain-time-s", "1"])
+        .args(["--concurrency", &bootstrap.workers().to_string()])
+        .args(["--log-level", "warning", "--component-log-level", &bootstrap.log_levels()])
+        .env("ENVOY_DYNAMIC_MODULES_SEARCH_PATH", files::module_folder())
+        .envs(bootstrap.environment())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log);
+    command
+}
+
+/// The file that a bootstrap with dynamic listeners watches.
+pub fn listeners_file(home: &Path) -> PathBuf {
+    home.join("listeners.json")
+}
+
+/// The access log of a listener.
+pub fn access_log(home: &Path, listener: &str) -> PathBuf {
+    home.join(format!("access-{listener}.log"))
+}
+
+/// Envoy watches for a rename: the new file takes the place of the old one at once.
+fn write_listeners(home: &Path, listeners: &[Listener]) {
+    let resources: Vec<_> = listeners.iter().map(|listener| listener.to_resource(home)).collect();
+    let text = serde_json::json!({ "resources": resources }).to_string();
+    let fresh = home.join("listeners.json.new");
+    fs::write(&fresh, text).expect("writing the listeners");
+    fs::rename(fresh, listeners_file(home)).expect("publishing the listeners");
+}
+
+fn read_log(home: &Path) -> Vec<Line> {
+    let bytes = fs::read(home.join("log")).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).lines().map(Line::parse).collect()
+}

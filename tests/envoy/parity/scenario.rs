@@ -1,0 +1,169 @@
+//! What runs on both sides: plugins, their configurations, scripts of requests.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::harness::config::string_value;
+use crate::harness::guests::Guests;
+use crate::harness::{Answer, Plugin, Request, files};
+
+/// Where a scenario's plugin comes from.
+#[derive(Clone, Copy, Debug)]
+pub enum Code {
+    /// A plugin of this repository, by the name that `make plugins` gives it.
+    Built(&'static str),
+    /// A guest as text; see [`Guests::add`].
+    Text(&'static str),
+}
+
+/// One exchange: how the upstream will answer, and what the client sends.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub request: Request,
+    pub answer: Answer,
+    /// What to send while the request is held, once the plugin has logged a text.
+    pub meanwhile: Option<(&'static str, Request)>,
+}
+
+/// A configured plugin with a listener of its own, and what is sent to it.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// Also the name of the plugin.
+    pub name: String,
+    configuration: String,
+    pub steps: Vec<Step>,
+}
+
+/// One plugin in some configurations. All cases share an Envoy, and, as a plugin's users are used to, their VM.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// One line for the report: what is compared.
+    pub about: &'static str,
+    pub code: Code,
+    /// Fields of the `PluginConfig` of every case, by path.
+    settings: Vec<(&'static str, Value)>,
+    is_isolated: bool,
+    pub buffer_limit: Option<u32>,
+    /// Whether the upstream speaks HTTP/2.
+    pub http2_upstream: bool,
+    pub cases: Vec<Case>,
+}
+
+/// A scenario of the scripted plugin `hostcalls`, whose configuration says, line by line, what it does in
+/// which callback.
+pub fn scripts(about: &'static str) -> Scenario {
+    Scenario::new(about, Code::Built("hostcalls"))
+}
+
+/// A scenario with one script.
+pub fn script(about: &'static str, lines: &str) -> Scenario {
+    scripts(about).case("plugin", lines)
+}
+
+impl Scenario {
+    pub fn new(about: &'static str, code: Code) -> Self {
+        Self {
+            about,
+            code,
+            settings: Vec::new(),
+            is_isolated: false,
+            buffer_limit: None,
+            http2_upstream: false,
+            cases: Vec::new(),
+        }
+    }
+
+    /// Adds a case; the steps that follow are its steps. White space around lines is of no account.
+    pub fn case(mut self, name: &str, configuration: &str) -> Self {
+        let lines: Vec<_> = configuration.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        self.cases.push(Case { name: name.to_owned(), configuration: lines.join("\n"), steps: Vec::new() });
+        self
+    }
+
+    /// Makes a script the VM's configuration, so that it is known in `on_vm_start` as well.
+    pub fn everywhere(self, lines: &str) -> Self {
+        self.set("vm_config.configuration", string_value(lines))
+    }
+
+    /// Sets a field of the `PluginConfig`.
+    pub fn set(mut self, path: &'static str, value: impl Into<Value>) -> Self {
+        self.settings.push((path, value.into()));
+        self
+    }
+
+    /// Gives each case a VM of its own, because it breaks it.
+    pub fn isolated(mut self) -> Self {
+        self.is_isolated = true;
+        self
+    }
+
+    pub fn buffer_limit(mut self, bytes: u32) -> Self {
+        self.buffer_limit = Some(bytes);
+        self
+    }
+
+    pub fn http2_upstream(mut self) -> Self {
+        self.http2_upstream = true;
+        self
+    }
+
+    /// Adds an exchange to the last case.
+    pub fn step(self, request: Request, answer: Answer) -> Self {
+        self.push(Step { request, answer, meanwhile: None })
+    }
+
+    /// Adds an exchange whose stream is held; when the plugin has logged `text`, `then` is sent beside it.
+    pub fn held_until(self, text: &'static str, request: Request, answer: Answer, then: Request) -> Self {
+        self.push(Step { request, answer, meanwhile: Some((text, then)) })
+    }
+
+    fn push(mut self, step: Step) -> Self {
+        self.cases.last_mut().expect("a case to add a step to").steps.push(step);
+        self
+    }
+
+    /// Adds `GET path`, answered with a short body.
+    pub fn get(self, path: &str) -> Self {
+        self.step(Request::get(path), Answer::ok(&[b"from the upstream"]))
+    }
+
+    /// Adds an exchange with headers, two chunks and trailers in both directions: every callback of a stream.
+    pub fn everything(self) -> Self {
+        let request = Request::post("/everything?x=1", &[b"request one, ", b"request two"])
+            .header("x-request", "request value")
+            .trailers(&[("x-request-trailer", "request trailer value")]);
+        let answer = Answer::ok(&[b"answer one, ", b"answer two"])
+            .header("x-response", "response value")
+            .trailers(&[("x-response-trailer", "response trailer value")]);
+        self.step(request, answer)
+    }
+
+    /// Adds two chunks in both directions, without trailers.
+    pub fn two_chunks(self) -> Self {
+        self.step(
+            Request::post("/two-chunks", &[b"request one, ", b"request two"]),
+            Answer::ok(&[b"answer one, ", b"answer two"]),
+        )
+    }
+
+    /// The code's file.
+    pub fn code(&self, guests: &Guests) -> PathBuf {
+        match self.code {
+            Code::Built(name) => files::plugin(name),
+            Code::Text(text) => guests.add("guest", text),
+        }
+    }
+
+    /// The plugin of a case, as it runs on both sides.
+    pub fn plugin(&self, case: &Case, code: &std::path::Path) -> Plugin {
+        let mut plugin = Plugin::new(&case.name, code).configuration(&case.configuration);
+        if self.is_isolated {
+            plugin = plugin.set("vm_config.vm_id", case.name.as_str());
+        }
+        for (path, value) in &self.settings {
+            plugin = plugin.set(path, value.clone());
+        }
+        plugin
+    }
+}

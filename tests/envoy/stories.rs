@@ -1,0 +1,3 @@
+//! The stories, one file each.
+
+mod headers;
