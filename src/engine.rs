@@ -50,7 +50,7 @@ impl Engine {
     /// The machine lacks something that compiled code needs (a CPU feature, address space).
     pub fn new() -> Result<Self, EngineError> {
         let inner = wasmtime::Engine::new(&config()).map_err(|error| EngineError(format!("{error:#}")))?;
-        let ticker = Ticker::new(inner.clone());
+        let ticker = Ticker::new(&inner);
         Ok(Self { inner, ticker })
     }
 

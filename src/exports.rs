@@ -1,14 +1,18 @@
 //! Every symbol that Envoy looks up in the library.
 //!
-//! A hook has one statement: which body of [`abi::hook`](crate::abi::hook) it is, and which method of the bridge does
-//! the work. The names and signatures are those of section 10 of `include/envoy_dynamic_module.h`; [`HOOKS`] makes
-//! the compiler compare them. All hooks are exported for every Envoy: one that does not know a hook ignores it.
+//! A hook has one statement: which body of `abi::hook` it is, and which method of the bridge does the work. The names
+//! and signatures are those of section 10 of `include/envoy_dynamic_module.h`; `HOOKS` makes the compiler compare
+//! them. All hooks are exported for every Envoy: one that does not know a hook ignores it.
 //!
 //! Hooks that only an action of ours can cause, and that nothing causes yet, are no-ops: Envoy from 1.37 on demands
 //! most of these symbols, whether a module starts callouts or not.
 
 #![allow(unsafe_code, reason = "symbols of the C line; every block cites docs/SAFETY.md")]
-#![allow(unreachable_pub, reason = "the symbols are for Envoy, not for Rust")]
+#![allow(
+    unreachable_pub,
+    clippy::missing_safety_doc,
+    reason = "the symbols are for Envoy; the header says what it promises"
+)]
 
 use std::ffi::{c_char, c_void};
 
@@ -102,7 +106,7 @@ pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
     name: EnvoyBuffer,
     config: EnvoyBuffer,
 ) -> *const c_void {
-    // SAFETY: F6, F13.
+    // SAFETY: F6, F11.
     unsafe { hook::config_new(envoy, name, config, HttpConfig::new) }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! | layer | what it is |
 //! | --- | --- |
-//! | [`exports`] | every symbol that Envoy looks up |
+//! | `exports` | every symbol that Envoy looks up |
 //! | [`bridge`] | Envoy's meaning, in safe Rust: filter configurations, filters, streams |
 //! | [`lifecycle`] | plugins over time: registry, generations, pools of VMs |
 //! | [`host`] | Proxy-Wasm: contexts, entry points, hostcalls; no Envoy |
@@ -15,13 +15,13 @@
 //! | [`source`] | where code comes from |
 //! | [`telemetry`] | log lines |
 //!
-//! Start reading at [`exports`], pick a hook, and follow it down. `docs/ARCHITECTURE.md` has the pictures.
+//! Start reading at `exports`, pick a hook, and follow it down. `docs/ARCHITECTURE.md` has the pictures.
 
 pub mod abi;
 pub mod bridge;
 pub mod config;
 pub mod engine;
-pub mod exports;
+mod exports;
 pub mod host;
 pub mod lifecycle;
 pub mod source;

@@ -43,7 +43,7 @@ pub(crate) enum OnFailure {
 /// `on_http_filter_config_new`: makes a configuration from its name and bytes. Null refuses it.
 ///
 /// # Safety
-/// The arguments are those of the hook (F6, F13).
+/// The arguments are those of the hook (F6, F11).
 pub(crate) unsafe fn config_new<T>(
     envoy: *mut c_void,
     name: EnvoyBuffer,
@@ -52,7 +52,7 @@ pub(crate) unsafe fn config_new<T>(
 ) -> *const c_void {
     let address = ConfigAddress::new(envoy);
     let outcome = attempt("on_http_filter_config_new", || {
-        // SAFETY: F13, the address is closed before Envoy's configuration goes.
+        // SAFETY: F11, the address is closed before Envoy's configuration goes.
         let handle = unsafe { HttpFilterConfigHandle::from_raw(Arc::clone(&address)) };
         // SAFETY: F6.
         let name = unsafe { envoy_bytes(name) };

@@ -58,7 +58,7 @@ impl HttpFilterConfigHandle {
     /// A handle on what is at this address.
     ///
     /// # Safety
-    /// While the address is not closed, Envoy's configuration is there (F13).
+    /// While the address is not closed, Envoy's configuration is there (F11).
     pub(super) unsafe fn from_raw(address: Arc<ConfigAddress>) -> Self {
         Self { address }
     }
@@ -112,7 +112,7 @@ impl HttpFilterConfigHandle {
         let envoy = address.ok_or(MetricError::Unavailable)?;
         let mut labels = Lent::new(labels);
         let mut id = 0;
-        // SAFETY: F2, F9, F13 under the lock.
+        // SAFETY: F2, F9, F11 under the lock.
         let result = unsafe {
             define(
                 ptr::with_exposed_provenance_mut(envoy),
@@ -136,7 +136,7 @@ impl HttpFilterConfigHandle {
         let address = self.address.0.read();
         let envoy = address.ok_or(MetricError::Unavailable)?;
         let mut labels = Lent::new(labels);
-        // SAFETY: F2, F9, F13 under the lock.
+        // SAFETY: F2, F9, F11 under the lock.
         let result = unsafe {
             update(ptr::with_exposed_provenance_mut(envoy), id.0, labels.as_mut_ptr(), labels.len(), value)
         };
@@ -151,7 +151,7 @@ mod tests {
 
     fn handle(envoy: *mut c_void) -> (Arc<ConfigAddress>, HttpFilterConfigHandle) {
         let address = ConfigAddress::new(envoy);
-        // SAFETY: F13, the fake's metrics need no configuration behind the pointer.
+        // SAFETY: F11, the fake's metrics need no configuration behind the pointer.
         let handle = unsafe { HttpFilterConfigHandle::from_raw(Arc::clone(&address)) };
         (address, handle)
     }

@@ -9,7 +9,7 @@ use super::raw;
 pub(super) type Callbacks = raw::graft_callback_table;
 
 /// The table of this process. In a process that is no Envoy (a test, a benchmark) every entry is `None`; a unit
-/// test can put a table of its own in its place, for its own thread ([`super::testing`]).
+/// test can put a table of its own in its place, for its own thread (`abi::testing`).
 #[inline]
 pub(super) fn callbacks() -> &'static Callbacks {
     #[cfg(test)]

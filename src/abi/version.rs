@@ -37,7 +37,7 @@ pub(crate) fn wanted_by_host() -> &'static CStr {
 /// Whether the bytes stand among the constants of the program that this process runs (its libraries not counted).
 fn main_program_contains(needle: &[u8]) -> bool {
     let mut search = Search { needle, is_found: false };
-    // SAFETY: F11, `visit` gets back the address of `search`, which outlives the call.
+    // SAFETY: F10, `visit` gets back the address of `search`, which outlives the call.
     unsafe { libc::dl_iterate_phdr(Some(visit), (&raw mut search).cast::<c_void>()) };
     search.is_found
 }
@@ -49,12 +49,12 @@ struct Search<'a> {
 
 /// Gets the objects of the process one after the other, the main program first, and ends the iteration there.
 unsafe extern "C" fn visit(object: *mut libc::dl_phdr_info, _size: usize, search: *mut c_void) -> c_int {
-    // SAFETY: F11, `main_program_contains` passed this address.
+    // SAFETY: F10, `main_program_contains` passed this address.
     let search = unsafe { &mut *search.cast::<Search<'_>>() };
-    // SAFETY: F11, the loader passes an object that lives during this call.
+    // SAFETY: F10, the loader passes an object that lives during this call.
     let object = unsafe { &*object };
     if !object.dlpi_phdr.is_null() {
-        // SAFETY: F11, the loader says how many program headers there are.
+        // SAFETY: F10, the loader says how many program headers there are.
         let segments =
             unsafe { std::slice::from_raw_parts(object.dlpi_phdr, usize::from(object.dlpi_phnum)) };
         search.is_found =
@@ -76,7 +76,7 @@ fn segment_contains(base: libc::Elf64_Addr, segment: &libc::Elf64_Phdr, needle: 
         return false;
     }
     let start = ptr::with_exposed_provenance::<c_void>(address);
-    // SAFETY: F11, a readable segment of the main program is mapped from its start for its length in the file.
+    // SAFETY: F10, a readable segment of the main program is mapped from its start for its length in the file.
     let hit = unsafe { libc::memmem(start, length, needle.as_ptr().cast::<c_void>(), needle.len()) };
     !hit.is_null()
 }

@@ -9,7 +9,7 @@
 
 use smallvec::SmallVec;
 
-use crate::abi::{BodyType, Direction as EnvoyDirection, HttpFilterHandle};
+use crate::abi::{BodyType, Buffers, Direction as EnvoyDirection, HttpFilterHandle};
 use crate::host::types::Direction;
 
 /// The buffers that make up the body at hand, in order.
@@ -20,9 +20,7 @@ fn parts(
     buffered: bool,
 ) -> SmallVec<[BodyType; 2]> {
     let (received, held, envoy_direction) = match direction {
-        Direction::Request => {
-            (BodyType::ReceivedRequest, BodyType::BufferedRequest, EnvoyDirection::Request)
-        }
+        Direction::Request => (BodyType::ReceivedRequest, BodyType::BufferedRequest, EnvoyDirection::Request),
         Direction::Response => {
             (BodyType::ReceivedResponse, BodyType::BufferedResponse, EnvoyDirection::Response)
         }
@@ -59,7 +57,7 @@ pub(super) fn with_chunks<R>(
 ) -> R {
     let buffers: SmallVec<[_; 2]> =
         parts(envoy, direction, hook, buffered).iter().map(|part| envoy.body_chunks(*part)).collect();
-    body(&mut buffers.iter().flat_map(|buffer| buffer.iter()))
+    body(&mut buffers.iter().flat_map(Buffers::iter))
 }
 
 /// Copies from an offset on; answers how many bytes.

@@ -28,6 +28,7 @@ pub struct HttpConfig {
 impl HttpConfig {
     /// `on_http_filter_config_new`: loads the plugin. `None` refuses the configuration; the reason is one line in the
     /// log.
+    #[allow(clippy::needless_pass_by_value)] // The seam hands it over; issue: nothing of it is kept yet.
     pub fn new(envoy: HttpFilterConfigHandle, name: &[u8], config: &[u8]) -> Option<Arc<Self>> {
         let filter_name = String::from_utf8_lossy(name);
         let plugin = match config::parse_plugin(&filter_name, config) {
@@ -64,11 +65,6 @@ impl HttpConfig {
             &plugin.name,
             format_args!("loaded code sha256:{} (Proxy-Wasm {})", template.code().digest(), template.abi()),
         );
-        Ok(Self {
-            name: plugin.name.clone(),
-            generation,
-            failure_policy: plugin.failure_policy,
-            metric_ids,
-        })
+        Ok(Self { name: plugin.name.clone(), generation, failure_policy: plugin.failure_policy, metric_ids })
     }
 }

@@ -227,7 +227,9 @@ impl HttpFilter {
                 self.is_bypassed.set(true);
                 return;
             }
-            Some(route) => route.generation(base).map_err(Into::into).and_then(|variant| self.begin_on(&variant)),
+            Some(route) => {
+                route.generation(base).map_err(Into::into).and_then(|variant| self.begin_on(&variant))
+            }
             None => self.begin_on(base),
         };
         match begun {
@@ -370,11 +372,7 @@ impl HttpFilter {
 
 /// Shows a reply to the plugin that made it, headers and then the body, and answers what the plugin made of it. A
 /// plugin that replies to its own reply replaces it, and that one is not shown. Holding one's own reply has no effect.
-fn show(
-    vm: &mut Vm<HttpStream>,
-    index: StreamIndex,
-    reply: LocalReply,
-) -> Result<LocalReply, CallError> {
+fn show(vm: &mut Vm<HttpStream>, index: StreamIndex, reply: LocalReply) -> Result<LocalReply, CallError> {
     let has_body = reply.has_body();
     let shown = reply.clone();
     let Some(stream) = vm.stream_mut(index) else { return Ok(shown) };

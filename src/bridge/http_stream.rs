@@ -141,11 +141,9 @@ impl Stream for HttpStream {
             (Some(reply), _) if direction == Direction::Response => {
                 body::copy([reply.body.as_slice()].into_iter(), start, target)
             }
-            (_, Some(envoy)) => {
-                body::with_chunks(envoy, direction, self.body_hook, buffered, |chunks| {
-                    body::copy(chunks, start, target)
-                })
-            }
+            (_, Some(envoy)) => body::with_chunks(envoy, direction, self.body_hook, buffered, |chunks| {
+                body::copy(chunks, start, target)
+            }),
             (_, None) => 0,
         }
     }

@@ -40,8 +40,13 @@ impl LocalReply {
     fn make(is_grpc: bool, response: LocalResponse) -> Self {
         let mut headers: Pairs = vec![(b":status".to_vec(), response.status.to_string().into_bytes())];
         headers.extend(response.headers);
-        let mut reply =
-            Self { headers, body: response.body, details: response.details, status: response.status, is_grpc };
+        let mut reply = Self {
+            headers,
+            body: response.body,
+            details: response.details,
+            status: response.status,
+            is_grpc,
+        };
         if is_grpc {
             reply.make_grpc(response.grpc_status);
         } else if !reply.body.is_empty() {

@@ -45,10 +45,13 @@ struct Waiting {
 /// memory. Counters and gauges are added up, so only histograms lose samples.
 const MOST_WAITING: usize = 1024;
 
+/// What a metric is known by: kind and name.
+type Key = (MetricType, Box<[u8]>);
+
 /// All metrics of this process.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    by_name: Mutex<HashMap<(MetricType, Box<[u8]>), Arc<Metric>>>,
+    by_name: Mutex<HashMap<Key, Arc<Metric>>>,
     is_any_waiting: AtomicBool,
 }
 
@@ -59,13 +62,7 @@ impl Metrics {
         let index = by_name.len();
         let name: Box<[u8]> = name.as_bytes().into();
         let metric = by_name.entry((kind, name.clone())).or_insert_with(|| {
-            Arc::new(Metric {
-                index,
-                kind,
-                name,
-                value: AtomicU64::new(0),
-                waiting: Waiting::default(),
-            })
+            Arc::new(Metric { index, kind, name, value: AtomicU64::new(0), waiting: Waiting::default() })
         });
         Arc::clone(metric)
     }

@@ -30,7 +30,11 @@ pub(super) fn own_key(path: &[u8]) -> Vec<u8> {
 ///
 /// # Errors
 /// The name is known and there is no value now.
-pub(super) fn get(envoy: &mut HttpFilterHandle, path: &[u8], value: &mut Vec<u8>) -> Result<bool, NoProperty> {
+pub(super) fn get(
+    envoy: &mut HttpFilterHandle,
+    path: &[u8],
+    value: &mut Vec<u8>,
+) -> Result<bool, NoProperty> {
     let mut parts = path.split(|byte| *byte == 0);
     let first = parts.next().unwrap_or_default();
     let rest: Vec<&[u8]> = parts.collect();

@@ -35,7 +35,7 @@ pub struct Ticking {
 }
 
 impl Ticker {
-    pub(super) fn new(engine: wasmtime::Engine) -> Self {
+    pub(super) fn new(engine: &wasmtime::Engine) -> Self {
         Self {
             shared: Arc::new(Shared {
                 state: Mutex::default(),
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn the_thread_lives_as_long_as_something_is_kept() {
         let engine = wasmtime::Engine::default();
-        let ticker = Ticker::new(engine.clone());
+        let ticker = Ticker::new(&engine);
         let is_running = || ticker.shared.state.lock().is_running;
         assert!(!is_running());
         let first = ticker.keep();

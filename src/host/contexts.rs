@@ -94,6 +94,7 @@ pub struct Root {
 
 /// The state of one direction of a stream: what its guest may touch now.
 #[derive(Clone, Copy, Debug, Default)]
+#[allow(clippy::struct_excessive_bools)] // Four facts that are true or not, each on its own.
 pub struct Half {
     /// Headers arrived and the guest did not let them go on.
     pub headers: bool,
@@ -211,16 +212,12 @@ impl<S: Stream> Contexts<S> {
             streams: 0,
         };
         let free = self.roots.iter_mut().position(|place| place.is_none());
-        match free.and_then(|index| self.roots.get_mut(index).map(|place| (index, place))) {
-            Some((index, place)) => {
-                *place = Some(root);
-                RootIndex(index)
-            }
-            None => {
-                self.roots.push(Some(root));
-                RootIndex(self.roots.len().saturating_sub(1))
-            }
+        let index = free.unwrap_or(self.roots.len());
+        match self.roots.get_mut(index) {
+            Some(place) => *place = Some(root),
+            None => self.roots.push(Some(root)),
         }
+        RootIndex(index)
     }
 
     pub(super) fn find_root(&self, key: u64) -> Option<RootIndex> {

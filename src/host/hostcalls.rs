@@ -199,7 +199,7 @@ hostcalls! {
 }
 
 /// Links what code of an ABI may import from module `env`. A hostcall that the capabilities deny is there and
-/// answers INTERNAL_FAILURE, as in the built-in host.
+/// answers `INTERNAL_FAILURE`, as in the built-in host.
 pub(super) fn add_to_linker<S: Stream>(
     linker: &mut Linker<State<S>>,
     abi: AbiVersion,

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-/// What a hostcall answers (specification, "Status").
+/// What a hostcall answers (`Status` in the specification).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum Status {
@@ -97,7 +97,7 @@ impl HeaderMap {
     }
 }
 
-/// Any map that a guest can name (specification, "MapType").
+/// Any map that a guest can name (`MapType` in the specification).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapType {
     /// One of the four maps of a stream.
@@ -121,7 +121,7 @@ impl TryFrom<u32> for MapType {
     }
 }
 
-/// A buffer that a guest can name (specification, "BufferType").
+/// A buffer that a guest can name (`BufferType` in the specification).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BufferType {
     /// The body of a direction: what is held here now, not the whole body unless it is buffered.
@@ -158,7 +158,7 @@ impl TryFrom<u32> for BufferType {
     }
 }
 
-/// What `proxy_continue_stream` and `proxy_close_stream` name (specification, "StreamType").
+/// What `proxy_continue_stream` and `proxy_close_stream` name (`StreamType` in the specification).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamType {
     /// A direction of an HTTP stream.
@@ -183,7 +183,7 @@ impl TryFrom<u32> for StreamType {
     }
 }
 
-/// Kinds of metric (specification, "MetricType").
+/// Kinds of metric (`MetricType` in the specification).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum MetricType {
@@ -208,7 +208,7 @@ impl TryFrom<u32> for MetricType {
     }
 }
 
-/// What an entry point for headers wants next. The C++ and AssemblyScript SDKs expose all of Envoy's values, so a
+/// What an entry point for headers wants next. The SDKs for C++ and `AssemblyScript` expose all of Envoy's values, so a
 /// guest returns 0 to 4, not only the specification's 0 and 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadersAction {

@@ -19,13 +19,19 @@ pub type Lease<S> = Arc<Mutex<Vm<S>>>;
 /// See the module's text.
 pub struct Pool<S: Stream> {
     template: Template<S>,
-    homes: Box<[Mutex<Option<Lease<S>>>]>,
+    /// The first worker's place, and those of the others: there is always one.
+    first_home: Home<S>,
+    other_homes: Box<[Home<S>]>,
 }
+
+/// Where a worker's VM is. Locked by that worker alone, but for the moments in which plugins come and go.
+type Home<S> = Mutex<Option<Lease<S>>>;
 
 impl<S: Stream> Pool<S> {
     /// A pool without VMs, with a place for each worker.
     pub fn new(template: Template<S>, workers: usize) -> Self {
-        Self { template, homes: (0..workers.max(1)).map(|_| Mutex::new(None)).collect() }
+        let other_homes = (1..workers).map(|_| Mutex::new(None)).collect();
+        Self { template, first_home: Mutex::new(None), other_homes }
     }
 
     /// What its VMs are made from.
@@ -53,7 +59,7 @@ impl<S: Stream> Pool<S> {
     /// Gives a started VM to the first worker that has none. The canary of a new pool becomes useful that way.
     pub fn adopt(&self, vm: Vm<S>) {
         let vm = Arc::new(Mutex::new(vm));
-        for home in &self.homes {
+        for home in self.homes() {
             let mut home = home.lock();
             if home.is_none() {
                 *home = Some(vm);
@@ -64,7 +70,7 @@ impl<S: Stream> Pool<S> {
 
     /// The VMs that are there now.
     pub fn vms(&self) -> Vec<Lease<S>> {
-        self.homes.iter().filter_map(|home| home.lock().clone()).collect()
+        self.homes().filter_map(|home| home.lock().clone()).collect()
     }
 
     /// Makes sure that workers from 0 up to a number have a VM, in which a plugin has its root context.
@@ -72,17 +78,22 @@ impl<S: Stream> Pool<S> {
     /// # Errors
     /// A VM or the plugin did not start.
     pub fn prepare(&self, plugin: &Arc<Plugin>, workers: usize) -> Result<(), StartError> {
-        for worker in 0..workers.min(self.homes.len()) {
+        for worker in 0..workers.min(self.homes().count()) {
             let lease = self.home(worker)?;
             root(&mut lease.lock(), plugin)?;
         }
         Ok(())
     }
 
-    fn place(&self, worker: usize) -> &Mutex<Option<Lease<S>>> {
-        let index = worker.checked_rem(self.homes.len()).unwrap_or(0);
-        // There is at least one place.
-        self.homes.get(index).unwrap_or(&self.homes[0])
+    fn homes(&self) -> impl Iterator<Item = &Home<S>> {
+        std::iter::once(&self.first_home).chain(&self.other_homes)
+    }
+
+    /// The place of a worker. Workers beyond the last place share the others'.
+    fn place(&self, worker: usize) -> &Home<S> {
+        let places = self.other_homes.len().saturating_add(1);
+        let index = worker.checked_rem(places).unwrap_or(0);
+        index.checked_sub(1).and_then(|index| self.other_homes.get(index)).unwrap_or(&self.first_home)
     }
 }
 

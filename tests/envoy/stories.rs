@@ -1,3 +1,22 @@
-//! The stories, one file each.
+//! The stories, one file each. Each is told on every supported Envoy.
 
+mod bodies;
+mod chains;
+mod closing;
+mod environment;
+mod failures;
 mod headers;
+mod hostile;
+mod listeners;
+mod loading;
+mod local_responses;
+mod logs;
+mod metrics;
+mod pausing;
+mod per_route;
+mod properties;
+mod rejections;
+mod sdks;
+mod trailers;
+mod validation;
+mod workers;

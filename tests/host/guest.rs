@@ -21,7 +21,7 @@ use graft::host::contexts::{Plugin, RootIndex, StreamIndex};
 use graft::host::hostcalls::{ALL, Hostcall, SINCE_V0_2_0, SINCE_V0_2_1, V0_1_0};
 use graft::host::stream::Effect;
 use graft::host::template::{Capabilities, Deadlines, LinkError, Settings, Template};
-use graft::host::testing::{FakeServices, FakeStream};
+use graft::host::testing::{FakeServices, FakeStream, pairs};
 use graft::host::types::{BodyAction, Direction, HeadersAction, TrailersAction};
 use graft::host::vm::{CallError, StartError, Vm};
 use graft::telemetry::Level;
@@ -176,7 +176,7 @@ impl Guest {
 
     /// Calls a hostcall in an entry point, once for each row of arguments, and says what it answers.
     pub fn calling(self, entry_point: &'static str, hostcall: &str, rows: &[&[i64]]) -> Self {
-        let calls: String = rows.iter().map(|row| format!("(call $say {})", call(hostcall, row))).collect();
+        let calls: String = rows.iter().map(|row| say(hostcall, row)).collect();
         self.on(entry_point, &calls)
     }
 
@@ -364,6 +364,20 @@ impl Running {
     }
 }
 
+/// An exchange that has everything: all maps, both bodies (with bytes held back), a property.
+pub fn exchange() -> FakeStream {
+    FakeStream {
+        request_headers: pairs(&[(":method", "POST"), (":path", "/a"), ("x-a", "1"), ("x-a", "2"), ("x-empty", "")]),
+        request_trailers: pairs(&[("t", "3")]),
+        response_headers: pairs(&[(":status", "200"), ("x-r", "4")]),
+        response_trailers: pairs(&[("u", "5")]),
+        request_body: (b"held ".to_vec(), b"chunk".to_vec()),
+        response_body: (b"kept ".to_vec(), b"piece".to_vec()),
+        properties: [(b"request\0path".to_vec(), b"/a".to_vec())].into(),
+        ..FakeStream::default()
+    }
+}
+
 /// A plugin with a key, a name and a configuration.
 pub fn plugin(key: u64, name: &str, configuration: &[u8]) -> Plugin {
     Plugin {
@@ -386,6 +400,11 @@ pub fn type_of(hostcall: &str, parameter: usize) -> &'static str {
         ("proxy_increment_metric" | "proxy_record_metric", 1) => "i64",
         _ => "i32",
     }
+}
+
+/// A call with constants that says what it answers.
+pub fn say(hostcall: &str, arguments: &[i64]) -> String {
+    format!("(call $say {})", call(hostcall, arguments))
 }
 
 /// A call with constants.

@@ -1,10 +1,12 @@
 //! The host of Proxy-Wasm, hostcall by hostcall and entry point by entry point: guests in WAT beside the
 //! assertion, over a stream and a process made of plain data. No Envoy is needed.
 //!
-//! - [`guest`]: how a guest is written and run.
-//! - One file a family of hostcalls, and one each for what cuts across them: addresses, allocation, restriction,
-//!   failure, limits, start, contexts.
-//! - [`table`]: that nothing of the host's table is left out here or in `docs/PROXY_WASM.md`.
+//! - [`guest`]: how a guest is written and run. [`phases`]: one hostcall called from every phase.
+//! - One file a family of hostcalls: [`headers`], [`buffers`], [`properties`], [`streams`], [`metrics`], [`log`],
+//!   [`contexts`], [`unimplemented`], [`wasi`].
+//! - What cuts across them: [`addresses`], [`restricted`], [`capabilities`], [`linking`], [`start`],
+//!   [`entry_points`], [`failure`], [`limits`].
+//! - [`table`]: that nothing of the host's tables is left out here or in `docs/PROXY_WASM.md`.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -12,10 +14,27 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,
-    missing_docs,
     unreachable_pub,
     reason = "a test that meets the unexpected fails, and its items are nobody's interface"
 )]
 
+mod addresses;
+mod buffers;
+mod capabilities;
+mod contexts;
+mod entry_points;
+mod failure;
 mod guest;
 mod headers;
+mod limits;
+mod linking;
+mod log;
+mod metrics;
+mod phases;
+mod properties;
+mod restricted;
+mod start;
+mod streams;
+mod table;
+mod unimplemented;
+mod wasi;

@@ -48,7 +48,7 @@ fn new_config(alive: &Arc<AtomicUsize>) -> *const c_void {
         alive.fetch_add(1, Ordering::SeqCst);
         Some(Arc::new(Config { envoy, alive: Arc::clone(alive) }))
     };
-    // SAFETY: F6, F13, the fake's configuration is only an address.
+    // SAFETY: F6, F11, the fake's configuration is only an address.
     unsafe { config_new(some_envoy_config(), buffer(b"name"), buffer(b"bytes"), make) }
 }
 
@@ -100,7 +100,7 @@ fn a_configuration_that_a_thread_still_holds_can_no_longer_reach_envoy() {
         held = Some(Arc::clone(&config));
         Some(config)
     };
-    // SAFETY: F6, F13.
+    // SAFETY: F6, F11.
     let config = unsafe { config_new(some_envoy_config(), buffer(b""), buffer(b""), make) };
     let held = held.unwrap();
     let id = held.envoy.define_counter(b"hits", &[]).unwrap();
@@ -118,7 +118,7 @@ fn a_refused_configuration_is_null_and_its_handle_is_closed() {
         kept = Some(envoy);
         None
     };
-    // SAFETY: F6, F13.
+    // SAFETY: F6, F11.
     let config = unsafe { config_new(some_envoy_config(), buffer(b""), buffer(b""), refuse) };
     assert!(config.is_null());
     assert_eq!(kept.unwrap().set_gauge(MetricId(0), &[], 1), Err(MetricError::Unavailable));
@@ -128,7 +128,7 @@ fn a_refused_configuration_is_null_and_its_handle_is_closed() {
 fn a_panic_refuses_the_configuration_and_is_logged() {
     let envoy = FakeEnvoy::install();
     let make = |_, _: &[u8], _: &[u8]| -> Option<Arc<Config>> { panic!("on purpose") };
-    // SAFETY: F6, F13.
+    // SAFETY: F6, F11.
     assert!(unsafe { config_new(some_envoy_config(), buffer(b""), buffer(b""), make) }.is_null());
     let make = |_: &[u8], _: &[u8]| -> Option<Arc<String>> { panic!("on purpose") };
     // SAFETY: F6.

@@ -35,7 +35,7 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Name {
     group: &'static str,
-    name: &'static str,
+    member: &'static str,
     pub(super) kind: Kind,
 }
 
@@ -44,7 +44,7 @@ macro_rules! names {
         const NAMES: &[Name] = &[$($(
             Name {
                 group: stringify!($group),
-                name: stringify!($name),
+                member: stringify!($name),
                 kind: Kind::$kind $((AttributeId::$id))?,
             },
         )*)*];
@@ -111,19 +111,29 @@ const SINGLE: &[(&str, Kind)] = &[
 
 /// First parts that are Envoy's, so that an unknown second part is not a plugin's own property.
 const GROUPS: &[&str] = &[
-    "request", "response", "source", "destination", "connection", "upstream", "xds", "metadata", "filter_state",
-    "upstream_filter_state", "node", "listener_metadata",
+    "request",
+    "response",
+    "source",
+    "destination",
+    "connection",
+    "upstream",
+    "xds",
+    "metadata",
+    "filter_state",
+    "upstream_filter_state",
+    "node",
+    "listener_metadata",
 ];
 
 /// The attribute of a path of two parts.
 pub(super) fn find(group: &[u8], name: &[u8]) -> Option<Name> {
-    NAMES.iter().find(|row| row.group.as_bytes() == group && row.name.as_bytes() == name).copied()
+    NAMES.iter().find(|row| row.group.as_bytes() == group && row.member.as_bytes() == name).copied()
 }
 
 /// The attribute of a path of one part.
 pub(super) fn find_single(name: &[u8]) -> Option<Name> {
-    let (name, kind) = SINGLE.iter().find(|(single, _)| single.as_bytes() == name)?;
-    Some(Name { group: "", name, kind: *kind })
+    let (member, kind) = SINGLE.iter().find(|(single, _)| single.as_bytes() == name)?;
+    Some(Name { group: "", member, kind: *kind })
 }
 
 /// Whether a first part is Envoy's.
@@ -138,8 +148,8 @@ mod tests {
     #[test]
     fn every_row_is_found_once_by_its_names() {
         for row in NAMES {
-            let found = find(row.group.as_bytes(), row.name.as_bytes()).unwrap();
-            assert_eq!(found.kind, row.kind, "{}.{}", row.group, row.name);
+            let found = find(row.group.as_bytes(), row.member.as_bytes()).unwrap();
+            assert_eq!(found.kind, row.kind, "{}.{}", row.group, row.member);
             assert!(is_group(row.group.as_bytes()));
         }
         assert!(find(b"request", b"colour").is_none());

@@ -1,7 +1,7 @@
 //! Header maps: `proxy_get_header_map_*`, `proxy_set_header_map_pairs`, `proxy_{add,replace,remove}_header_map_value`.
 //!
 //! Which map can be touched when is in [`StreamContext::is_readable`] and [`StreamContext::is_writable`]; a map
-//! that is not available is a BAD_ARGUMENT, except that reading all pairs of it gives an empty list.
+//! that is not available is a `BAD_ARGUMENT`, except that reading all pairs of it gives an empty list.
 
 use super::{Answer, Call};
 use crate::host::contexts::StreamContext;

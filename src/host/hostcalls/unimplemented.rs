@@ -1,5 +1,5 @@
 //! Hostcalls that this version does not have yet: callouts, gRPC, ticks, shared data, queues, foreign functions.
-//! They are linked, so that plugins which import them load, and answer UNIMPLEMENTED.
+//! They are linked, so that plugins which import them load, and answer `UNIMPLEMENTED`.
 
 use super::{Answer, Call};
 use crate::host::stream::Stream;

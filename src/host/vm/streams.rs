@@ -236,10 +236,8 @@ impl<S: Stream> Vm<S> {
         goes_on: bool,
         part: impl Fn(&mut Half) -> &mut bool,
     ) {
-        if goes_on {
-            if let Some(stream) = self.stream_mut(index) {
-                *part(stream.half_mut(direction)) = false;
-            }
+        if goes_on && let Some(stream) = self.stream_mut(index) {
+            *part(stream.half_mut(direction)) = false;
         }
     }
 }

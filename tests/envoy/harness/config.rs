@@ -48,9 +48,22 @@ impl Plugin {
         Self { name: name.to_owned(), settings, module: Module::ByName }
     }
 
-    /// A plugin of this repository, by the name that `make plugins` gives it.
+    /// A plugin of this repository, by the name that `make plugins` gives it; it is also the plugin's.
     pub fn built(name: &str) -> Self {
         Self::new(name, &files::plugin(name))
+    }
+
+    /// The scripted plugin of this repository: each line says what it does in which callback. White space around
+    /// lines is of no account.
+    pub fn scripted(name: &str, lines: &str) -> Self {
+        let lines: Vec<_> = lines.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        Self::built("hostcalls").named(name).configuration(&lines.join("\n"))
+    }
+
+    /// The same plugin by another name.
+    pub fn named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self.set("name", name)
     }
 
     /// Sets a field of the `PluginConfig`, by its path: `"vm_config.vm_id"`.

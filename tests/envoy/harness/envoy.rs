@@ -4,14 +4,16 @@ use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 
 use tempfile::TempDir;
 
 use super::admin::Admin;
 use super::client::Client;
-use super::config::{Bootstrap, Listener};
+use super::config::{Bootstrap, Host, Listener, Plugin};
 use super::log::{self, Line};
 use super::pace::Pace;
+use super::upstream::Upstream;
 use super::{eventually, files};
 
 /// A release of Envoy that Graft supports.
@@ -116,6 +118,16 @@ impl Envoy {
         }
     }
 
+    /// Starts Envoy with one listener, `main`, and these plugins in its chain, before one HTTP/1 upstream.
+    pub fn with_plugins(version: Version, plugins: &[Plugin]) -> (Self, Arc<Upstream>) {
+        let upstream = Upstream::http1("upstream");
+        let listener = plugins
+            .iter()
+            .fold(Listener::new("main"), |listener, plugin| listener.plugin(Host::Graft, plugin));
+        let envoy = Self::start(version, &Bootstrap::new().upstream(&upstream).listener(listener));
+        (envoy, upstream)
+    }
+
     /// `envoy --mode validate`.
     pub fn validate(version: Version, bootstrap: &Bootstrap) -> Ended {
         let home = tempfile::tempdir().expect("a temporary folder");
@@ -152,6 +164,22 @@ impl Envoy {
     /// What plugins logged so far, each line from its `wasm log` on.
     pub fn plugin_log(&self) -> Vec<String> {
         self.log().iter().filter_map(Line::of_plugin).map(str::to_owned).collect()
+    }
+
+    /// Lines of Graft and of its plugins at level warning or above.
+    pub fn complaints(&self) -> Vec<Line> {
+        let levels = ["warning", "error", "critical"];
+        self.log()
+            .into_iter()
+            .filter(|line| line.logger == "dynamic_modules" && levels.contains(&line.level.as_str()))
+            .collect()
+    }
+
+    /// Waits until plugins have logged a line that ends with `text`.
+    pub fn await_plugin_log(&self, text: &str) {
+        eventually(&format!("a plugin's line that ends with {text:?}"), || {
+            self.plugin_log().iter().any(|line| line.ends_with(text)).then_some(())
+        });
     }
 
     /// Waits for a line that holds `text`.

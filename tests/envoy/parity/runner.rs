@@ -8,7 +8,9 @@ use super::differences;
 use super::observe::{difference, exchange, plugin_lines, split_start};
 use super::scenario::{Case, Scenario};
 use crate::harness::guests::Guests;
-use crate::harness::{Bootstrap, Envoy, Host, Listener, Plugin, Route, Upstream, Version, eventually, within};
+use crate::harness::{
+    Bootstrap, Envoy, Host, Listener, Plugin, Route, Upstream, Version, eventually, within,
+};
 
 /// The last log lines of a stream may come a moment after its response.
 const LATE: Duration = Duration::from_secs(2);
@@ -35,7 +37,8 @@ impl Side {
 pub fn run(name: &str, scenario: &Scenario) {
     let guests = Guests::new();
     let code = scenario.code(&guests);
-    let upstream = if scenario.http2_upstream { Upstream::http2("upstream") } else { Upstream::http1("upstream") };
+    let upstream =
+        if scenario.http2_upstream { Upstream::http2("upstream") } else { Upstream::http1("upstream") };
     let mut bootstrap = Bootstrap::new().upstream(&upstream).variable("TWO", "2");
     for case in &scenario.cases {
         for side in [&BUILT_IN, &GRAFT] {
@@ -65,8 +68,14 @@ pub fn run(name: &str, scenario: &Scenario) {
     if std::env::var_os("PROBE").is_some() {
         std::thread::sleep(Duration::from_millis(100));
         let mut o = format!("===== {name}: {}\n", scenario.about);
-        for l in observe(0) { o += &format!("{l}\n"); }
-        for l in envoy.log() { if l.of_plugin().is_none() && l.level != "debug" { o += &format!("ENVOY [{}][{}] {}\n", l.level, l.logger, l.text); } }
+        for l in observe(0) {
+            o += &format!("{l}\n");
+        }
+        for l in envoy.log() {
+            if l.of_plugin().is_none() && l.level != "debug" {
+                o += &format!("ENVOY [{}][{}] {}\n", l.level, l.logger, l.text);
+            }
+        }
         std::fs::write(format!("/tmp/harness/probe/{name}"), o).unwrap();
         return;
     }
@@ -85,7 +94,9 @@ fn listener(scenario: &Scenario, name: &str, host: Host, plugin: &Plugin) -> Lis
         .idle_timeout(SILENCE)
         .router(json!({ "suppress_envoy_headers": true }))
         .route(Route::by_header("x-other-route", "upstream").set("name", "by-header"))
-        .route(Route::new("/other", "upstream").set("name", "by-path").set("route.prefix_rewrite", "/rewritten"))
+        .route(
+            Route::new("/other", "upstream").set("name", "by-path").set("route.prefix_rewrite", "/rewritten"),
+        )
         .plugin(host, plugin);
     if let Some(bytes) = scenario.buffer_limit {
         listener = listener.buffer_limit(bytes);

@@ -1,0 +1,115 @@
+//! A plugin that fails costs its own stream; a fresh VM serves the next one.
+
+use crate::harness::envoy::on_each_envoy;
+use crate::harness::{Answer, Bootstrap, End, Envoy, Host, Listener, Plugin, Request, Upstream};
+
+const IN_THE_REQUEST: [&str; 3] = ["request_headers", "request_body", "request_trailers"];
+
+/// Panics in `callback` of a request that asks for it in its path: the plugin's VM sees the path in the headers
+/// only, so the panic in later callbacks is for every stream of the listener.
+fn panicking(callback: &str) -> Plugin {
+    Plugin::scripted(callback, &format!("{callback}: panic \"as told\""))
+}
+
+/// A request that reaches every callback.
+fn request() -> Request {
+    Request::post("/", &[b"one ", b"two"]).trailers(&[("x-trailer", "value")])
+}
+
+fn answer() -> Answer {
+    Answer::ok(&[b"three ", b"four"]).trailers(&[("x-trailer", "value")])
+}
+
+on_each_envoy! {
+    fn a_panic_fails_its_stream_with_503(version) {
+        let upstream = Upstream::http1("upstream");
+        let callbacks = IN_THE_REQUEST.iter().chain(&["response_headers"]);
+        let bootstrap = callbacks.clone().fold(Bootstrap::new().upstream(&upstream), |bootstrap, callback| {
+            bootstrap.listener(Listener::new(callback).plugin(Host::Graft, &panicking(callback)))
+        });
+        let envoy = Envoy::start(version, &bootstrap);
+        upstream.answer(answer());
+        for callback in callbacks {
+            let response = envoy.client(callback).send(&request());
+            assert_eq!((response.status, response.text().as_str()), (503, ""), "{callback}");
+            let log = envoy.await_access_log(callback, 1);
+            assert!(log[0].starts_with("503 wasm_fail_stream"), "{callback}: {log:?}");
+            envoy.await_log(&format!("Function: proxy_on_{callback} failed"));
+        }
+    }
+
+    fn a_panic_after_the_response_headers_breaks_the_response(version) {
+        let upstream = Upstream::http1("upstream");
+        let callbacks = ["response_body", "response_trailers"];
+        let bootstrap = callbacks.iter().fold(Bootstrap::new().upstream(&upstream), |bootstrap, callback| {
+            bootstrap.listener(Listener::new(callback).plugin(Host::Graft, &panicking(callback)))
+        });
+        let envoy = Envoy::start(version, &bootstrap);
+        upstream.answer(answer());
+        for callback in callbacks {
+            let response = envoy.client(callback).send(&request());
+            assert_eq!((response.status, response.end), (200, End::Broken), "{callback}");
+        }
+    }
+
+    fn the_next_stream_is_served(version) {
+        let (envoy, _upstream) = Envoy::with_plugins(version, &[Plugin::scripted("recovers", "
+            request_headers: if-header request x-do panic panic \"as told\"
+            request_headers: if-header request x-do trap trap
+            request_headers: if-header request x-do bad-access bad-access
+            request_headers: if-header request x-do recurse recurse
+            response_headers: add response x-plugin ran
+        ")]);
+        let client = envoy.client("main");
+        for round in ["panic", "trap", "bad-access", "recurse"] {
+            let failed = client.send(&Request::get("/").header("x-do", round));
+            assert_eq!(failed.status, 503, "{round}");
+            let next = client.get("/");
+            assert_eq!((next.status, next.header("x-plugin")), (200, Some("ran")), "after {round}");
+        }
+    }
+
+    fn a_failure_hurts_no_other_plugin(version) {
+        let upstream = Upstream::http1("upstream");
+        let envoy = Envoy::start(version, &Bootstrap::new()
+            .upstream(&upstream)
+            .listener(Listener::new("fails").plugin(Host::Graft, &panicking("request_headers")))
+            .listener(Listener::new("works").plugin(Host::Graft, &Plugin::scripted("works", "
+                response_headers: add response x-plugin ran
+            "))));
+        for _ in 0..5 {
+            assert_eq!(envoy.client("fails").get("/").status, 503);
+            let response = envoy.client("works").get("/");
+            assert_eq!((response.status, response.header("x-plugin")), (200, Some("ran")));
+        }
+    }
+
+    fn a_plugin_that_fails_open_lets_streams_pass(version) {
+        let (envoy, upstream) = Envoy::with_plugins(version, &[Plugin::scripted("open", "
+            request_headers: if-header request x-do panic panic \"as told\"
+            response_headers: add response x-plugin ran
+        ").set("failure_policy", "FAIL_OPEN")]);
+        let client = envoy.client("main");
+        client.send(&Request::get("/").header("x-do", "panic"));
+        upstream.take_seen();
+        let next = client.get("/");
+        assert_eq!(next.status, 200);
+        assert_eq!(upstream.take_seen().len(), 1);
+    }
+
+    fn a_panic_at_the_end_of_a_stream_hurts_nobody(version) {
+        let upstream = Upstream::http1("upstream");
+        let callbacks = ["log", "done", "delete"];
+        let bootstrap = callbacks.iter().fold(Bootstrap::new().upstream(&upstream), |bootstrap, callback| {
+            bootstrap.listener(Listener::new(callback).plugin(Host::Graft, &panicking(callback)))
+        });
+        let envoy = Envoy::start(version, &bootstrap);
+        for callback in callbacks {
+            for _ in 0..3 {
+                let response = envoy.client(callback).get("/");
+                assert_eq!((response.status, response.text().as_str()), (200, "from the upstream"), "{callback}");
+            }
+        }
+        assert!(envoy.stop().status.success());
+    }
+}
