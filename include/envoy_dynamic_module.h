@@ -515,6 +515,22 @@ typedef void envoy_dynamic_module_callback_http_filter_reset_stream_fn(
 typedef void envoy_dynamic_module_callback_http_clear_route_cache_fn(
     envoy_dynamic_module_type_http_filter_envoy_ptr filter);
 
+/*
+ * A stream's scheduler: its events come to the stream's own worker, as on_http_filter_scheduled. The module owns it
+ * and deletes it. Up to 1.38 a commit must not race with the end of the stream.
+ */
+typedef void* envoy_dynamic_module_type_http_filter_scheduler_module_ptr;
+
+typedef envoy_dynamic_module_type_http_filter_scheduler_module_ptr
+envoy_dynamic_module_callback_http_filter_scheduler_new_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter);
+
+typedef void envoy_dynamic_module_callback_http_filter_scheduler_commit_fn(
+    envoy_dynamic_module_type_http_filter_scheduler_module_ptr scheduler, uint64_t event_id);
+
+typedef void envoy_dynamic_module_callback_http_filter_scheduler_delete_fn(
+    envoy_dynamic_module_type_http_filter_scheduler_module_ptr scheduler);
+
 /* Bytes that Envoy buffers for a filter that stopped the iteration. Since 1.38. */
 typedef uint64_t envoy_dynamic_module_callback_http_get_buffer_limit_fn(
     envoy_dynamic_module_type_http_filter_envoy_ptr filter);
@@ -529,6 +545,11 @@ typedef uint32_t envoy_dynamic_module_callback_http_filter_get_worker_index_fn(
 /* The cluster that the route chose. Since 1.38. */
 typedef bool envoy_dynamic_module_callback_http_get_cluster_name_fn(
     envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_envoy_buffer* name_out);
+
+/* Hosts of the route's cluster at a priority. Since 1.38. */
+typedef bool envoy_dynamic_module_callback_http_get_cluster_host_count_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, uint32_t priority, size_t* total_count,
+    size_t* healthy_count, size_t* degraded_count);
 
 /* Since 1.40. */
 typedef void envoy_dynamic_module_callback_http_get_timing_info_fn(

@@ -72,10 +72,14 @@
   ENTRY(http_filter_continue_encoding)                                  \
   ENTRY(http_filter_reset_stream)                                       \
   ENTRY(http_clear_route_cache)                                         \
+  ENTRY(http_filter_scheduler_new)                                      \
+  ENTRY(http_filter_scheduler_commit)                                   \
+  ENTRY(http_filter_scheduler_delete)                                   \
   ENTRY(http_get_buffer_limit)                                          \
   ENTRY(http_set_buffer_limit)                                          \
   ENTRY(http_filter_get_worker_index)                                   \
   ENTRY(http_get_cluster_name)                                          \
+  ENTRY(http_get_cluster_host_count)                                    \
   ENTRY(http_get_timing_info)                                           \
   /* metrics of a stream */                                             \
   ENTRY(http_filter_increment_counter)                                  \

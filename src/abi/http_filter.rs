@@ -2,7 +2,7 @@
 //!
 //! `exports` makes one for each hook and gives it to the bridge. Its methods are Envoy's callbacks, one each, in the
 //! files below this one: [`headers`], [`body`], [`attributes`], [`metadata`], [`filter_state`], [`control`],
-//! [`metrics`].
+//! [`metrics`], [`scheduler`].
 //!
 //! Two rules hold for all of them:
 //!
@@ -19,6 +19,7 @@ mod filter_state;
 mod headers;
 mod metadata;
 mod metrics;
+mod scheduler;
 
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -26,6 +27,7 @@ use std::marker::PhantomData;
 use std::ptr;
 
 pub use headers::Headers;
+pub use scheduler::Scheduler;
 
 use super::raw;
 use super::running::Pass;

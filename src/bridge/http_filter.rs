@@ -63,6 +63,8 @@ trait Action: Copy {
     /// The plugin failed and the stream was answered.
     const STOP: Self;
     fn status(self) -> Self::Status;
+    /// Whether something waits here now, to be resumed later.
+    fn holds(self) -> bool;
 }
 
 impl Action for HeadersAction {
@@ -77,6 +79,10 @@ impl Action for HeadersAction {
             Self::StopAllAndBuffer => HeadersStatus::StopAllIterationAndBuffer,
             Self::StopAllAndWatermark => HeadersStatus::StopAllIterationAndWatermark,
         }
+    }
+
+    fn holds(self) -> bool {
+        self != Self::Continue
     }
 }
 
@@ -93,6 +99,10 @@ impl Action for BodyAction {
             Self::StopNoBuffer => BodyStatus::StopIterationNoBuffer,
         }
     }
+
+    fn holds(self) -> bool {
+        self != Self::Continue
+    }
 }
 
 impl Action for TrailersAction {
@@ -105,6 +115,10 @@ impl Action for TrailersAction {
             Self::Continue => TrailersStatus::Continue,
             Self::StopIteration => TrailersStatus::StopIteration,
         }
+    }
+
+    fn holds(self) -> bool {
+        self != Self::Continue
     }
 }
 
@@ -170,12 +184,15 @@ impl HttpFilter {
         if let Some(stream) = vm.stream_mut(begun.stream) {
             stream.stream.attach(envoy, None);
         }
-        if let Err(error) = vm.on_log(begun.stream) {
-            vm.log_failure(&error);
+        // The work is over here already, where everything about the exchange can still be asked for.
+        let ended = vm.on_log(begun.stream).and_then(|()| vm.on_done(begun.stream));
+        if let Err(error) = &ended {
+            vm.log_failure(error);
         }
         if let Some(stream) = vm.stream_mut(begun.stream) {
             stream.stream.detach();
         }
+        wake_others(&mut vm);
     }
 
     /// Envoy destroys the filter: the context ends.
@@ -196,8 +213,14 @@ impl HttpFilter {
         LocalReplyStatus::Continue
     }
 
-    /// Nothing is scheduled in this version.
-    pub fn on_scheduled(&self, _envoy: HttpFilterHandle, _event_id: u64) {}
+    /// Another stream of the plugin asked for something here: resume, close, answer.
+    pub fn on_scheduled(&self, envoy: HttpFilterHandle, _event_id: u64) {
+        let Some(begun) = self.begun.get().filter(|_| !self.has_failed.get() && !self.has_replied.get()) else {
+            return;
+        };
+        let effects = begun.lease.lock().take_effects(begun.stream);
+        self.apply(envoy, begun, effects);
+    }
 
     fn on_body(&self, envoy: HttpFilterHandle, direction: Direction, end_of_stream: bool) -> BodyStatus {
         let limit = envoy.buffer_limit().filter(|limit| *limit > 0);
@@ -279,19 +302,20 @@ impl HttpFilter {
         };
         stream.stream.attach(envoy, (brings == Brings::Body).then_some(direction));
         let called = call(&mut vm, begun.stream);
-        let mut effects = vm.take_effects(begun.stream);
-        let envoy = vm.stream_mut(begun.stream).and_then(|stream| stream.stream.detach());
+        let effects = vm.take_effects(begun.stream);
+        let envoy = vm.stream_mut(begun.stream).and_then(|stream| {
+            if called.as_ref().is_ok_and(|action| action.holds()) {
+                stream.stream.make_wakeable();
+            }
+            stream.stream.detach()
+        });
+        wake_others(&mut vm);
         if let Err(error) = &called {
             vm.log_failure(error);
         }
         drop(vm);
         let Some(envoy) = envoy else { return A::STOP.status() };
         match called {
-            // The plugin resumed what it is being asked about: whatever it answers, and asks for beside, it goes on.
-            Ok(_) if effects.first() == Some(&Effect::Continue(direction)) => {
-                effects.clear();
-                A::CONTINUE.status()
-            }
             Ok(action) => {
                 self.apply(envoy, begun, effects);
                 action.status()
@@ -366,6 +390,15 @@ impl HttpFilter {
         match shown {
             Ok(reply) => reply.send(&mut envoy),
             Err(_logged) => local_response::send_failure(&mut envoy),
+        }
+    }
+}
+
+/// Streams that got effects from another context are told to take them, each on its own worker.
+fn wake_others(vm: &mut Vm<HttpStream>) {
+    for index in vm.take_woken() {
+        if let Some(stream) = vm.stream_mut(index) {
+            stream.stream.wake();
         }
     }
 }

@@ -8,6 +8,7 @@
 //! those of [`LocalReply`] instead of Envoy's.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::body;
 use super::http_config::HttpConfig;
@@ -15,7 +16,7 @@ use super::local_response::LocalReply;
 use super::metrics::Metric;
 use super::properties;
 use super::services::EnvoyServices;
-use crate::abi::{HeaderType, HttpFilterHandle};
+use crate::abi::{BodyType, HeaderType, HttpFilterHandle, Scheduler};
 use crate::host::stream::{Headers, MetricUpdate, NoProperty, Stream};
 use crate::host::types::{Direction, HeaderMap};
 
@@ -30,6 +31,21 @@ pub struct HttpStream {
     pub(super) local_reply: Option<LocalReply>,
     /// What `proxy_set_property` stored. Envoys to 1.38 refuse to overwrite, so the truth is here.
     own_properties: Vec<(Box<[u8]>, Vec<u8>)>,
+    /// What brings a hook to this stream when another context resumes it; made when it first waits.
+    scheduler: Option<Scheduler>,
+    /// What properties need that Envoy does not tell.
+    observed: Observed,
+}
+
+/// What is noted of a stream, for Envoys that have no attribute for it.
+#[derive(Debug)]
+pub(super) struct Observed {
+    /// When the plugin first saw the stream.
+    pub(super) started: SystemTime,
+    /// Body bytes that came by.
+    pub(super) request_bytes: u64,
+    /// Body bytes that came by.
+    pub(super) response_bytes: u64,
 }
 
 /// Most properties that one stream may store, and most bytes in them.
@@ -39,11 +55,26 @@ const LARGEST_PROPERTY: usize = 1024 * 1024;
 impl HttpStream {
     /// A stream with nothing attached.
     pub fn new(config: Arc<HttpConfig>) -> Self {
-        Self { config, envoy: None, body_hook: None, local_reply: None, own_properties: Vec::new() }
+        Self {
+            config,
+            envoy: None,
+            body_hook: None,
+            local_reply: None,
+            own_properties: Vec::new(),
+            scheduler: None,
+            observed: Observed { started: SystemTime::now(), request_bytes: 0, response_bytes: 0 },
+        }
     }
 
     /// A hook begins. `body_hook` is the direction whose body it brings.
     pub fn attach(&mut self, envoy: HttpFilterHandle, body_hook: Option<Direction>) {
+        if let Some(direction) = body_hook {
+            let (part, bytes) = match direction {
+                Direction::Request => (BodyType::ReceivedRequest, &mut self.observed.request_bytes),
+                Direction::Response => (BodyType::ReceivedResponse, &mut self.observed.response_bytes),
+            };
+            *bytes = bytes.saturating_add(u64::try_from(envoy.body_len(part)).unwrap_or(u64::MAX));
+        }
         self.envoy = Some(envoy);
         self.body_hook = body_hook;
     }
@@ -52,6 +83,20 @@ impl HttpStream {
     pub fn detach(&mut self) -> Option<HttpFilterHandle> {
         self.body_hook = None;
         self.envoy.take()
+    }
+
+    /// The stream waits now: another context may resume it.
+    pub fn make_wakeable(&mut self) {
+        if self.scheduler.is_none() {
+            self.scheduler = self.envoy.as_ref().and_then(HttpFilterHandle::scheduler);
+        }
+    }
+
+    /// Brings `on_scheduled` to this stream's filter. One that never waited takes its effects at its next hook.
+    pub fn wake(&self) {
+        if let Some(scheduler) = &self.scheduler {
+            scheduler.commit(0);
+        }
     }
 
     /// Bytes that are buffered before the chunk of this hook, and the chunk itself.
@@ -173,7 +218,7 @@ impl Stream for HttpStream {
 
     fn property(&mut self, path: &[u8], value: &mut Vec<u8>) -> Result<(), NoProperty> {
         let envoy = self.envoy.as_mut().ok_or(NoProperty::Absent)?;
-        if properties::get(envoy, path, value)? {
+        if properties::get(envoy, &self.observed, path, value)? {
             return Ok(());
         }
         // What is none of Envoy's names is a property of a plugin's own. It is bytes, so nothing is below it: a path

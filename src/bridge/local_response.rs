@@ -15,6 +15,9 @@ use crate::host::types::HeaderMap;
 /// Owned headers, in order.
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
+/// Content type of a body whose reply names none.
+const DEFAULT_TYPE: &[u8] = b"text/plain";
+
 /// A reply that its plugin may still edit.
 #[derive(Clone, Debug)]
 pub(super) struct LocalReply {
@@ -24,28 +27,36 @@ pub(super) struct LocalReply {
     details: Vec<u8>,
     status: u32,
     is_grpc: bool,
+    /// The client asked with HEAD.
+    is_head: bool,
+    /// Envoy's content type for a body without one; Envoy adds it itself.
+    has_default_type: bool,
 }
 
 impl LocalReply {
     /// What Envoy would make of a response for this stream.
     pub(super) fn new(envoy: &HttpFilterHandle, response: LocalResponse) -> Self {
-        Self::make(is_grpc(envoy), response)
+        let is_head = envoy.header(HeaderType::RequestHeaders, b":method", 0) == Some(b"HEAD");
+        Self::make(is_grpc(envoy), is_head, response)
     }
 
     /// Another response for the same stream.
     pub(super) fn replaced_by(&self, response: LocalResponse) -> Self {
-        Self::make(self.is_grpc, response)
+        Self::make(self.is_grpc, self.is_head, response)
     }
 
-    fn make(is_grpc: bool, response: LocalResponse) -> Self {
+    fn make(is_grpc: bool, is_head: bool, response: LocalResponse) -> Self {
         let mut headers: Pairs = vec![(b":status".to_vec(), response.status.to_string().into_bytes())];
-        headers.extend(response.headers);
+        // Envoy sets these from the reply.
+        headers.extend(response.headers.into_iter().filter(|(name, _)| !name.starts_with(b":")));
         let mut reply = Self {
             headers,
             body: response.body,
             details: response.details,
             status: response.status,
             is_grpc,
+            is_head,
+            has_default_type: false,
         };
         if is_grpc {
             reply.make_grpc(response.grpc_status);
@@ -53,7 +64,7 @@ impl LocalReply {
             let length = reply.body.len().to_string();
             reply.set_header(b"content-length", length.as_bytes());
             if reply.header(HeaderMap::ResponseHeaders, b"content-type").is_none() {
-                reply.add_header(b"content-type", b"text/plain");
+                reply.has_default_type = reply.add_header(b"content-type", DEFAULT_TYPE);
             }
         }
         reply
@@ -61,12 +72,12 @@ impl LocalReply {
 
     /// gRPC clients get a 200 with the status in a header; the body becomes the message.
     fn make_grpc(&mut self, grpc_status: Option<u32>) {
+        self.set_header(b":status", b"200");
+        self.set_header(b"content-type", b"application/grpc");
         if self.header(HeaderMap::ResponseHeaders, b"grpc-status").is_none() {
             let status = grpc_status.unwrap_or_else(|| grpc_status_of(self.status));
             self.add_header(b"grpc-status", status.to_string().as_bytes());
         }
-        self.set_header(b":status", b"200");
-        self.set_header(b"content-type", b"application/grpc");
         if !self.body.is_empty() {
             let message = percent_encoded(&self.body);
             self.set_header(b"grpc-message", &message);
@@ -75,7 +86,7 @@ impl LocalReply {
 
     /// Whether there is a body to show.
     pub(super) fn has_body(&self) -> bool {
-        !self.is_grpc && !self.body.is_empty()
+        !self.is_grpc && !self.is_head && !self.body.is_empty()
     }
 
     pub(super) fn header(&self, map: HeaderMap, name: &[u8]) -> Option<&[u8]> {
@@ -116,16 +127,18 @@ impl LocalReply {
     pub(super) fn send(self, envoy: &mut HttpFilterHandle) {
         let status = if self.is_grpc { self.status } else { self.edited_status() };
         // Envoy makes these itself from the reply.
-        let is_envoys = |name: &[u8]| {
+        let is_envoys = |name: &[u8], value: &[u8]| {
+            let is_default = self.has_default_type && !self.body.is_empty() && value == DEFAULT_TYPE;
             name.starts_with(b":")
                 || name == b"content-length"
-                || self.is_grpc && (name == b"content-type" || name == b"grpc-message")
+                || name == b"content-type" && (self.is_grpc || is_default)
+                || name == b"grpc-message" && self.is_grpc
         };
         let headers: Vec<(&[u8], &[u8])> = self
             .headers
             .iter()
             .map(|(name, value)| (name.as_slice(), value.as_slice()))
-            .filter(|(name, _)| !is_envoys(name))
+            .filter(|(name, value)| !is_envoys(name, value))
             .collect();
         envoy.send_response(status, &headers, &self.body, &self.details);
     }
@@ -195,6 +208,8 @@ mod tests {
             details: Vec::new(),
             status: 403,
             is_grpc: false,
+            is_head: false,
+            has_default_type: false,
         }
     }
 

@@ -17,6 +17,7 @@ use crate::abi::{AttributeId, HeaderType, HttpFilterHandle, MetadataSource};
 use crate::host::stream::NoProperty;
 
 use self::names::Kind;
+use super::http_stream::Observed;
 
 /// Prefix of a plugin's own properties in Envoy's filter state, as in the built-in host.
 const OWN_PREFIX: &[u8] = b"wasm.";
@@ -32,6 +33,7 @@ pub(super) fn own_key(path: &[u8]) -> Vec<u8> {
 /// The name is known and there is no value now.
 pub(super) fn get(
     envoy: &mut HttpFilterHandle,
+    observed: &Observed,
     path: &[u8],
     value: &mut Vec<u8>,
 ) -> Result<bool, NoProperty> {
@@ -58,12 +60,12 @@ pub(super) fn get(
         (b"xds", [b"cluster_name"]) | (b"cluster_name", []) => cluster_name(envoy, value),
         (b"filter_state", [key]) => filter_state(envoy, key, value),
         (_, [name]) => match names::find(first, name) {
-            Some(name) => attribute(envoy, name, value),
+            Some(name) => attribute(envoy, observed, name, value),
             None if names::is_group(first) => None,
             None => return Ok(false),
         },
         (_, []) => match names::find_single(first) {
-            Some(name) => attribute(envoy, name, value),
+            Some(name) => attribute(envoy, observed, name, value),
             // A group as a whole is a map that has no wire form here.
             None if names::is_group(first) => return Err(NoProperty::Unserializable),
             None => return Ok(false),
@@ -74,23 +76,48 @@ pub(super) fn get(
 }
 
 /// One of Envoy's attributes, or what stands in for it where this Envoy has none.
-fn attribute(envoy: &HttpFilterHandle, name: names::Name, value: &mut Vec<u8>) -> Option<()> {
+fn attribute(
+    envoy: &HttpFilterHandle,
+    observed: &Observed,
+    name: names::Name,
+    value: &mut Vec<u8>,
+) -> Option<()> {
     match name.kind {
         Kind::Text(id) => value.extend_from_slice(envoy.attribute_string(id)?),
         Kind::Int(id) => put_u64(value, envoy.attribute_int(id)?),
-        Kind::Bool(id) => value.push(u8::from(envoy.attribute_bool(id)?)),
+        Kind::Flag(id) => value.push(u8::from(envoy.attribute_bool(id).unwrap_or(false))),
+        Kind::TextOrEmpty(id) => value.extend_from_slice(envoy.attribute_string(id).unwrap_or_default()),
+        Kind::Query => {
+            envoy.attribute_string(AttributeId::RequestPath)?;
+            value.extend_from_slice(envoy.attribute_string(AttributeId::RequestQuery).unwrap_or_default());
+        }
+        Kind::UpstreamFailure => {
+            let reason = envoy.attribute_string(AttributeId::UpstreamTransportFailureReason);
+            let has_upstream = envoy.attribute_string(AttributeId::UpstreamAddress).is_some();
+            value.extend_from_slice(reason.or(has_upstream.then_some(b""))?);
+        }
+        Kind::Endpoints => put_u64(value, u64::try_from(envoy.cluster_host_count()?).ok()?),
         Kind::ResponseCode => put_u64(value, response_code(envoy)?),
         Kind::GrpcStatus => put_u64(value, grpc_status(envoy)?),
-        Kind::RequestTime => put_u64(value, start_time(envoy)?),
-        Kind::RequestDuration => put_u64(value, now()?.checked_sub(start_time(envoy)?)?),
+        Kind::RequestTime => put_u64(value, start_time(envoy, observed)?),
+        Kind::RequestDuration => put_u64(value, now()?.checked_sub(start_time(envoy, observed)?)?),
         Kind::BackendLatency => put_u64(value, backend_latency(envoy)?),
         Kind::RequestSize => {
-            let size = envoy.attribute_int(AttributeId::RequestSize);
-            put_u64(value, size.or_else(|| content_length(envoy, HeaderType::RequestHeaders))?);
+            put_u64(value, request_size(envoy, observed));
+        }
+        Kind::RequestTotalSize => {
+            let headers = byte_size(envoy, HeaderType::RequestHeaders);
+            put_u64(value, request_size(envoy, observed).saturating_add(headers));
         }
         Kind::ResponseSize => {
             let size = envoy.attribute_int(AttributeId::ResponseSize);
-            put_u64(value, size.or_else(|| content_length(envoy, HeaderType::ResponseHeaders))?);
+            put_u64(value, size.unwrap_or(observed.response_bytes));
+        }
+        Kind::ResponseTotalSize => {
+            let size = envoy.attribute_int(AttributeId::ResponseSize).unwrap_or(observed.response_bytes);
+            let headers = byte_size(envoy, HeaderType::ResponseHeaders);
+            let trailers = byte_size(envoy, HeaderType::ResponseTrailers);
+            put_u64(value, size.saturating_add(headers).saturating_add(trailers));
         }
         Kind::RequestHeadersBytes => put_u64(value, byte_size(envoy, HeaderType::RequestHeaders)),
         Kind::ResponseHeadersBytes => put_u64(value, byte_size(envoy, HeaderType::ResponseHeaders)),
@@ -154,10 +181,6 @@ fn grpc_status(envoy: &HttpFilterHandle) -> Option<u64> {
         .or_else(|| number_in(envoy, HeaderType::ResponseHeaders, b"grpc-status"))
 }
 
-fn content_length(envoy: &HttpFilterHandle, map: HeaderType) -> Option<u64> {
-    number_in(envoy, map, b"content-length")
-}
-
 fn byte_size(envoy: &HttpFilterHandle, map: HeaderType) -> u64 {
     let headers = envoy.headers(map);
     let bytes = headers
@@ -166,9 +189,21 @@ fn byte_size(envoy: &HttpFilterHandle, map: HeaderType) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
-/// Nanoseconds since 1970.
-fn start_time(envoy: &HttpFilterHandle) -> Option<u64> {
-    envoy.timing_info()?.start_unix_ns
+/// Nanoseconds since 1970. Before 1.40 it is when the plugin first saw the stream.
+fn start_time(envoy: &HttpFilterHandle, observed: &Observed) -> Option<u64> {
+    if let Some(start) = envoy.timing_info().and_then(|timing| timing.start_unix_ns) {
+        return Some(start);
+    }
+    let since = observed.started.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_nanos()).ok()
+}
+
+/// Body bytes: as announced, or as they came.
+fn request_size(envoy: &HttpFilterHandle, observed: &Observed) -> u64 {
+    envoy
+        .attribute_int(AttributeId::RequestSize)
+        .or_else(|| number_in(envoy, HeaderType::RequestHeaders, b"content-length"))
+        .unwrap_or(observed.request_bytes)
 }
 
 fn backend_latency(envoy: &HttpFilterHandle) -> Option<u64> {

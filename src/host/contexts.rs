@@ -106,6 +106,13 @@ pub struct Half {
     pub buffering: bool,
 }
 
+impl Half {
+    /// Whether there is a body to read and to write.
+    pub fn has_body(&self) -> bool {
+        self.body || self.buffering
+    }
+}
+
 /// The guest's object for an exchange.
 #[derive(Debug)]
 pub struct StreamContext<S> {
@@ -122,6 +129,7 @@ pub struct StreamContext<S> {
     /// Inside `proxy_on_log`: maps are those of the finished exchange.
     pub is_logging: bool,
     pub(super) is_created: bool,
+    pub(super) is_done: bool,
     pub(super) effects: Effects,
 }
 
@@ -159,6 +167,16 @@ impl<S: Stream> StreamContext<S> {
         }
     }
 
+    /// Whether the guest asked for something that was not taken yet.
+    pub(super) fn has_effects(&self) -> bool {
+        !self.effects.is_empty()
+    }
+
+    /// Whether the guest answered already, in an effect that was not taken yet.
+    pub(super) fn has_local_response(&self) -> bool {
+        self.effects.iter().any(|effect| matches!(effect, Effect::LocalResponse(_)))
+    }
+
     /// Queues what the guest asked for. A guest that resumes in an endless loop does not fill memory.
     pub(super) fn ask(&mut self, effect: Effect) {
         const MOST_EFFECTS: usize = 16;
@@ -178,6 +196,7 @@ impl<S: Stream> StreamContext<S> {
 #[derive(Debug)]
 pub(super) struct Contexts<S> {
     last_id: u32,
+    has_wrapped: bool,
     roots: Vec<Option<Root>>,
     streams: Vec<Place<S>>,
     first_free: Option<usize>,
@@ -193,13 +212,23 @@ enum Place<S> {
 
 impl<S: Stream> Contexts<S> {
     pub(super) fn new() -> Self {
-        Self { last_id: 0, roots: Vec::new(), streams: Vec::new(), first_free: None }
+        Self { last_id: 0, has_wrapped: false, roots: Vec::new(), streams: Vec::new(), first_free: None }
     }
 
+    /// The next id. After four thousand million streams (a few days of a busy worker) ids begin again, without those
+    /// that are in use: roots live long. 0 stays the VM's own.
     fn next_id(&mut self) -> ContextId {
-        // A VM that has served four thousand million streams wraps; 0 stays the VM's own.
-        self.last_id = self.last_id.checked_add(1).unwrap_or(1);
-        ContextId(self.last_id)
+        loop {
+            if let Some(id) = self.last_id.checked_add(1) {
+                self.last_id = id;
+            } else {
+                self.last_id = 1;
+                self.has_wrapped = true;
+            }
+            if !self.has_wrapped || self.find(self.last_id).is_none() {
+                return ContextId(self.last_id);
+            }
+        }
     }
 
     pub(super) fn add_root(&mut self, plugin: Arc<Plugin>, vm_id: &str) -> RootIndex {
@@ -239,8 +268,10 @@ impl<S: Stream> Contexts<S> {
         }
     }
 
-    pub(super) fn roots(&self) -> impl Iterator<Item = RootIndex> {
-        self.roots.iter().enumerate().filter_map(|(index, place)| place.is_some().then_some(RootIndex(index)))
+    /// A root that is to be deleted.
+    pub(super) fn done_root(&self) -> Option<RootIndex> {
+        let is_done = |place: &Option<Root>| place.as_ref().is_some_and(|root| root.state == RootState::Done);
+        self.roots.iter().position(is_done).map(RootIndex)
     }
 
     pub(super) fn add_stream(&mut self, root: RootIndex, stream: S) -> StreamIndex {
@@ -252,6 +283,7 @@ impl<S: Stream> Contexts<S> {
             response: Half::default(),
             is_logging: false,
             is_created: false,
+            is_done: false,
             effects: Effects::new(),
         });
         if let Some(root) = self.root_mut(root) {
@@ -322,5 +354,50 @@ impl<S: Stream> Contexts<S> {
         }
         let is_it = |place: &Place<S>| matches!(place, Place::Here(context) if context.id.0 == id);
         self.streams.iter().position(is_it).map(|index| Context::Stream(StreamIndex(index)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::testing::FakeStream;
+
+    fn plugin() -> Arc<Plugin> {
+        Arc::new(Plugin {
+            key: 1,
+            name: String::new(),
+            root_id: String::new(),
+            configuration: Vec::new(),
+            allow_on_headers_stop_iteration: false,
+        })
+    }
+
+    #[test]
+    fn ids_that_begin_again_leave_out_those_in_use() {
+        let mut contexts = Contexts::<FakeStream>::new();
+        let root = contexts.add_root(plugin(), "");
+        let long_lived = contexts.add_stream(root, FakeStream::default());
+        contexts.last_id = u32::MAX - 1;
+        let ids: Vec<u32> = (0..3)
+            .map(|_| {
+                let index = contexts.add_stream(root, FakeStream::default());
+                contexts.stream(index).unwrap().id.0
+            })
+            .collect();
+        assert_eq!(ids, [u32::MAX, 3, 4]);
+        assert_eq!(contexts.find(2), Some(Context::Stream(long_lived)));
+    }
+
+    #[test]
+    fn a_context_that_is_out_is_not_there_until_it_is_put_back() {
+        let mut contexts = Contexts::<FakeStream>::new();
+        let root = contexts.add_root(plugin(), "");
+        let index = contexts.add_stream(root, FakeStream::default());
+        let out = contexts.take_stream(index).unwrap();
+        assert!(contexts.stream(index).is_none() && contexts.stream_mut(index).is_none());
+        assert!(contexts.take_stream(index).is_none());
+        assert!(contexts.remove_stream(index).is_none());
+        contexts.put_stream(index, out);
+        assert_eq!(contexts.remove_stream(index), Some((root, true)));
     }
 }

@@ -17,7 +17,7 @@ mod streams;
 mod time;
 mod unimplemented;
 
-use wasmtime::{Caller, Linker, Memory};
+use wasmtime::{Caller, Extern, Linker, Memory};
 
 use super::contexts::{Context, StreamContext};
 use super::stream::Stream;
@@ -171,7 +171,7 @@ hostcalls! {
     "proxy_grpc_send" => unimplemented::four(a: u32, b: u32, c: u32, d: u32), Context;
     "proxy_grpc_cancel" => unimplemented::one(a: u32), Context;
     "proxy_grpc_close" => unimplemented::one(a: u32), Context;
-    "proxy_get_status" => unimplemented::three(a: u32, b: u32, c: u32), Context;
+    "proxy_get_status" => contexts::get_status(code_at: u32, message_at: u32, length_at: u32), Context;
     "proxy_call_foreign_function" => unimplemented::six(a: u32, b: u32, c: u32, d: u32, e: u32, f: u32), Context;
     "envoy_resolve_dns" => unimplemented::three(a: u32, b: u32, c: u32), Context;
 }
@@ -219,7 +219,7 @@ pub(super) fn add_to_linker<S: Stream>(
 /// The frame of a hostcall.
 #[inline]
 fn run<S: Stream>(
-    caller: Caller<'_, State<S>>,
+    mut caller: Caller<'_, State<S>>,
     name: &'static str,
     needs: Needs,
     body: impl FnOnce(&mut Call<'_, S>) -> Answer,
@@ -230,8 +230,9 @@ fn run<S: Stream>(
             "{name} was called while the code starts or allocates, expected only proxy_log and WASI there"
         ));
     }
-    // A start section runs before the memory is known.
-    let Some(memory) = state.memory else { return Ok(Status::InvalidMemoryAccess as u32) };
+    // A start section runs before the memory has been resolved.
+    let memory = state.memory.or_else(|| caller.get_export("memory").and_then(Extern::into_memory));
+    let Some(memory) = memory else { return Ok(Status::InvalidMemoryAccess as u32) };
     match body(&mut Call { caller, memory }) {
         Ok(()) => Ok(Status::Ok as u32),
         Err(Outcome::Status(status)) => Ok(status as u32),
@@ -340,8 +341,14 @@ impl<S: Stream> Call<'_, S> {
         let state = self.state();
         let Context::Stream(index) = state.context() else { return body(self, None) };
         let Some(mut stream) = state.contexts.take_stream(index) else { return body(self, None) };
+        let had_effects = stream.has_effects();
         let result = body(self, Some(&mut stream));
-        self.state().contexts.put_stream(index, stream);
+        let state = self.state();
+        // Whoever runs the current context applies its effects; another stream's owner has to be told.
+        if stream.has_effects() && !had_effects && state.current != Context::Stream(index) {
+            state.woken.push(index);
+        }
+        state.contexts.put_stream(index, stream);
         result
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use wasmtime::{AsContextMut as _, Memory, Store, Trap, TypedFunc, WasmBacktrace, WasmParams, WasmResults};
 
-use super::contexts::{Context, Contexts, RootIndex, RootState};
+use super::contexts::{Context, Contexts, Plugin, RootIndex, RootState, StreamIndex};
 use super::entry_points::EntryPoints;
 use super::metrics::Metrics;
 use super::stream::{Services, Stream};
@@ -45,6 +45,10 @@ pub struct State<S: Stream> {
     pub(super) has_plugin_configuration: bool,
     /// The guest answered here, so the value that its entry point returns is not asked for.
     pub(super) is_stopped: bool,
+    /// The guest called `proxy_done` for a root that waited; it is deleted when the entry point has returned.
+    pub(super) has_done_roots: bool,
+    /// Streams that got effects while another context ran.
+    pub(super) woken: Vec<StreamIndex>,
     /// For building log lines and properties; its memory is used again.
     pub(super) scratch: Vec<u8>,
     limiter: Limiter,
@@ -84,6 +88,26 @@ impl<S: Stream> State<S> {
         self.scratch.extend_from_slice(b": ");
         self.scratch.extend_from_slice(message);
         self.services.log(level, &self.scratch);
+    }
+}
+
+impl<S: Stream> State<S> {
+    /// Why guest code ended, in words for its author: the trap, the deadline, and what it was refused before.
+    fn reason(&self, error: &wasmtime::Error) -> String {
+        let deadlines = &self.settings.deadlines;
+        let mut reason = match error.downcast_ref::<Trap>() {
+            Some(Trap::Interrupt) => format!(
+                "did not return in time (graft.limits: start_deadline {:?}, call_deadline {:?})",
+                deadlines.start, deadlines.call
+            ),
+            Some(trap) => trap.to_string(),
+            None => error.root_cause().to_string(),
+        };
+        if let Some(refusal) = self.limiter.last_refusal() {
+            use fmt::Write as _;
+            let _writing_to_a_string_does_not_fail = write!(reason, "; before that, {refusal}");
+        }
+        reason
     }
 }
 
@@ -143,6 +167,8 @@ struct Inner<S: Stream> {
     call_ticks: u64,
     start_ticks: u64,
     has_failed: bool,
+    /// Whose call it was that trapped.
+    failed_plugin: Option<Arc<Plugin>>,
     _ticking: Ticking,
 }
 
@@ -187,21 +213,14 @@ impl<S: Stream> Inner<S> {
         }
     }
 
-    fn trapped(&self, entry_point: &'static str, error: &wasmtime::Error) -> CallError {
-        let settings = &self.store.data().settings;
-        let mut reason = match error.downcast_ref::<Trap>() {
-            Some(Trap::Interrupt) => format!(
-                "did not return in time (graft.limits: start_deadline {:?}, call_deadline {:?})",
-                settings.deadlines.start, settings.deadlines.call
-            ),
-            Some(trap) => trap.to_string(),
-            None => error.root_cause().to_string(),
-        };
-        if let Some(refusal) = self.store.data().limiter.last_refusal() {
-            use fmt::Write as _;
-            let _writing_to_a_string_does_not_fail = write!(reason, "; before that, {refusal}");
-        }
-        CallError::Trapped { entry_point, reason, backtrace: backtrace(error) }
+    fn trapped(&mut self, entry_point: &'static str, error: &wasmtime::Error) -> CallError {
+        let state = self.store.data();
+        // Asked now: the context that ran may be gone when the failure is logged.
+        self.failed_plugin = state
+            .root_of(state.current)
+            .and_then(|root| state.contexts.root(root))
+            .map(|root| Arc::clone(&root.plugin));
+        CallError::Trapped { entry_point, reason: state.reason(error), backtrace: backtrace(error) }
     }
 }
 
@@ -248,9 +267,13 @@ impl<S: Stream> Vm<S> {
     /// Ends a plugin's root context: now if it has no stream, with its last stream otherwise.
     pub fn retire_root(&mut self, root: RootIndex) {
         let Some(state) = self.inner.store.data_mut().contexts.root_mut(root) else { return };
+        if state.state != RootState::Active {
+            return;
+        }
         state.state = RootState::Retired;
         if state.streams == 0 {
             self.end_root(root);
+            self.delete_done_roots();
         }
     }
 
@@ -286,10 +309,10 @@ impl<S: Stream> Vm<S> {
 
     /// After any call: roots whose guest called `proxy_done` meanwhile are deleted.
     fn delete_done_roots(&mut self) {
-        let contexts = &self.inner.store.data().contexts;
-        let is_done = |root: &RootIndex| contexts.root(*root).is_some_and(|r| r.state == RootState::Done);
-        let done = contexts.roots().find(is_done);
-        if let Some(root) = done {
+        if !std::mem::take(&mut self.inner.store.data_mut().has_done_roots) {
+            return;
+        }
+        while let Some(root) = self.inner.store.data().contexts.done_root() {
             self.delete_root(root);
         }
     }
@@ -303,15 +326,9 @@ impl<S: Stream> Vm<S> {
     /// Logs a trap once, with the plugin's name; a VM that had failed before was logged then.
     pub fn log_failure(&mut self, error: &CallError) {
         let CallError::Trapped { .. } = error else { return };
-        let state = self.inner.store.data_mut();
-        let context = state.current;
-        let plugin = state
-            .root_of(context)
-            .and_then(|root| state.contexts.root(root))
-            .map(|root| root.plugin.name.clone())
-            .unwrap_or_default();
+        let plugin = self.inner.failed_plugin.as_ref().map_or("", |plugin| &plugin.name);
         let line = format!("graft: plugin {plugin:?}: {error}");
-        state.services.log(Level::Error, line.as_bytes());
+        self.inner.store.data().services.log(Level::Error, line.as_bytes());
     }
 }
 

@@ -45,6 +45,7 @@ fn table() -> Vec<(&'static str, Vec<Parameter>)> {
         ("proxy_define_metric", vec![Number(0), NAME, Result(8, 4)]),
         ("proxy_get_metric", vec![Number(0), Result(8, 8)]),
         ("proxy_get_configuration", VALUE.to_vec()),
+        ("proxy_get_status", vec![Result(8, 4), Result(12, 4), Result(20, 4)]),
     ]
 }
 
@@ -125,13 +126,17 @@ const SUM: &str = "(func $sum (result i64) (local $at i32) (local $sum i64)
 
 /// A guest that holds the request's headers and runs this when the body arrives.
 fn guest(hostcall: &str, body: &str) -> Guest {
-    let guest = if V0_1_0.iter().any(|row| row.name == hostcall) { Guest::new().abi("0_1_0") } else { Guest::new() };
+    let guest =
+        if V0_1_0.iter().any(|row| row.name == hostcall) { Guest::new().abi("0_1_0") } else { Guest::new() };
     guest
         .allowing_stop_iteration()
         .data(16, "x-a")
         .data(32, "request\\00path")
         .with(SUM)
-        .on("proxy_on_configure", "(drop (call $proxy_define_metric (i32.const 0) (text \"m\") (i32.const 40)))")
+        .on(
+            "proxy_on_configure",
+            "(drop (call $proxy_define_metric (i32.const 0) (text \"m\") (i32.const 48)))",
+        )
         .answer("proxy_on_request_headers", 1, "")
         .on("proxy_on_request_body", body)
 }

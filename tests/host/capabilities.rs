@@ -39,7 +39,10 @@ fn the_log_itself_can_be_denied() {
 
 #[test]
 fn a_hostcall_that_is_denied_answers_also_while_code_starts() {
-    let vm = Guest::new().allowing_only(&["proxy_log"]).on("_initialize", "(call $say (call $proxy_done))").start();
+    let vm = Guest::new()
+        .allowing_only(&["proxy_log"])
+        .on("_initialize", "(call $say (call $proxy_done))")
+        .start();
     assert_eq!(vm.said()[1], "10", "and does not end the VM, as it would were it allowed");
 }
 
@@ -101,7 +104,8 @@ fn how_code_starts_and_allocates_is_not_a_capability() {
 
 #[test]
 fn an_entry_point_that_is_denied_may_have_any_type() {
-    let guest = Guest::new().allowing_only(&["proxy_log"]).with(r#"(func (export "proxy_on_log") (param i64))"#);
+    let guest =
+        Guest::new().allowing_only(&["proxy_log"]).with(r#"(func (export "proxy_on_log") (param i64))"#);
     assert!(guest.try_start().is_ok());
 }
 

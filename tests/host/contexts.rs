@@ -48,6 +48,23 @@ fn a_stream_lives_from_create_to_delete() {
 }
 
 #[test]
+fn done_is_said_once_whether_early_or_at_the_end() {
+    let mut vm = Guest::new()
+        .answer("proxy_on_done", 0, r#"(drop (call $proxy_log (i32.const 2) (text "done")))"#)
+        .on("proxy_on_log", r#"(drop (call $proxy_log (i32.const 2) (text "log")))"#)
+        .on("proxy_on_delete", r#"(drop (call $proxy_log (i32.const 2) (text "delete")))"#)
+        .start();
+    let (first, second) = (vm.open(exchange()), vm.open(exchange()));
+    vm.vm.on_done(first).unwrap();
+    vm.vm.on_done(first).unwrap();
+    vm.vm.on_log(first).unwrap();
+    vm.vm.end_stream(first);
+    assert_eq!(vm.said(), ["done", "log", "delete"]);
+    vm.vm.end_stream(second);
+    assert_eq!(vm.said(), ["done", "delete"]);
+}
+
+#[test]
 fn two_streams_are_told_apart() {
     let mut vm = Guest::new()
         .on(
@@ -111,6 +128,35 @@ fn acting_for_another_stream_reaches_its_maps_and_effects() {
 }
 
 #[test]
+fn a_stream_that_got_effects_from_another_is_told_of_once() {
+    let ask = "(drop (call $proxy_set_effective_context (i32.const 2)))
+        (drop (call $proxy_continue_stream (i32.const 0)))
+        (drop (call $proxy_continue_stream (i32.const 1)))
+        (drop (call $proxy_get_header_map_size (i32.const 0) (i32.const 8)))";
+    let mut vm = Guest::new().on("proxy_on_request_headers", ask).start();
+    let (first, second) = (vm.open(exchange()), vm.open(exchange()));
+    vm.request_headers(second).unwrap();
+    assert_eq!(vm.vm.take_woken(), [first]);
+    assert_eq!(vm.vm.take_woken(), []);
+    assert_eq!(vm.effects(first).len(), 2);
+    vm.request_headers(first).unwrap();
+    assert_eq!(vm.vm.take_woken(), [], "whoever runs a stream takes its effects himself");
+}
+
+#[test]
+fn a_guest_that_wakes_others_for_ever_does_not_fill_memory() {
+    let ask = "(local $left i32) (local.set $left (i32.const 100000))
+        (drop (call $proxy_set_effective_context (i32.const 2)))
+        (loop $again
+            (drop (call $proxy_continue_stream (i32.const 0)))
+            (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))";
+    let mut vm = Guest::new().on("proxy_on_request_headers", ask).start();
+    let (first, second) = (vm.open(exchange()), vm.open(exchange()));
+    vm.request_headers(second).unwrap();
+    assert_eq!(vm.vm.take_woken(), [first]);
+}
+
+#[test]
 fn acting_for_another_ends_with_the_entry_point() {
     let mut vm = Guest::new()
         .on(
@@ -118,7 +164,10 @@ fn acting_for_another_ends_with_the_entry_point() {
             "(drop (call $proxy_set_effective_context (i32.const 1)))
              (call $say (call $proxy_get_header_map_size (i32.const 0) (i32.const 8)))",
         )
-        .on("proxy_on_response_headers", "(call $say (call $proxy_get_header_map_size (i32.const 2) (i32.const 8)))")
+        .on(
+            "proxy_on_response_headers",
+            "(call $say (call $proxy_get_header_map_size (i32.const 2) (i32.const 8)))",
+        )
         .start();
     let stream = vm.open(exchange());
     vm.request_headers(stream).unwrap();
@@ -248,6 +297,21 @@ fn a_root_is_told_that_it_is_done_only_once() {
     vm.vm.retire_root(root);
     vm.vm.retire_root(root);
     assert_eq!(vm.said(), ["1"]);
+}
+
+#[test]
+fn the_status_of_no_callout_is_zero_without_a_message() {
+    let vm = Guest::new()
+        .export("malloc", "unreachable")
+        .on(
+            "proxy_on_configure",
+            "(i32.store (i32.const 16) (i32.const -1)) (i64.store (i32.const 8) (i64.const -1))
+             (call $say (call $proxy_get_status (i32.const 16) (i32.const 8) (i32.const 12)))
+             (call $say (i32.load (i32.const 16))) (call $say64 (i64.load (i32.const 8)))",
+        )
+        .start();
+    assert_eq!(vm.said(), ["0", "0", "0"]);
+    assert_eq!(unusual(Guest::new(), Status::Ok, "proxy_get_status", &[16, 8, 12]), []);
 }
 
 #[test]

@@ -87,7 +87,11 @@ fn nothing_enters_a_vm_that_failed() {
     vm.vm.end_stream(stream);
     vm.vm.end_stream(other);
     vm.vm.retire_root(root);
-    assert_eq!(vm.said(), [""; 0], "no word of the guest, and none about it: the trap was told when it happened");
+    assert_eq!(
+        vm.said(),
+        [""; 0],
+        "no word of the guest, and none about it: the trap was told when it happened"
+    );
 }
 
 #[test]
@@ -110,7 +114,8 @@ fn a_trap_is_logged_with_the_plugins_name() {
     let lines = vm.services.lines.lock().clone();
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert_eq!(lines[0].0, Level::Error);
-    let expected = "graft: plugin \"careless\": Function: proxy_on_request_headers failed: wasm trap: integer divide";
+    let expected =
+        "graft: plugin \"careless\": Function: proxy_on_request_headers failed: wasm trap: integer divide";
     assert!(lines[0].1.starts_with(expected), "{}", lines[0].1);
 }
 
@@ -124,7 +129,10 @@ fn a_stream_whose_creation_traps_is_not_there_and_the_plugin_is_named() {
     let error = vm.vm.create_stream(root, exchange()).unwrap_err();
     vm.vm.log_failure(&error);
     let line = vm.services.log().remove(0);
-    assert!(line.starts_with("graft: plugin \"careless\": Function: proxy_on_context_create failed"), "{line}");
+    assert!(
+        line.starts_with("graft: plugin \"careless\": Function: proxy_on_context_create failed"),
+        "{line}"
+    );
 }
 
 #[test]
@@ -137,7 +145,10 @@ fn a_trap_at_the_end_of_a_stream_is_logged_and_the_stream_is_gone() {
         assert!(vm.vm.stream_mut(stream).is_none());
         let lines = vm.services.log();
         assert_eq!(lines.len(), 1);
-        assert!(lines[0].starts_with(&format!("graft: plugin \"careless\": Function: {entry} failed")), "{lines:?}");
+        assert!(
+            lines[0].starts_with(&format!("graft: plugin \"careless\": Function: {entry} failed")),
+            "{lines:?}"
+        );
     }
 }
 
@@ -151,7 +162,10 @@ fn a_trap_at_the_end_of_a_root_is_logged_and_the_root_is_gone() {
         assert_eq!(vm.vm.root(1), None);
         let lines = vm.services.log();
         assert_eq!(lines.len(), 1);
-        assert!(lines[0].starts_with(&format!("graft: plugin \"careless\": Function: {entry} failed")), "{lines:?}");
+        assert!(
+            lines[0].starts_with(&format!("graft: plugin \"careless\": Function: {entry} failed")),
+            "{lines:?}"
+        );
     }
 }
 

@@ -279,8 +279,7 @@ impl Guest {
     /// Starts the code, without a plugin in it.
     pub fn boot(self) -> Result<Running, StartError> {
         let Linked { template, plugin, services } = self.link().unwrap();
-        let vm = Vm::start(&template)?;
-        Ok(Running { vm, template, plugin, services })
+        Ok(Running { vm: Vm::start(&template)?, plugin, services })
     }
 
     /// Starts the code and configures the plugin.
@@ -306,7 +305,6 @@ pub struct Linked {
 /// A VM with its process, and most often its plugin.
 pub struct Running {
     pub vm: Vm<FakeStream>,
-    pub template: Template<FakeStream>,
     pub plugin: Arc<Plugin>,
     pub services: Arc<FakeServices>,
 }
@@ -367,7 +365,13 @@ impl Running {
 /// An exchange that has everything: all maps, both bodies (with bytes held back), a property.
 pub fn exchange() -> FakeStream {
     FakeStream {
-        request_headers: pairs(&[(":method", "POST"), (":path", "/a"), ("x-a", "1"), ("x-a", "2"), ("x-empty", "")]),
+        request_headers: pairs(&[
+            (":method", "POST"),
+            (":path", "/a"),
+            ("x-a", "1"),
+            ("x-a", "2"),
+            ("x-empty", ""),
+        ]),
         request_trailers: pairs(&[("t", "3")]),
         response_headers: pairs(&[(":status", "200"), ("x-r", "4")]),
         response_trailers: pairs(&[("u", "5")]),

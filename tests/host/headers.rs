@@ -94,7 +94,11 @@ fn a_number_that_is_no_map_is_a_bad_argument_for_every_hostcall() {
             ("proxy_replace_header_map_value", &[map, 0, 1, 0, 1]),
             ("proxy_remove_header_map_value", &[map, 0, 1]),
         ] {
-            assert_eq!(unusual(Guest::new(), Status::BadArgument, hostcall, arguments), [], "{hostcall} {map}");
+            assert_eq!(
+                unusual(Guest::new(), Status::BadArgument, hostcall, arguments),
+                [],
+                "{hostcall} {map}"
+            );
         }
     }
 }
@@ -138,8 +142,10 @@ fn the_log_reads_every_map_but_the_request_trailers() {
 #[test]
 fn the_log_of_0_1_0_reads_a_missing_map_as_empty_values() {
     let arguments = [2, 16, 1, i64::from(VALUE), 12];
-    let mut vm =
-        Guest::new().abi("0_1_0").calling("proxy_on_log", "proxy_get_header_map_value", &[&arguments]).start();
+    let mut vm = Guest::new()
+        .abi("0_1_0")
+        .calling("proxy_on_log", "proxy_get_header_map_value", &[&arguments])
+        .start();
     let stream = vm.open(FakeStream::default());
     vm.vm.on_log(stream).unwrap();
     assert_eq!(vm.said(), ["0"]);
@@ -297,7 +303,14 @@ fn set_pairs_replaces_the_whole_map() {
 
 #[test]
 fn pairs_that_are_no_pairs_empty_the_map_as_in_the_built_in_host() {
-    for bytes in ["", r"\00", r"\01\00\00\00", r"\ff\ff\ff\ff", r"\01\00\00\00\01\00\00\00\01\00\00\00a-1-", "nonsense"] {
+    for bytes in [
+        "",
+        r"\00",
+        r"\01\00\00\00",
+        r"\ff\ff\ff\ff",
+        r"\01\00\00\00\01\00\00\00\01\00\00\00a-1-",
+        "nonsense",
+    ] {
         let (said, stream) =
             edit(&format!("(call $say (call $proxy_set_header_map_pairs (i32.const 0) (text \"{bytes}\")))"));
         assert_eq!(said, ["0"], "{bytes}");

@@ -53,7 +53,9 @@ fn recursion_without_a_loop_is_ended_too() {
 
 #[test]
 fn a_start_that_does_not_return_is_ended_at_its_own_deadline() {
-    for entry in ["_initialize", "_start", "proxy_on_context_create", "proxy_on_vm_start", "proxy_on_configure"] {
+    for entry in
+        ["_initialize", "_start", "proxy_on_context_create", "proxy_on_vm_start", "proxy_on_configure"]
+    {
         let begun = Instant::now();
         let started = Guest::new().deadlines(50, 20_000).on(entry, FOR_EVER).try_start();
         let error = started.map(|_| ()).unwrap_err().to_string();
@@ -176,7 +178,10 @@ fn a_trap_after_a_refused_growth_says_what_was_refused() {
         )
         .start();
     let error = failure(vm);
-    assert!(error.contains("; before that, memory of 6684672 bytes was refused: the limit is 262144 bytes"), "{error}");
+    assert!(
+        error.contains("; before that, memory of 6684672 bytes was refused: the limit is 262144 bytes"),
+        "{error}"
+    );
 }
 
 #[test]

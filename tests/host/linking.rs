@@ -27,7 +27,8 @@ fn code_without_a_marker_is_not_a_plugin() {
 
 #[test]
 fn the_first_marker_decides() {
-    let linked = Guest::new().abi("0_2_0").with(r#"(func (export "proxy_abi_version_0_1_0"))"#).link().unwrap();
+    let linked =
+        Guest::new().abi("0_2_0").with(r#"(func (export "proxy_abi_version_0_1_0"))"#).link().unwrap();
     assert_eq!(linked.template.abi(), AbiVersion::V0_2_0);
 }
 
@@ -67,7 +68,8 @@ fn an_unknown_import_is_named_with_its_module() {
         refusal(Guest::new().abi("0_1_0").import(r#"(import "wasi_snapshot_preview2" "fd_write" (func))"#)),
         "imports wasi_snapshot_preview2.fd_write, expected only functions of Proxy-Wasm 0.1.0 and WASI preview 1"
     );
-    let memory = Guest::new().memory("").import(r#"(import "env" "memory" (memory (export "memory") 1))"#);
+    let imported = r#"(import "env" "memory" (memory 1)) (export "memory" (memory 0))"#;
+    let memory = Guest::new().memory("").import(imported);
     assert!(refusal(memory).starts_with("imports env.memory"));
     assert!(refusal(Guest::new().import(r#"(import "env" "g" (global i32))"#)).starts_with("imports env.g"));
 }

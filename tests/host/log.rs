@@ -79,10 +79,7 @@ fn the_level_that_is_on_is_told_also_while_code_starts() {
     let ask = "(call $say (call $proxy_get_log_level (i32.const 8))) (call $say (i32.load (i32.const 8)))";
     let vm = Guest::new().on("_initialize", ask).on("proxy_on_configure", ask).start();
     assert_eq!(vm.said(), ["0", "0", "0", "0"]);
-    let vm = Guest::new()
-        .log_level(Level::Info)
-        .on("proxy_on_configure", ask)
-        .start();
+    let vm = Guest::new().log_level(Level::Info).on("proxy_on_configure", ask).start();
     assert_eq!(vm.said(), ["0", "2"]);
     assert_eq!(unusual(Guest::new(), Status::Ok, "proxy_get_log_level", &[8]), []);
 }

@@ -63,9 +63,11 @@ fn a_name_longer_than_any_is_a_bad_argument_and_defines_nothing() {
 #[test]
 fn metrics_can_be_defined_and_changed_in_every_phase() {
     assert_eq!(unusual(Guest::new().data(16, "m"), Status::Ok, "proxy_define_metric", &[0, 16, 1, 24]), []);
-    for (hostcall, arguments) in
-        [("proxy_increment_metric", &[0, 1][..]), ("proxy_record_metric", &[0, 1]), ("proxy_get_metric", &[0, 32])]
-    {
+    for (hostcall, arguments) in [
+        ("proxy_increment_metric", &[0, 1][..]),
+        ("proxy_record_metric", &[0, 1]),
+        ("proxy_get_metric", &[0, 32]),
+    ] {
         let defined = Guest::new().data(16, "m").on("_initialize", "");
         // The first of them is called before anything is defined.
         let mut expected = vec![("root create", "1".to_owned())];

@@ -41,7 +41,12 @@ const ENTRY_POINTS: [&str; 12] = [
 /// What a hostcall answers in each entry point, where that is not `usual`.
 ///
 /// The exchange is [`exchange`]: it has every map and body, so what is not available is so because of the phase.
-pub fn unusual(guest: Guest, usual: Status, hostcall: &str, arguments: &[i64]) -> Vec<(&'static str, String)> {
+pub fn unusual(
+    guest: Guest,
+    usual: Status,
+    hostcall: &str,
+    arguments: &[i64],
+) -> Vec<(&'static str, String)> {
     let call = say(hostcall, arguments);
     let mut vm = ENTRY_POINTS.iter().fold(guest, |guest, name| guest.on(name, &call)).start();
     let stream = vm.open(exchange());

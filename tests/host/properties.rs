@@ -16,8 +16,7 @@ fn get(path: &str) -> String {
 
 /// The same in `proxy_on_request_headers` of [`exchange`].
 fn on_stream(path: &str) -> Vec<String> {
-    let mut vm =
-        Guest::new().named("name", "root", "vm").on("proxy_on_request_headers", &get(path)).start();
+    let mut vm = Guest::new().named("name", "root", "vm").on("proxy_on_request_headers", &get(path)).start();
     let stream = vm.open(exchange());
     vm.request_headers(stream).unwrap();
     vm.said()
@@ -43,6 +42,11 @@ fn what_is_not_there_is_not_found() {
 }
 
 #[test]
+fn the_whole_of_properties_has_no_wire_form() {
+    assert_eq!(on_stream(""), ["3", ""]);
+}
+
+#[test]
 fn a_path_longer_than_any_is_not_found() {
     let arguments = [0, 65_536, i64::from(VALUE), 12];
     assert_eq!(unusual(Guest::new(), Status::NotFound, "proxy_get_property", &arguments), []);
@@ -64,7 +68,8 @@ fn the_plugin_knows_its_own_names_in_every_context() {
 
 #[test]
 fn each_plugin_of_a_vm_knows_its_own_name() {
-    let mut vm = Guest::new().named("one", "", "").on("proxy_on_request_headers", &get("plugin_name")).start();
+    let mut vm =
+        Guest::new().named("one", "", "").on("proxy_on_request_headers", &get("plugin_name")).start();
     let other = vm.add(plugin(2, "two", b"")).unwrap();
     let stream = vm.vm.create_stream(other, exchange()).unwrap();
     vm.request_headers(stream).unwrap();

@@ -94,7 +94,10 @@ fn an_allocator_that_calls_a_hostcall_ends_its_vm() {
             .start();
         let stream = vm.open(exchange());
         let error = vm.request_headers(stream).unwrap_err().to_string();
-        assert!(error.contains(&format!("{} was called while the code starts or allocates", row.name)), "{error}");
+        assert!(
+            error.contains(&format!("{} was called while the code starts or allocates", row.name)),
+            "{error}"
+        );
         assert!(vm.vm.has_failed());
     }
 }
@@ -170,7 +173,10 @@ fn an_allocator_that_traps_ends_its_vm() {
     let mut vm = getting("unreachable");
     let stream = vm.open(exchange());
     let error = vm.request_headers(stream).unwrap_err().to_string();
-    assert!(error.starts_with("Function: proxy_on_request_headers failed: wasm trap: wasm `unreachable`"), "{error}");
+    assert!(
+        error.starts_with("Function: proxy_on_request_headers failed: wasm trap: wasm `unreachable`"),
+        "{error}"
+    );
     assert!(vm.vm.has_failed());
     vm.vm.end_stream(stream);
 }

@@ -24,7 +24,10 @@ fn error(result: Result<Running, StartError>) -> StartError {
 
 #[test]
 fn a_reactor_is_initialized_and_then_its_main_runs() {
-    assert_eq!(saying(&["main", "_start", "_initialize", "__main_void"]).start().said(), ["_initialize", "main"]);
+    assert_eq!(
+        saying(&["main", "_start", "_initialize", "__main_void"]).start().said(),
+        ["_initialize", "main"]
+    );
     assert_eq!(saying(&["__main_void", "_initialize"]).start().said(), ["_initialize", "__main_void"]);
     assert_eq!(saying(&["_initialize"]).start().said(), ["_initialize"]);
 }
@@ -43,7 +46,8 @@ fn what_main_returns_is_not_looked_at() {
 
 #[test]
 fn a_plugin_is_created_started_and_configured() {
-    let vm = saying(&["proxy_on_configure", "proxy_on_context_create", "proxy_on_vm_start", "_initialize"]).start();
+    let vm = saying(&["proxy_on_configure", "proxy_on_context_create", "proxy_on_vm_start", "_initialize"])
+        .start();
     let order = ["_initialize", "proxy_on_context_create", "proxy_on_vm_start", "proxy_on_configure"];
     assert_eq!(vm.said(), order);
 }
@@ -51,7 +55,8 @@ fn a_plugin_is_created_started_and_configured() {
 #[test]
 fn the_vm_starts_for_each_plugin_and_the_code_only_once() {
     let mut vm =
-        saying(&["_initialize", "proxy_on_context_create", "proxy_on_vm_start", "proxy_on_configure"]).start();
+        saying(&["_initialize", "proxy_on_context_create", "proxy_on_vm_start", "proxy_on_configure"])
+            .start();
     vm.said();
     vm.add(plugin(2, "", b"")).unwrap();
     assert_eq!(vm.said(), ["proxy_on_context_create", "proxy_on_vm_start", "proxy_on_configure"]);
@@ -109,9 +114,12 @@ fn a_root_is_found_by_its_key_while_it_serves() {
 
 #[test]
 fn each_step_that_traps_names_itself() {
-    for step in ["_initialize", "_start", "proxy_on_context_create", "proxy_on_vm_start", "proxy_on_configure"] {
+    for step in
+        ["_initialize", "_start", "proxy_on_context_create", "proxy_on_vm_start", "proxy_on_configure"]
+    {
         let message = error(Guest::new().export(step, "unreachable").try_start()).to_string();
-        let expected = format!("trapped while starting: Function: {step} failed: wasm trap: wasm `unreachable`");
+        let expected =
+            format!("trapped while starting: Function: {step} failed: wasm trap: wasm `unreachable`");
         assert!(message.starts_with(&expected), "{message}");
     }
     for step in ["main", "__main_void"] {

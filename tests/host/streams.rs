@@ -45,9 +45,17 @@ fn grpc_statuses_that_exist_are_kept_and_others_mean_none() {
 fn a_status_is_any_number_and_bad_pairs_are_no_headers() {
     let body = r#"(call $say (call $proxy_send_local_response (i32.const 0xffffffff)
         (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (text "nonsense") (i32.const 0)))"#;
-    let response =
-        LocalResponse { status: u32::MAX, details: vec![], body: vec![], headers: vec![], grpc_status: Some(0) };
-    assert_eq!(asked(Guest::new(), body), (vec!["0".to_owned()], vec![Effect::LocalResponse(Box::new(response))]));
+    let response = LocalResponse {
+        status: u32::MAX,
+        details: vec![],
+        body: vec![],
+        headers: vec![],
+        grpc_status: Some(0),
+    };
+    assert_eq!(
+        asked(Guest::new(), body),
+        (vec!["0".to_owned()], vec![Effect::LocalResponse(Box::new(response))])
+    );
 }
 
 #[test]
@@ -62,7 +70,11 @@ fn a_second_local_response_in_one_entry_point_is_dropped() {
     let second = SEND.replace("403", "500");
     let (said, effects) = asked(Guest::new(), &format!("{SEND} {second}"));
     assert_eq!(said, ["0", "0"]);
-    assert_eq!(effects, [sent(None)], "the first one is already the answer; its successors are not even held");
+    assert_eq!(
+        effects,
+        [sent(None)],
+        "the first one is already the answer; its successors are not even held"
+    );
 }
 
 #[test]
@@ -172,7 +184,11 @@ fn the_hostcalls_of_0_1_0_continue_and_clear_the_route_cache() {
     vm.request_headers(stream).unwrap();
     assert_eq!((vm.said(), vm.stream(stream).route_cache_clears), (vec!["0".to_owned()], 1));
     for hostcall in ["proxy_continue_request", "proxy_continue_response", "proxy_clear_route_cache"] {
-        assert_eq!(unusual(guest(), Status::Ok, hostcall, &[]), [], "{hostcall}: also a root may, to no effect");
+        assert_eq!(
+            unusual(guest(), Status::Ok, hostcall, &[]),
+            [],
+            "{hostcall}: also a root may, to no effect"
+        );
     }
 }
 

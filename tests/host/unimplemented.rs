@@ -20,7 +20,6 @@ const ABSENT: &[&str] = &[
     "proxy_grpc_send",
     "proxy_grpc_cancel",
     "proxy_grpc_close",
-    "proxy_get_status",
     "proxy_call_foreign_function",
     "envoy_resolve_dns",
 ];

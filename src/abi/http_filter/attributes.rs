@@ -54,6 +54,16 @@ impl HttpFilterHandle {
         is_found.then(|| unsafe { envoy_bytes(name) })
     }
 
+    /// How many hosts the route's cluster has at priority 0. `None` without a route, and before Envoy 1.38.
+    pub fn cluster_host_count(&self) -> Option<usize> {
+        let get = callbacks().http_get_cluster_host_count?;
+        let envoy = self.envoy()?;
+        let (mut total, mut healthy, mut degraded) = (0, 0, 0);
+        // SAFETY: F2, F3, F8.
+        let is_found = unsafe { get(envoy, 0, &raw mut total, &raw mut healthy, &raw mut degraded) };
+        is_found.then_some(total)
+    }
+
     /// The worker that this stream is on, counted from 0. `None` before Envoy 1.38.
     pub fn worker_index(&self) -> Option<u32> {
         let index = callbacks().http_filter_get_worker_index?;

@@ -9,6 +9,11 @@ pub(super) fn put_pairs<'a>(
     pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>,
 ) -> Option<()> {
     let pairs: Vec<_> = pairs.collect();
+    if pairs.is_empty() {
+        // A map without entries is a count of zero here, not nothing.
+        value.extend_from_slice(&[0; 4]);
+        return Some(());
+    }
     let length = pairs::encoded_len(pairs.iter().copied()).ok()?;
     value.resize(usize::try_from(length).ok()?, 0);
     pairs::encode_into(value, pairs.iter().copied()).ok()

@@ -9,8 +9,16 @@ pub(super) enum Kind {
     Text(AttributeId),
     /// 8 bytes.
     Int(AttributeId),
-    /// 1 byte.
-    Bool(AttributeId),
+    /// 1 byte; what Envoy does not know is false (no TLS, no certificate).
+    Flag(AttributeId),
+    /// Text; what Envoy does not know is empty.
+    TextOrEmpty(AttributeId),
+    /// Text; empty if the path has no query.
+    Query,
+    /// Text; empty if there is an upstream and it did not fail.
+    UpstreamFailure,
+    /// Hosts of the cluster.
+    Endpoints,
     /// The attribute, or `:status`.
     ResponseCode,
     /// The attribute, or `grpc-status` of trailers or headers.
@@ -21,10 +29,14 @@ pub(super) enum Kind {
     RequestDuration,
     /// From the first byte to the upstream until its last one came.
     BackendLatency,
-    /// The attribute, or `content-length`.
+    /// The attribute, `content-length`, or what came by.
     RequestSize,
-    /// The attribute, or `content-length`.
+    /// That and the headers.
+    RequestTotalSize,
+    /// The attribute, or what came by.
     ResponseSize,
+    /// That, headers and trailers.
+    ResponseTotalSize,
     /// Bytes of all names and values.
     RequestHeadersBytes,
     /// Bytes of all names and values.
@@ -56,19 +68,19 @@ names! {
         path = Text(RequestPath), url_path = Text(RequestUrlPath), host = Text(RequestHost),
         scheme = Text(RequestScheme), method = Text(RequestMethod), referer = Text(RequestReferer),
         useragent = Text(RequestUserAgent), id = Text(RequestId), protocol = Text(RequestProtocol),
-        query = Text(RequestQuery), time = RequestTime, duration = RequestDuration,
-        size = RequestSize, total_size = Int(RequestTotalSize), headers_bytes = RequestHeadersBytes,
+        query = Query, time = RequestTime, duration = RequestDuration,
+        size = RequestSize, total_size = RequestTotalSize, headers_bytes = RequestHeadersBytes,
     }
     response {
         code = ResponseCode, code_details = Text(ResponseCodeDetails), flags = Int(ResponseFlags),
-        grpc_status = GrpcStatus, size = ResponseSize, total_size = Int(ResponseTotalSize),
+        grpc_status = GrpcStatus, size = ResponseSize, total_size = ResponseTotalSize,
         headers_bytes = ResponseHeadersBytes, backend_latency = BackendLatency,
     }
     source { address = Text(SourceAddress), port = Int(SourcePort) }
     destination { address = Text(DestinationAddress), port = Int(DestinationPort) }
     connection {
-        id = Int(ConnectionId), mtls = Bool(ConnectionMtls),
-        requested_server_name = Text(ConnectionRequestedServerName),
+        id = Int(ConnectionId), mtls = Flag(ConnectionMtls),
+        requested_server_name = TextOrEmpty(ConnectionRequestedServerName),
         tls_version = Text(ConnectionTlsVersion),
         subject_local_certificate = Text(ConnectionSubjectLocalCertificate),
         subject_peer_certificate = Text(ConnectionSubjectPeerCertificate),
@@ -90,7 +102,7 @@ names! {
         uri_san_peer_certificate = Text(UpstreamUriSanPeerCertificate),
         sha256_peer_certificate_digest = Text(UpstreamSha256PeerCertificateDigest),
         local_address = Text(UpstreamLocalAddress),
-        transport_failure_reason = Text(UpstreamTransportFailureReason),
+        transport_failure_reason = UpstreamFailure, num_endpoints = Endpoints,
         request_attempt_count = Int(UpstreamRequestAttemptCount),
         server_name = Text(UpstreamRequestedServerName),
     }

@@ -28,7 +28,7 @@ fn find<'a, S: Stream>(
 ) -> Result<Found<'a, S>, Status> {
     Ok(match buffer {
         BufferType::Body(direction) => {
-            Found::Body(stream.filter(|stream| stream.half(direction).body).map(|stream| (stream, direction)))
+            Found::Body(stream.filter(|stream| stream.half(direction).has_body()).map(|stream| (stream, direction)))
         }
         BufferType::VmConfiguration => Found::VmConfiguration,
         BufferType::PluginConfiguration => {
@@ -41,8 +41,9 @@ fn find<'a, S: Stream>(
 
 /// The plugin whose configuration can be read now: while its root is created and configured.
 fn configured_plugin<S: Stream>(state: &State<S>) -> Option<Arc<Plugin>> {
+    // Only its own: a guest that acts for another root while one is configured reads no configuration.
     match state.context() {
-        Context::Root(root) if state.has_plugin_configuration => {
+        Context::Root(root) if state.has_plugin_configuration && state.context() == state.current => {
             state.contexts.root(root).map(|root| Arc::clone(&root.plugin))
         }
         Context::Root(_) | Context::Stream(_) | Context::Vm => None,
@@ -74,7 +75,7 @@ pub(super) fn get_bytes<S: Stream>(
     call.check_words(&[value_at, length_at])?;
     call.with_stream(|call, stream| {
         let found = find(call.state(), buffer, stream)?;
-        let (start, length) = clip(start, length, found.len(call.state()))?;
+        let (start, length) = clip(start, length, found.len(call.state()));
         let end = start.saturating_add(length);
         match found {
             Found::Body(Some((stream, direction))) => {
@@ -99,13 +100,11 @@ pub(super) fn get_bytes<S: Stream>(
     })
 }
 
-/// The part of a buffer that can be read: clipped to what is there; a sum that wraps is the guest's fault.
-fn clip(start: u32, length: u32, available: usize) -> Result<(usize, usize), Status> {
-    start.checked_add(length).ok_or(Status::BadArgument)?;
-    let start = usize::try_from(start).map_err(|_too_large| Status::BadArgument)?;
-    let length = usize::try_from(length).map_err(|_too_large| Status::BadArgument)?;
-    let rest = available.saturating_sub(start);
-    Ok((start.min(available), length.min(rest)))
+/// The part of a buffer that can be read: start and length, clipped to what is there.
+fn clip(start: u32, length: u32, available: usize) -> (usize, usize) {
+    let start = usize::try_from(start).unwrap_or(usize::MAX).min(available);
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    (start, length.min(available.saturating_sub(start)))
 }
 
 pub(super) fn get_status<S: Stream>(

@@ -1,4 +1,4 @@
-//! `proxy_set_effective_context`, `proxy_done`.
+//! `proxy_set_effective_context`, `proxy_done`, `proxy_get_status`.
 
 use super::{Answer, Call};
 use crate::host::contexts::{Context, RootState};
@@ -15,6 +15,19 @@ pub(super) fn set_effective<S: Stream>(call: &mut Call<'_, S>, id: u32) -> Answe
     Ok(())
 }
 
+/// The status of the callout whose reply is being delivered: outside of that, and as long as there are no callouts,
+/// 0 without a message.
+pub(super) fn get_status<S: Stream>(
+    call: &mut Call<'_, S>,
+    code_at: u32,
+    message_at: u32,
+    length_at: u32,
+) -> Answer {
+    call.check_words(&[code_at, message_at, length_at])?;
+    call.write_u32(code_at, 0)?;
+    call.give(&[], message_at, length_at)
+}
+
 /// Ends a root context that asked to wait (`proxy_on_done` answered false). It is deleted when this entry point
 /// returned.
 pub(super) fn done<S: Stream>(call: &mut Call<'_, S>) -> Answer {
@@ -25,5 +38,6 @@ pub(super) fn done<S: Stream>(call: &mut Call<'_, S>) -> Answer {
         return Err(Status::NotFound.into());
     }
     root.state = RootState::Done;
+    state.has_done_roots = true;
     Ok(())
 }

@@ -40,6 +40,10 @@ fn look_up<S: Stream>(
 ) -> Result<(), Status> {
     call.with_stream(|call, stream| {
         let path = call.read(path, path_length)?;
+        if path.is_empty() {
+            // Everything, as it were, which has no wire form in the built-in host either.
+            return Err(Status::SerializationFailure);
+        }
         // A trailing separator is tolerated, as in the built-in host.
         let path = path.strip_suffix(b"\0").unwrap_or(path);
         let root = stream.as_ref().map(|stream| stream.root);

@@ -27,8 +27,9 @@ pub(super) fn send_local_response<S: Stream>(
         let details = call.read(details, details_length)?;
         let body = call.read(body, body_length)?;
         let headers = call.read(headers, headers_length)?;
-        // A root has no stream to answer: OK and nothing happens, as in the built-in host.
-        if let Some(stream) = stream {
+        // A root has no stream to answer, and a stream is answered once: OK and nothing happens, as in the built-in
+        // host. So a guest that answers in an endless loop has its bytes held once.
+        if let Some(stream) = stream.filter(|stream| !stream.has_local_response()) {
             stream.ask(Effect::LocalResponse(Box::new(LocalResponse {
                 status,
                 details: without_white_space(details),

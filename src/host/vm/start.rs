@@ -65,6 +65,8 @@ impl<S: Stream> Vm<S> {
                 is_restricted: true,
                 has_plugin_configuration: false,
                 is_stopped: false,
+                has_done_roots: false,
+                woken: Vec::new(),
                 scratch: Vec::new(),
                 limiter,
             },
@@ -76,7 +78,7 @@ impl<S: Stream> Vm<S> {
         let instance = template
             .instance
             .instantiate(&mut store)
-            .map_err(|error| StartError::Instantiate(format!("{:#}", error.root_cause())))?;
+            .map_err(|error| StartError::Instantiate(store.data().reason(&error)))?;
         store.data_mut().memory = exported_memory(&instance, &mut store);
 
         // The restriction names entry points; how code starts and allocates is not an entry point.
@@ -90,7 +92,7 @@ impl<S: Stream> Vm<S> {
         let is_allowed = |name: &str| settings.capabilities.allows(name);
         let entry_points = EntryPoints::find(&mut store, &instance, template.abi, is_allowed)?;
 
-        let inner = Inner { store, call_ticks, start_ticks, has_failed: false, _ticking: ticking };
+        let inner = Inner { store, call_ticks, start_ticks, has_failed: false, failed_plugin: None, _ticking: ticking };
         let mut vm = Self { inner, entry_points };
         vm.run_start(&instance)?;
         vm.inner.store.data_mut().is_restricted = false;
@@ -134,14 +136,17 @@ impl<S: Stream> Vm<S> {
     /// # Errors
     /// The guest trapped (the VM is dead then) or refused (the root is gone, the VM lives).
     pub fn create_root(&mut self, plugin: &Arc<Plugin>) -> Result<RootIndex, StartError> {
+        if self.has_failed() {
+            return Err(CallError::VmFailed.into());
+        }
         let state = self.inner.store.data_mut();
-        let vm_id = state.settings.vm_id.clone();
-        let root = state.contexts.add_root(Arc::clone(plugin), &vm_id);
+        let root = state.contexts.add_root(Arc::clone(plugin), &state.settings.vm_id);
         let started = self.start_root(root, plugin);
         self.inner.store.data_mut().has_plugin_configuration = false;
         if started.is_err() {
             self.inner.store.data_mut().contexts.remove_root(root);
         }
+        self.delete_done_roots();
         started.map(|()| root)
     }
 

@@ -33,6 +33,7 @@ impl<S: Stream> Vm<S> {
         if let Some(stream) = self.stream_mut(index) {
             stream.is_created = true;
         }
+        self.delete_done_roots();
         Ok(index)
     }
 
@@ -44,6 +45,11 @@ impl<S: Stream> Vm<S> {
     /// What the guest asked for since the last time.
     pub fn take_effects(&mut self, index: StreamIndex) -> Effects {
         self.stream_mut(index).map(|stream| std::mem::take(&mut stream.effects)).unwrap_or_default()
+    }
+
+    /// Streams that got effects while another context ran; their owners must take and apply them.
+    pub fn take_woken(&mut self) -> Vec<StreamIndex> {
+        std::mem::take(&mut self.inner.store.data_mut().woken)
     }
 
     /// Headers arrived.
@@ -88,6 +94,7 @@ impl<S: Stream> Vm<S> {
             HeadersAction::from_guest(answer, self.allows_stop_iteration(index))
         };
         self.let_go(index, direction, action == HeadersAction::Continue, |half| &mut half.headers);
+        self.delete_done_roots();
         Ok(action)
     }
 
@@ -121,6 +128,7 @@ impl<S: Stream> Vm<S> {
         if let Some(stream) = self.stream_mut(index) {
             stream.half_mut(direction).buffering = action == BodyAction::StopAndBuffer;
         }
+        self.delete_done_roots();
         Ok(action)
     }
 
@@ -158,6 +166,7 @@ impl<S: Stream> Vm<S> {
             TrailersAction::from_guest(answer)
         };
         self.let_go(index, direction, action == TrailersAction::Continue, |half| &mut half.trailers);
+        self.delete_done_roots();
         Ok(action)
     }
 
@@ -177,11 +186,27 @@ impl<S: Stream> Vm<S> {
         if let Some(stream) = self.stream_mut(index) {
             stream.is_logging = false;
         }
+        self.delete_done_roots();
         called
     }
 
-    /// Ends a stream's context: `proxy_on_done`, `proxy_on_delete`, and the root's end if it waited for this stream.
-    /// The place is free afterwards, whatever the guest does; a trap is logged.
+    /// The guest's work on the exchange is over: `proxy_on_done`. What it answers is not looked at, because a stream
+    /// cannot wait (as in the built-in host).
+    ///
+    /// # Errors
+    /// The guest trapped, or the VM had failed.
+    pub fn on_done(&mut self, index: StreamIndex) -> Result<(), CallError> {
+        let Some(stream) = self.stream_mut(index).filter(|stream| stream.is_created && !stream.is_done) else {
+            return self.alive(());
+        };
+        stream.is_done = true;
+        let id = stream.id.0;
+        let Some(function) = &self.entry_points.on_done else { return self.alive(()) };
+        self.inner.call(Phase::Serve, Context::Stream(index), "proxy_on_done", function, id).map(drop)
+    }
+
+    /// Ends a stream's context: `proxy_on_done` if it is still due, `proxy_on_delete`, and the root's end if it waited
+    /// for this stream. The place is free afterwards, whatever the guest does; a trap is logged.
     pub fn end_stream(&mut self, index: StreamIndex) {
         if let Err(error) = self.call_end(index) {
             self.log_failure(&error);
@@ -197,19 +222,13 @@ impl<S: Stream> Vm<S> {
     }
 
     fn call_end(&mut self, index: StreamIndex) -> Result<(), CallError> {
+        self.on_done(index)?;
         let Some(stream) = self.stream_mut(index).filter(|stream| stream.is_created) else {
             return Ok(());
         };
         let id = stream.id.0;
-        let context = Context::Stream(index);
-        if let Some(function) = &self.entry_points.on_done {
-            // A stream cannot wait: what the guest answers is not looked at, as in the built-in host.
-            self.inner.call(Phase::Serve, context, "proxy_on_done", function, id)?;
-        }
-        if let Some(function) = &self.entry_points.on_delete {
-            self.inner.call(Phase::Serve, context, "proxy_on_delete", function, id)?;
-        }
-        Ok(())
+        let Some(function) = &self.entry_points.on_delete else { return Ok(()) };
+        self.inner.call(Phase::Serve, Context::Stream(index), "proxy_on_delete", function, id)
     }
 
     fn alive<T>(&self, answer: T) -> Result<T, CallError> {

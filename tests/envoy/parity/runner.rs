@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::json;
-
 use super::differences;
 use super::observe::{difference, exchange, plugin_lines, split_start};
 use super::scenario::{Case, Scenario};
@@ -92,7 +90,6 @@ pub fn run(name: &str, scenario: &Scenario) {
 fn listener(scenario: &Scenario, name: &str, host: Host, plugin: &Plugin) -> Listener {
     let mut listener = Listener::new(name)
         .idle_timeout(SILENCE)
-        .router(json!({ "suppress_envoy_headers": true }))
         .route(Route::by_header("x-other-route", "upstream").set("name", "by-header"))
         .route(
             Route::new("/other", "upstream").set("name", "by-path").set("route.prefix_rewrite", "/rewritten"),

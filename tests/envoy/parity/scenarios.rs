@@ -38,6 +38,7 @@ scenarios! {
         bodies_of_a_mebibyte,
         request_body_over_the_limit,
         response_body_over_the_limit,
+        response_body_over_the_limit_after_its_headers,
         bodies_without_chunks,
     }
     trailers {

@@ -66,7 +66,9 @@ on_each_envoy! {
     fn buffer_limits_hold(version) {
         let upstream = Upstream::http1("upstream");
         let request = Plugin::scripted("request", "request_body: if-not-eos return 1");
-        let response = Plugin::scripted("response", "response_body: if-not-eos return 1");
+        // Once the headers of a response are out there is no other answer to give; so they are held as well.
+        let response = Plugin::scripted("response", "response_headers: return 1\nresponse_body: if-not-eos return 1")
+            .set("allow_on_headers_stop_iteration", true);
         let envoy = Envoy::start(version, &Bootstrap::new()
             .upstream(&upstream)
             .listener(Listener::new("request").plugin(Host::Graft, &request).buffer_limit(65_536))
@@ -79,6 +81,7 @@ on_each_envoy! {
         upstream.answer(Answer::ok(&[b"small"]));
         assert_eq!(envoy.client("request").send(&Request::post("/", &[b"small"])).status, 200);
         assert_eq!(envoy.client("response").get("/").text(), "small");
+        assert!(envoy.stop().status.success());
     }
 
     fn a_length_that_stays_right_is_kept(version) {

@@ -29,7 +29,7 @@ on_each_envoy! {
         match Envoy::try_start(version, &bootstrap) {
             // Only from 1.38 on does Envoy know the field `module`.
             Err(ended) if version < Version::V1_38 => {
-                ended.line("no such field");
+                ended.line("'module'");
             }
             Err(ended) => panic!("{ended}"),
             Ok(envoy) => {

@@ -37,7 +37,7 @@ on_each_envoy! {
         assert_eq!(stat(&envoy, "story_gauge"), Some(42));
         assert_eq!(stat(&envoy, "story_late"), Some(6));
         envoy.await_plugin_log("get-metric story_gauge -> 0 42");
-        envoy.await_plugin_log("get-metric story_histogram -> 2 0");
+        envoy.await_plugin_log("get-metric story_histogram -> 2");
         envoy.await_plugin_log("get-metric story_late -> 0 6");
         eventually("the histogram", || {
             envoy.admin().stats("story_histogram$").into_values().find(|value| value.starts_with("P0(")).map(drop)

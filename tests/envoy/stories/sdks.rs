@@ -15,8 +15,9 @@ on_each_envoy! {
         let seen = upstream.take_one();
         assert_eq!(header(&seen.headers, "x-greeting"), Some("Hello"));
         assert_eq!(header(&seen.trailers, "x-checked"), Some("yes"));
+        // A plugin edits its own answers, too.
         let local = client.get("/local");
-        assert_eq!((local.status, local.text().as_str()), (418, "Hello from inside"));
+        assert_eq!((local.status, local.text().as_str()), (418, "Hello from inside -- Hello"));
         assert_eq!(client.get("/panic").status, 503);
         assert_eq!(client.get("/").status, 200);
     }
@@ -29,7 +30,7 @@ on_each_envoy! {
         assert_eq!(response.text(), "from the upstream -- Hello");
         assert_eq!(upstream.take_one().body, b"SOME BODY");
         let local = client.get("/local");
-        assert_eq!((local.status, local.text().as_str()), (418, "Hello from inside"));
+        assert_eq!((local.status, local.text().as_str()), (418, "Hello from inside -- Hello"));
         assert_eq!(client.get("/panic").status, 503);
         assert_eq!(client.get("/").status, 200);
     }

@@ -173,14 +173,31 @@ const HOLDS_REQUESTS: &str = r#"
 pub fn response_body_over_the_limit() -> Scenario {
     let chunks: Vec<Vec<u8>> = mebibyte();
     let chunks: Vec<&[u8]> = chunks.iter().map(Vec::as_slice).collect();
-    Scenario::new("1 MiB held with a buffer limit of 64 KiB: 500", Code::Text(HOLDS_RESPONSES))
+    Scenario::new("1 MiB held with a buffer limit of 64 KiB: 500 while the headers are held, too", Code::Text(HOLDS_RESPONSES))
         .buffer_limit(64 * 1024)
+        .set("allow_on_headers_stop_iteration", true)
         .case("plugin", "")
         .step(Request::get("/"), Answer::ok(&chunks))
         .get("/next")
 }
 
 const HOLDS_RESPONSES: &str = r#"
+    (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32) (i32.const 1))
+    (func (export "proxy_on_response_body") (param i32 i32 i32) (result i32)
+      (i32.eqz (local.get 2)))
+"#;
+
+pub fn response_body_over_the_limit_after_its_headers() -> Scenario {
+    let chunks: Vec<Vec<u8>> = mebibyte();
+    let chunks: Vec<&[u8]> = chunks.iter().map(Vec::as_slice).collect();
+    Scenario::new("the same when the headers are out: the response breaks", Code::Text(HOLDS_RESPONSE_BODIES))
+        .buffer_limit(64 * 1024)
+        .case("plugin", "")
+        .step(Request::get("/"), Answer::ok(&chunks))
+        .get("/next")
+}
+
+const HOLDS_RESPONSE_BODIES: &str = r#"
     (func (export "proxy_on_response_body") (param i32 i32 i32) (result i32)
       (i32.eqz (local.get 2)))
 "#;
