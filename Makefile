@@ -48,7 +48,7 @@ fuzz: packages ## Feed arbitrary input for a while (FUZZ_SECONDS=30)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --release --locked --test fuzz -- --nocapture
 
 bazel: packages ## Build the library with Bazel
-	tools/bazel build //:graft
+	tools/run-bazel build //:graft
 
 envoys: packages ## Fetch the stock Envoys: target/envoy/VERSION/envoy
 	tools/envoy $(ENVOYS)

@@ -7,8 +7,17 @@ use super::buffer::lend;
 use super::table::callbacks;
 pub use super::types::Level;
 
+/// What log lines name as their source: the last place of ours, as other modules' lines name Envoy's.
+const SOURCE: &[u8] = concat!("graft/", file!()).as_bytes();
+
 /// Writes a line to Envoy's logger `dynamic_modules`, if `level` is on. The bytes need not be UTF-8.
 pub fn log(level: Level, message: &[u8]) {
+    // Since 1.40 a line names its source, and one that names none is printed as coming from nowhere, `[:]`.
+    if let Some(log) = callbacks().log_v2 {
+        // SAFETY: F2, F9.
+        unsafe { log(level.number(), lend(message), lend(SOURCE), line!()) }
+        return;
+    }
     let Some(log) = callbacks().log else { return };
     // SAFETY: F2, F9.
     unsafe { log(level.number(), lend(message)) }

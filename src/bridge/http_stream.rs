@@ -217,8 +217,9 @@ impl Stream for HttpStream {
     }
 
     fn property(&mut self, path: &[u8], value: &mut Vec<u8>) -> Result<(), NoProperty> {
-        let envoy = self.envoy.as_mut().ok_or(NoProperty::Absent)?;
-        if properties::get(envoy, &self.observed, path, value)? {
+        if let Some(envoy) = self.envoy.as_mut()
+            && properties::get(envoy, &self.observed, path, value)?
+        {
             return Ok(());
         }
         // What is none of Envoy's names is a property of a plugin's own. It is bytes, so nothing is below it: a path
@@ -230,6 +231,7 @@ impl Stream for HttpStream {
             value.extend_from_slice(own);
             return Ok(());
         }
+        let envoy = self.envoy.as_ref().ok_or(NoProperty::Absent)?;
         let stored = envoy.filter_state_bytes(&properties::own_key(path)).ok_or(NoProperty::Absent)?;
         value.extend_from_slice(stored);
         Ok(())

@@ -1,14 +1,13 @@
 //! Runs a scenario on both sides and judges.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::differences;
-use super::observe::{difference, exchange, plugin_lines, split_start};
-use super::scenario::{Case, Scenario};
+use super::observe::{Change, Observed, difference, exchange, plugin_lines, split_start};
+use super::scenario::{Case, Scenario, Step};
 use crate::harness::guests::Guests;
-use crate::harness::{
-    Bootstrap, Envoy, Host, Listener, Plugin, Route, Upstream, Version, eventually, within,
-};
+use crate::harness::{Bootstrap, Client, Envoy, Host, Listener, Plugin, Response, Route, Upstream, Version, eventually, within};
 
 /// The last log lines of a stream may come a moment after its response.
 const LATE: Duration = Duration::from_secs(2);
@@ -22,10 +21,11 @@ struct Side {
     logger: &'static str,
 }
 
-const BUILT_IN: Side = Side { host: Host::BuiltIn, logger: "wasm" };
-const GRAFT: Side = Side { host: Host::Graft, logger: "dynamic_modules" };
+const SIDES: [Side; 2] =
+    [Side { host: Host::BuiltIn, logger: "wasm" }, Side { host: Host::Graft, logger: "dynamic_modules" }];
 
 impl Side {
+    /// The name of the listener of a case.
     fn listener(&self, case: &Case) -> String {
         format!("{:?}-{}", self.host, case.name)
     }
@@ -35,54 +35,32 @@ impl Side {
 pub fn run(name: &str, scenario: &Scenario) {
     let guests = Guests::new();
     let code = scenario.code(&guests);
-    let upstream =
-        if scenario.http2_upstream { Upstream::http2("upstream") } else { Upstream::http1("upstream") };
+    let upstream = if scenario.http2_upstream { Upstream::http2("upstream") } else { Upstream::http1("upstream") };
     let mut bootstrap = Bootstrap::new().upstream(&upstream).variable("TWO", "2");
     for case in &scenario.cases {
-        for side in [&BUILT_IN, &GRAFT] {
+        for side in &SIDES {
             let plugin = scenario.plugin(case, &code);
             bootstrap = bootstrap.listener(listener(scenario, &side.listener(case), side.host, &plugin));
         }
     }
     let envoy = Envoy::start(Version::V1_40, &bootstrap);
-    let sides = [&BUILT_IN, &GRAFT];
-    let starts = sides.map(|side| plugin_lines(&envoy.log(), side.logger));
-    let outside = sides.map(|side| play(scenario, &envoy, &upstream, side));
+    let starts = SIDES.each_ref().map(|side| plugin_lines(&envoy.log(), side.logger));
+    let outside = SIDES.each_ref().map(|side| play(scenario, &envoy, &upstream, side));
 
-    let expected = differences::of(name);
-    let observe = |index: usize| {
-        let side = sides[index];
-        let (start, rest) = split_start(&starts[index], &plugin_lines(&envoy.log(), side.logger));
-        let mut lines: Vec<_> = start.into_iter().map(|line| format!("start {line}")).collect();
-        lines.extend(outside[index].iter().cloned());
-        for case in &scenario.cases {
-            let log = envoy.access_log(&side.listener(case));
-            lines.extend(log.into_iter().map(|line| format!("{} access log: {line}", case.name)));
-        }
-        lines.extend(rest);
-        lines
+    let changes = || {
+        let [built_in, graft] = [0, 1].map(|index| observe(scenario, &envoy, &SIDES[index], &starts[index], &outside[index]));
+        difference(&built_in, &graft)
     };
-    let changes = || difference(&observe(0), &observe(1));
-    if std::env::var_os("PROBE").is_some() {
-        std::thread::sleep(Duration::from_millis(100));
-        let mut o = format!("===== {name}: {}\n", scenario.about);
-        for l in observe(0) {
-            o += &format!("{l}\n");
-        }
-        for l in envoy.log() {
-            if l.of_plugin().is_none() && l.level != "debug" {
-                o += &format!("ENVOY [{}][{}] {}\n", l.level, l.logger, l.text);
-            }
-        }
-        std::fs::write(format!("/tmp/harness/probe/{name}"), o).unwrap();
-        return;
-    }
-    if within(LATE, || (changes() == expected).then_some(())).is_none() {
-        panic!(
-            "{name}: the sides do not differ as declared\n--- found (- built-in, + Graft)\n{}\n--- declared\n{}",
-            changes().join("\n"),
-            expected.join("\n"),
-        );
+    let declared = differences::of(name);
+    let judged = within(LATE, || {
+        let summaries: BTreeSet<_> = changes().iter().map(Change::summary).collect();
+        summaries.iter().map(String::as_str).eq(declared.iter().copied()).then_some(())
+    });
+    if judged.is_none() {
+        let found: String =
+            changes().iter().map(|change| format!("{} [{}]\n", change.summary(), change.place())).collect();
+        let declared = declared.join("\n");
+        panic!("{name}: the sides do not differ as declared\n--- found\n{found}--- declared\n{declared}");
     }
     assert!(envoy.stop().status.success(), "Envoy ends well");
 }
@@ -91,9 +69,7 @@ fn listener(scenario: &Scenario, name: &str, host: Host, plugin: &Plugin) -> Lis
     let mut listener = Listener::new(name)
         .idle_timeout(SILENCE)
         .route(Route::by_header("x-other-route", "upstream").set("name", "by-header"))
-        .route(
-            Route::new("/other", "upstream").set("name", "by-path").set("route.prefix_rewrite", "/rewritten"),
-        )
+        .route(Route::new("/other", "upstream").set("name", "by-path").set("route.prefix_rewrite", "/rewritten"))
         .plugin(host, plugin);
     if let Some(bytes) = scenario.buffer_limit {
         listener = listener.buffer_limit(bytes);
@@ -102,34 +78,48 @@ fn listener(scenario: &Scenario, name: &str, host: Host, plugin: &Plugin) -> Lis
 }
 
 /// Plays the scripts on one side; gives what is seen from outside.
-fn play(scenario: &Scenario, envoy: &Envoy, upstream: &Upstream, side: &Side) -> Vec<String> {
-    let mut lines = Vec::new();
+fn play(scenario: &Scenario, envoy: &Envoy, upstream: &Upstream, side: &Side) -> Vec<Observed> {
+    let mut observed = Vec::new();
     for case in &scenario.cases {
         let listener = side.listener(case);
         let client = envoy.client(&listener);
         for (index, step) in case.steps.iter().enumerate() {
-            let name = format!("{} {}", case.name, index + 1);
+            let place = format!("{} {}", case.name, index + 1);
             upstream.answer(step.answer.clone());
-            let (response, beside) = match &step.meanwhile {
-                None => (client.send(&step.request), None),
-                Some((text, then)) => std::thread::scope(|scope| {
-                    let logged = count(envoy, side, text);
-                    let held = scope.spawn(|| client.send(&step.request));
-                    eventually("the stream to be held", || (count(envoy, side, text) > logged).then_some(()));
-                    let beside = client.send(then);
-                    (held.join().expect("the client"), Some(beside))
-                }),
-            };
+            let (response, beside) = send(step, &client, envoy, side);
             envoy.await_quiet(&listener);
-            lines.extend(exchange(&name, &response, &upstream.take_seen()));
+            observed.extend(exchange(&place, &response, &upstream.take_seen()));
             if let Some(beside) = beside {
-                lines.extend(exchange(&format!("{name} beside"), &beside, &[]));
+                observed.extend(exchange(&format!("{place} beside"), &beside, &[]));
             }
         }
     }
-    lines
+    observed
 }
 
-fn count(envoy: &Envoy, side: &Side, text: &str) -> usize {
-    plugin_lines(&envoy.log(), side.logger).iter().filter(|line| line.contains(text)).count()
+/// Sends the request of a step, and the one beside it, if there is one.
+fn send(step: &Step, client: &Client, envoy: &Envoy, side: &Side) -> (Response, Option<Response>) {
+    let Some((text, then)) = &step.meanwhile else { return (client.send(&step.request), None) };
+    let count = || plugin_lines(&envoy.log(), side.logger).iter().filter(|line| line.what.contains(text)).count();
+    let before = count();
+    std::thread::scope(|scope| {
+        let held = scope.spawn(|| client.send(&step.request));
+        eventually("the stream to be held", || (count() > before).then_some(()));
+        let beside = client.send(then);
+        (held.join().expect("the client"), Some(beside))
+    })
+}
+
+/// Everything that was observed of a side by now.
+fn observe(scenario: &Scenario, envoy: &Envoy, side: &Side, start: &[Observed], outside: &[Observed]) -> Vec<Observed> {
+    let (start, rest) = split_start(start, &plugin_lines(&envoy.log(), side.logger));
+    let mut observed: Vec<_> =
+        start.into_iter().map(|line| Observed::new(&line.place, format!("start {}", line.what))).collect();
+    observed.extend(outside.iter().cloned());
+    for case in &scenario.cases {
+        let log = envoy.access_log(&side.listener(case));
+        observed.extend(log.into_iter().map(|line| Observed::new(&case.name, format!("access log: {line}"))));
+    }
+    observed.extend(rest);
+    observed
 }

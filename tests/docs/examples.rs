@@ -1,0 +1,99 @@
+//! The configurations that pages show.
+
+use std::fmt::Write as _;
+
+use crate::envoy::{Envoy, validate};
+use crate::markdown::Page;
+use crate::text;
+
+/// Where the examples of pages say that the plugin is, and where it is here.
+const CODE: [&str; 2] = ["/etc/envoy/add-header.wasm", "target/plugins/add-header.wasm"];
+
+/// The first bootstrap that the repository has, with another list of filters before the router.
+fn bootstrap_with(filter: &str) -> String {
+    let quickstart = text("envoy/quickstart.yaml");
+    let (before, rest) = quickstart.split_once("          http_filters:\n").expect("the filters");
+    let (_, after) = rest.split_once("          # The last filter").expect("the router");
+    let mut bootstrap = format!("{before}          http_filters:\n");
+    for line in filter.replace(CODE[0], CODE[1]).lines() {
+        writeln!(bootstrap, "          {line}").expect("writing to a string");
+    }
+    bootstrap + "          #" + after
+}
+
+/// Lines without the white space that all of them begin with.
+fn dedented(lines: &str) -> String {
+    let indent = lines.lines().map(|line| line.len() - line.trim_start().len()).min().unwrap_or(0);
+    lines.lines().map(|line| format!("{}\n", &line[indent..])).collect()
+}
+
+/// The lines below the one that ends with `key`, as long as they stand deeper than it.
+fn below(text: &str, key: &str) -> String {
+    let mut lines = text.lines().skip_while(|line| line.trim() != key);
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let depth = indent(lines.next().unwrap_or_else(|| panic!("no line {key:?}")));
+    let lines: Vec<_> = lines.take_while(|line| indent(line) > depth).collect();
+    dedented(&lines.join("\n"))
+}
+
+#[test]
+fn the_readme_quotes_the_quickstart() {
+    let quoted = Page::read("README.md").block("yaml quickstart");
+    let file = text("envoy/quickstart.yaml");
+    let first = quoted.lines().next().expect("a line");
+    let found = file.lines().find(|line| line.trim() == first).expect("the first line is in the file");
+    let indent = " ".repeat(found.len() - first.len());
+    let indented: String = quoted.lines().map(|line| format!("{indent}{line}\n")).collect();
+    assert!(file.contains(&indented), "README.md quotes envoy/quickstart.yaml otherwise than it is");
+}
+
+#[test]
+fn the_quickstart_does_what_it_says() {
+    let bootstrap = text("envoy/quickstart.yaml").replace("10000", "0").replace("9901", "0");
+    let envoy = Envoy::start(&bootstrap);
+    let answer = envoy.get("/");
+    assert!(answer.contains("x-served-by: graft") && answer.ends_with("hello\n"), "{answer}");
+    let stats = envoy.stats();
+    assert!(stats.contains("dynamicmodulescustom.add_header_responses: 1"), "{stats}");
+}
+
+#[test]
+fn the_configuration_by_route_does_what_it_says() {
+    let bootstrap = text("envoy/per-route.yaml").replace("10000", "0").replace("9901", "0");
+    let envoy = Envoy::start(&bootstrap);
+    assert!(envoy.get("/").contains("x-served-by: everything"));
+    assert!(envoy.get("/api").contains("x-served-by: the API"));
+    let plain = envoy.get("/plain");
+    assert!(plain.ends_with("plain\n") && !plain.contains("x-served-by"), "{plain}");
+}
+
+#[test]
+fn the_bootstrap_of_the_demo_is_valid() {
+    validate("envoy/demo.yaml", &text("envoy/demo.yaml"));
+}
+
+#[test]
+fn who_comes_from_the_built_in_filter_keeps_his_configuration() {
+    let readme = Page::read("README.md");
+    let (before, after) = (readme.block("yaml before"), readme.block("yaml after"));
+    assert_eq!(below(&before, "config:"), below(&after, "value:"));
+    validate("the configuration before", &bootstrap_with(&before));
+    validate("the configuration after", &bootstrap_with(&after));
+    let envoy = Envoy::start(&bootstrap_with(&after).replace("10000", "0").replace("9901", "0"));
+    assert!(envoy.get("/").contains("x-served-by: graft"));
+}
+
+#[test]
+fn metrics_can_have_the_names_of_the_built_in_filter() {
+    let line = Page::read("docs/METRICS.md").block("yaml module");
+    let after = Page::read("README.md").block("yaml after");
+    let plain = "dynamic_module_config: { name: graft, do_not_close: true }";
+    assert!(after.contains(plain));
+    let renamed =
+        bootstrap_with(&after.replace(plain, line.trim())).replace("10000", "0").replace("9901", "0");
+    let envoy = Envoy::start(&renamed);
+    envoy.get("/");
+    let stats = envoy.stats();
+    assert!(stats.contains("wasmcustom.add_header_responses: 1"), "{stats}");
+    assert!(!stats.contains("dynamicmodulescustom"), "{stats}");
+}
