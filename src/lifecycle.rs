@@ -11,11 +11,13 @@
 //! - [`generation`]: one loaded version of a plugin. Streams begin on it; when nobody holds it any more, its root
 //!   contexts end.
 //! - [`pool`]: the VMs of a key. A VM that failed is replaced when the next stream comes.
+//! - [`failure`]: crash loops wait.
 //! - [`error`]: why a plugin could not be loaded, with the configuration's field.
 //!
 //! Nothing here knows Envoy: it is generic over the host's `Stream`.
 
 pub mod error;
+pub mod failure;
 pub mod generation;
 pub mod pool;
 pub mod registry;

@@ -215,7 +215,8 @@ impl HttpFilter {
 
     /// Another stream of the plugin asked for something here: resume, close, answer.
     pub fn on_scheduled(&self, envoy: HttpFilterHandle, _event_id: u64) {
-        let Some(begun) = self.begun.get().filter(|_| !self.has_failed.get() && !self.has_replied.get()) else {
+        let Some(begun) = self.begun.get().filter(|_| !self.has_failed.get() && !self.has_replied.get())
+        else {
             return;
         };
         let effects = begun.lease.lock().take_effects(begun.stream);

@@ -26,6 +26,7 @@ use crate::telemetry::Level;
 pub use self::start::StartError;
 
 /// The data of a store: what hostcalls work on.
+#[allow(clippy::struct_excessive_bools)] // Facts about the call that runs, each on its own.
 pub struct State<S: Stream> {
     pub(super) abi: AbiVersion,
     pub(super) services: Arc<S::Services>,
@@ -167,6 +168,8 @@ struct Inner<S: Stream> {
     call_ticks: u64,
     start_ticks: u64,
     has_failed: bool,
+    /// A stream ended well here.
+    has_served: bool,
     /// Whose call it was that trapped.
     failed_plugin: Option<Arc<Plugin>>,
     _ticking: Ticking,
@@ -246,6 +249,11 @@ impl<S: Stream> Vm<S> {
     /// Whether a guest call trapped. Nothing enters this VM any more.
     pub fn has_failed(&self) -> bool {
         self.inner.has_failed
+    }
+
+    /// Whether a stream ended well on this VM: it is worth something.
+    pub fn has_served(&self) -> bool {
+        self.inner.has_served
     }
 
     /// The root context of a plugin, if it has one here.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::pool::{self, Lease, Pool};
+use super::pool::{self, HomeError, Lease, Pool};
 use crate::host::contexts::{Plugin, StreamIndex};
 use crate::host::stream::{Services, Stream};
 use crate::host::vm::{CallError, StartError};
@@ -10,8 +10,11 @@ use crate::host::vm::{CallError, StartError};
 /// Why a stream could not begin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BeginError {
-    /// There was no VM for it, and a new one did not start.
-    #[error("a new VM did not start: the plugin {0}")]
+    /// There was no VM for it.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The plugin did not start in its VM.
+    #[error("the plugin {0}")]
     Start(#[from] StartError),
     /// The guest trapped when its context was created.
     #[error(transparent)]
@@ -48,7 +51,11 @@ impl<S: Stream> Generation<S> {
         if pool.vms().is_empty() {
             pool.adopt(canary);
         }
-        pool.prepare(&plugin, workers)?;
+        match pool.prepare(&plugin, workers) {
+            // Another plugin of the pool may be in a crash loop; this one's root is made when the loop ends.
+            Ok(()) | Err(HomeError::BackingOff(_)) => {}
+            Err(HomeError::Start(error)) => return Err(error),
+        }
         Ok(Self { plugin, pool, workers })
     }
 

@@ -5,11 +5,13 @@
 //! it and is replaced for the next one: a crash costs the streams in flight there, never the plugin.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::failure::{BackOff, Breaker};
 use crate::host::contexts::{Plugin, RootIndex};
-use crate::host::stream::Stream;
+use crate::host::stream::{Services as _, Stream};
 use crate::host::template::Template;
 use crate::host::vm::{StartError, Vm};
 
@@ -22,16 +24,37 @@ pub struct Pool<S: Stream> {
     /// The first worker's place, and those of the others: there is always one.
     first_home: Home<S>,
     other_homes: Box<[Home<S>]>,
+    back_off: BackOff,
+    services: Arc<S::Services>,
 }
 
 /// Where a worker's VM is. Locked by that worker alone, but for the moments in which plugins come and go.
-type Home<S> = Mutex<Option<Lease<S>>>;
+type Home<S> = Mutex<Place<S>>;
+
+struct Place<S: Stream> {
+    lease: Option<Lease<S>>,
+    breaker: Breaker,
+}
+
+/// Why a worker has no VM for a stream.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HomeError {
+    /// A new one did not start.
+    #[error("a new VM did not start: the plugin {0}")]
+    Start(#[from] StartError),
+    /// VMs failed one after the other; the next is made later.
+    #[error(
+        "the plugin's VMs fail one after the other; the next is started in {0:?} (reload_config.backoff)"
+    )]
+    BackingOff(Duration),
+}
 
 impl<S: Stream> Pool<S> {
     /// A pool without VMs, with a place for each worker.
-    pub fn new(template: Template<S>, workers: usize) -> Self {
-        let other_homes = (1..workers).map(|_| Mutex::new(None)).collect();
-        Self { template, first_home: Mutex::new(None), other_homes }
+    pub fn new(template: Template<S>, workers: usize, back_off: BackOff, services: Arc<S::Services>) -> Self {
+        let home = || Mutex::new(Place { lease: None, breaker: Breaker::default() });
+        let other_homes = (1..workers).map(|_| home()).collect();
+        Self { template, first_home: home(), other_homes, back_off, services }
     }
 
     /// What its VMs are made from.
@@ -42,17 +65,18 @@ impl<S: Stream> Pool<S> {
     /// The home VM of a worker: the one that is there, or a new one if there is none or it failed.
     ///
     /// # Errors
-    /// A new VM did not start.
-    pub fn home(&self, worker: usize) -> Result<Lease<S>, StartError> {
+    /// A new VM did not start, or has to wait because the last ones failed.
+    pub fn home(&self, worker: usize) -> Result<Lease<S>, HomeError> {
         let mut home = self.place(worker).lock();
-        if let Some(lease) = home.as_ref() {
+        if let Some(lease) = &home.lease {
             // A lock that is held is held by a guest that runs: that VM has not failed yet, or is about to.
-            if lease.try_lock().is_none_or(|vm| !vm.has_failed()) {
-                return Ok(Arc::clone(lease));
-            }
+            let failed = lease.try_lock().filter(|vm| vm.has_failed()).map(|vm| vm.has_served());
+            let Some(has_served) = failed else { return Ok(Arc::clone(lease)) };
+            let now = self.services.monotonic_nanoseconds();
+            home.breaker.replace(self.back_off, has_served, now).map_err(HomeError::BackingOff)?;
         }
         let lease = Arc::new(Mutex::new(Vm::start(&self.template)?));
-        *home = Some(Arc::clone(&lease));
+        home.lease = Some(Arc::clone(&lease));
         Ok(lease)
     }
 
@@ -61,8 +85,8 @@ impl<S: Stream> Pool<S> {
         let vm = Arc::new(Mutex::new(vm));
         for home in self.homes() {
             let mut home = home.lock();
-            if home.is_none() {
-                *home = Some(vm);
+            if home.lease.is_none() {
+                home.lease = Some(vm);
                 return;
             }
         }
@@ -70,14 +94,14 @@ impl<S: Stream> Pool<S> {
 
     /// The VMs that are there now.
     pub fn vms(&self) -> Vec<Lease<S>> {
-        self.homes().filter_map(|home| home.lock().clone()).collect()
+        self.homes().filter_map(|home| home.lock().lease.clone()).collect()
     }
 
     /// Makes sure that workers from 0 up to a number have a VM, in which a plugin has its root context.
     ///
     /// # Errors
     /// A VM or the plugin did not start.
-    pub fn prepare(&self, plugin: &Arc<Plugin>, workers: usize) -> Result<(), StartError> {
+    pub fn prepare(&self, plugin: &Arc<Plugin>, workers: usize) -> Result<(), HomeError> {
         for worker in 0..workers.min(self.homes().count()) {
             let lease = self.home(worker)?;
             root(&mut lease.lock(), plugin)?;

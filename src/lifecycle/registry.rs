@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
 use super::error::LoadError;
+use super::failure::BackOff;
 use super::generation::Generation;
 use super::pool::Pool;
 use crate::config::{self, PluginConfig};
@@ -137,8 +138,9 @@ impl<S: Stream> Registry<S> {
             Some((code, _)) => code.clone(),
             None => Code::compile(&self.engine, bytes)?,
         };
+        let back_off = BackOff { base: config.reload.base_interval, longest: config.reload.max_interval };
         let template = Template::link(&self.engine, &code, settings(config, variables), &self.services)?;
-        let pool = Arc::new(Pool::new(template, self.workers.places));
+        let pool = Arc::new(Pool::new(template, self.workers.places, back_off, Arc::clone(&self.services)));
         loaded.codes.insert(digest, (code, Arc::downgrade(&pool)));
         loaded.pools.insert(key, Arc::downgrade(&pool));
         Ok(pool)
@@ -180,7 +182,7 @@ fn pool_key(config: &PluginConfig, code: &Digest, variables: &[(String, String)]
         config.vm.vm_id.clone().into_bytes(),
         config.vm.configuration.clone(),
         code.as_bytes().to_vec(),
-        format!("{:?}", config.graft.limits).into_bytes(),
+        format!("{:?} {:?}", config.graft.limits, config.reload).into_bytes(),
     ];
     match &config.capabilities {
         config::Capabilities::All => parts.push(b"all".to_vec()),

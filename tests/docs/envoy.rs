@@ -87,13 +87,13 @@ impl Envoy {
     /// What the first listener answers: status line, headers, body.
     pub fn get(&self, path: &str) -> String {
         let listeners = get(&self.admin, "/listeners").expect("the listeners");
-        let address = listeners.lines().last().and_then(|line| line.split_once("::")).expect("a listener").1;
+        let address = listeners.lines().find_map(|line| line.split_once("::")).expect("a listener").1;
         get(address, path).expect("an answer")
     }
 
-    /// The statistics, one a line.
-    pub fn stats(&self) -> String {
-        get(&self.admin, "/stats").expect("the statistics")
+    /// The statistics whose names contain a word: few, so that they come in one piece.
+    pub fn stats(&self, word: &str) -> String {
+        get(&self.admin, &format!("/stats?filter={word}")).expect("the statistics")
     }
 
     fn eventually<T>(&self, what: &str, ask: impl Fn() -> Option<T>) -> T {

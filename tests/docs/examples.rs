@@ -53,7 +53,7 @@ fn the_quickstart_does_what_it_says() {
     let envoy = Envoy::start(&bootstrap);
     let answer = envoy.get("/");
     assert!(answer.contains("x-served-by: graft") && answer.ends_with("hello\n"), "{answer}");
-    let stats = envoy.stats();
+    let stats = envoy.stats("add_header");
     assert!(stats.contains("dynamicmodulescustom.add_header_responses: 1"), "{stats}");
 }
 
@@ -93,7 +93,7 @@ fn metrics_can_have_the_names_of_the_built_in_filter() {
         bootstrap_with(&after.replace(plain, line.trim())).replace("10000", "0").replace("9901", "0");
     let envoy = Envoy::start(&renamed);
     envoy.get("/");
-    let stats = envoy.stats();
+    let stats = envoy.stats("add_header");
     assert!(stats.contains("wasmcustom.add_header_responses: 1"), "{stats}");
     assert!(!stats.contains("dynamicmodulescustom"), "{stats}");
 }

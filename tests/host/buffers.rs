@@ -51,12 +51,9 @@ fn a_part_of_the_body_is_read_and_clipped_to_what_is_there() {
 
 #[test]
 fn a_start_and_length_whose_sum_exceeds_32_bits_are_clipped_like_any_other() {
-    for (start, length, expected) in [
-        (1, u32::MAX, "hunk"),
-        (u32::MAX, 1, ""),
-        (u32::MAX, u32::MAX, ""),
-        (0x8000_0000, 0x8000_0000, ""),
-    ] {
+    for (start, length, expected) in
+        [(1, u32::MAX, "hunk"), (u32::MAX, 1, ""), (u32::MAX, u32::MAX, ""), (0x8000_0000, 0x8000_0000, "")]
+    {
         assert_eq!(read(Guest::new(), 0, start, length), ["0", expected], "{start} {length}");
     }
 }

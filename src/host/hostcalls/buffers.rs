@@ -27,9 +27,9 @@ fn find<'a, S: Stream>(
     stream: Option<&'a mut StreamContext<S>>,
 ) -> Result<Found<'a, S>, Status> {
     Ok(match buffer {
-        BufferType::Body(direction) => {
-            Found::Body(stream.filter(|stream| stream.half(direction).has_body()).map(|stream| (stream, direction)))
-        }
+        BufferType::Body(direction) => Found::Body(
+            stream.filter(|stream| stream.half(direction).has_body()).map(|stream| (stream, direction)),
+        ),
         BufferType::VmConfiguration => Found::VmConfiguration,
         BufferType::PluginConfiguration => {
             Found::PluginConfiguration(configured_plugin(state).ok_or(Status::NotFound)?)

@@ -92,7 +92,15 @@ impl<S: Stream> Vm<S> {
         let is_allowed = |name: &str| settings.capabilities.allows(name);
         let entry_points = EntryPoints::find(&mut store, &instance, template.abi, is_allowed)?;
 
-        let inner = Inner { store, call_ticks, start_ticks, has_failed: false, failed_plugin: None, _ticking: ticking };
+        let inner = Inner {
+            store,
+            call_ticks,
+            start_ticks,
+            has_failed: false,
+            has_served: false,
+            failed_plugin: None,
+            _ticking: ticking,
+        };
         let mut vm = Self { inner, entry_points };
         vm.run_start(&instance)?;
         vm.inner.store.data_mut().is_restricted = false;

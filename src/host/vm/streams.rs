@@ -196,7 +196,8 @@ impl<S: Stream> Vm<S> {
     /// # Errors
     /// The guest trapped, or the VM had failed.
     pub fn on_done(&mut self, index: StreamIndex) -> Result<(), CallError> {
-        let Some(stream) = self.stream_mut(index).filter(|stream| stream.is_created && !stream.is_done) else {
+        let Some(stream) = self.stream_mut(index).filter(|stream| stream.is_created && !stream.is_done)
+        else {
             return self.alive(());
         };
         stream.is_done = true;
@@ -208,8 +209,9 @@ impl<S: Stream> Vm<S> {
     /// Ends a stream's context: `proxy_on_done` if it is still due, `proxy_on_delete`, and the root's end if it waited
     /// for this stream. The place is free afterwards, whatever the guest does; a trap is logged.
     pub fn end_stream(&mut self, index: StreamIndex) {
-        if let Err(error) = self.call_end(index) {
-            self.log_failure(&error);
+        match self.call_end(index) {
+            Ok(()) => self.inner.has_served = true,
+            Err(error) => self.log_failure(&error),
         }
         let removed = self.inner.store.data_mut().contexts.remove_stream(index);
         if let Some((root, true)) = removed {

@@ -74,7 +74,10 @@ pub fn exchange(place: &str, response: &Response, seen: &[Seen]) -> Vec<Observed
 }
 
 fn fields(headers: &Headers) -> impl Iterator<Item = String> {
-    headers.iter().filter(|(name, _)| name != "date").map(|(name, value)| format!("{name}: {}", quote(value.as_bytes())))
+    headers
+        .iter()
+        .filter(|(name, _)| name != "date")
+        .map(|(name, value)| format!("{name}: {}", quote(value.as_bytes())))
 }
 
 /// Bytes as text on one line; long ones by size and hash.

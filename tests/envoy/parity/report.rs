@@ -12,7 +12,9 @@ const END: &str = "<!-- parity:end -->";
 
 /// The report, from marker to marker.
 fn report() -> String {
-    let mut text = format!("{BEGIN}\n<!-- written by the parity runner, tests/envoy/parity: GRAFT_UPDATE_DOCS=1 -->\n\n");
+    let mut text = format!(
+        "{BEGIN}\n<!-- written by the parity runner, tests/envoy/parity: GRAFT_UPDATE_DOCS=1 -->\n\n"
+    );
     let equal = scenarios::ALL.iter().filter(|(name, _)| differences::of(name).is_empty()).count();
     // Writing to a string cannot fail.
     let _ = writeln!(
@@ -30,7 +32,8 @@ fn report() -> String {
             .filter(|(_, difference)| difference.shows_in.iter().any(|(shown, _)| shown == name))
             .map(|(index, _)| format!("[{0}](#difference-{0})", index + 1))
             .collect();
-        let result = if numbers.is_empty() { "equal".to_owned() } else { format!("differs: {}", numbers.join(", ")) };
+        let result =
+            if numbers.is_empty() { "equal".to_owned() } else { format!("differs: {}", numbers.join(", ")) };
         let _ = writeln!(text, "| `{name}` | {} | {result} |", scenario().about);
     }
     for (index, difference) in differences::ALL.iter().enumerate() {
@@ -58,5 +61,8 @@ fn the_report_in_the_documentation_is_this_one() {
         std::fs::write(&path, format!("{before}{fresh}{after}")).expect("writing the page");
         return;
     }
-    assert!(format!("{BEGIN}{old}{END}") == fresh, "docs/PROXY_WASM.md is out of date; GRAFT_UPDATE_DOCS=1 writes it");
+    assert!(
+        format!("{BEGIN}{old}{END}") == fresh,
+        "docs/PROXY_WASM.md is out of date; GRAFT_UPDATE_DOCS=1 writes it"
+    );
 }

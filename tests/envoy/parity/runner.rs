@@ -7,7 +7,9 @@ use super::differences;
 use super::observe::{Change, Observed, difference, exchange, plugin_lines, split_start};
 use super::scenario::{Case, Scenario, Step};
 use crate::harness::guests::Guests;
-use crate::harness::{Bootstrap, Client, Envoy, Host, Listener, Plugin, Response, Route, Upstream, Version, eventually, within};
+use crate::harness::{
+    Bootstrap, Client, Envoy, Host, Listener, Plugin, Response, Route, Upstream, Version, eventually, within,
+};
 
 /// The last log lines of a stream may come a moment after its response.
 const LATE: Duration = Duration::from_secs(2);
@@ -35,7 +37,8 @@ impl Side {
 pub fn run(name: &str, scenario: &Scenario) {
     let guests = Guests::new();
     let code = scenario.code(&guests);
-    let upstream = if scenario.http2_upstream { Upstream::http2("upstream") } else { Upstream::http1("upstream") };
+    let upstream =
+        if scenario.http2_upstream { Upstream::http2("upstream") } else { Upstream::http1("upstream") };
     let mut bootstrap = Bootstrap::new().upstream(&upstream).variable("TWO", "2");
     for case in &scenario.cases {
         for side in &SIDES {
@@ -48,7 +51,8 @@ pub fn run(name: &str, scenario: &Scenario) {
     let outside = SIDES.each_ref().map(|side| play(scenario, &envoy, &upstream, side));
 
     let changes = || {
-        let [built_in, graft] = [0, 1].map(|index| observe(scenario, &envoy, &SIDES[index], &starts[index], &outside[index]));
+        let [built_in, graft] =
+            [0, 1].map(|index| observe(scenario, &envoy, &SIDES[index], &starts[index], &outside[index]));
         difference(&built_in, &graft)
     };
     let declared = differences::of(name);
@@ -69,7 +73,9 @@ fn listener(scenario: &Scenario, name: &str, host: Host, plugin: &Plugin) -> Lis
     let mut listener = Listener::new(name)
         .idle_timeout(SILENCE)
         .route(Route::by_header("x-other-route", "upstream").set("name", "by-header"))
-        .route(Route::new("/other", "upstream").set("name", "by-path").set("route.prefix_rewrite", "/rewritten"))
+        .route(
+            Route::new("/other", "upstream").set("name", "by-path").set("route.prefix_rewrite", "/rewritten"),
+        )
         .plugin(host, plugin);
     if let Some(bytes) = scenario.buffer_limit {
         listener = listener.buffer_limit(bytes);
@@ -100,7 +106,8 @@ fn play(scenario: &Scenario, envoy: &Envoy, upstream: &Upstream, side: &Side) ->
 /// Sends the request of a step, and the one beside it, if there is one.
 fn send(step: &Step, client: &Client, envoy: &Envoy, side: &Side) -> (Response, Option<Response>) {
     let Some((text, then)) = &step.meanwhile else { return (client.send(&step.request), None) };
-    let count = || plugin_lines(&envoy.log(), side.logger).iter().filter(|line| line.what.contains(text)).count();
+    let count =
+        || plugin_lines(&envoy.log(), side.logger).iter().filter(|line| line.what.contains(text)).count();
     let before = count();
     std::thread::scope(|scope| {
         let held = scope.spawn(|| client.send(&step.request));
@@ -111,7 +118,13 @@ fn send(step: &Step, client: &Client, envoy: &Envoy, side: &Side) -> (Response, 
 }
 
 /// Everything that was observed of a side by now.
-fn observe(scenario: &Scenario, envoy: &Envoy, side: &Side, start: &[Observed], outside: &[Observed]) -> Vec<Observed> {
+fn observe(
+    scenario: &Scenario,
+    envoy: &Envoy,
+    side: &Side,
+    start: &[Observed],
+    outside: &[Observed],
+) -> Vec<Observed> {
     let (start, rest) = split_start(start, &plugin_lines(&envoy.log(), side.logger));
     let mut observed: Vec<_> =
         start.into_iter().map(|line| Observed::new(&line.place, format!("start {}", line.what))).collect();

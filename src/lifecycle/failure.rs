@@ -1,0 +1,90 @@
+//! Crash loops: how soon a VM that failed is replaced.
+//!
+//! A VM that served streams before it failed is replaced at once: whatever request crashed it, the others must not
+//! suffer. VMs that fail one after the other without having served anything are a loop, and starting them costs the
+//! worker more than it gives: after a few the next one waits, each time twice as long.
+
+use std::time::Duration;
+
+/// Replacements in a row that do not wait. A crash or two is chance; a loop shows soon.
+const FREE_REPLACEMENTS: u32 = 3;
+
+/// The waits of a pool: `reload_config.backoff`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackOff {
+    /// The first wait.
+    pub base: Duration,
+    /// The longest.
+    pub longest: Duration,
+}
+
+/// Counts fruitless replacements of one home VM. Time comes in as nanoseconds of a clock that never goes back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Breaker {
+    in_a_row: u32,
+    last: u64,
+}
+
+impl Breaker {
+    /// A VM failed and a stream wants another. `has_served`: streams had ended well on it.
+    ///
+    /// # Errors
+    /// How long it has to wait yet.
+    pub fn replace(&mut self, back_off: BackOff, has_served: bool, now: u64) -> Result<(), Duration> {
+        if has_served {
+            self.in_a_row = 0;
+        }
+        let doublings = self.in_a_row.checked_sub(FREE_REPLACEMENTS);
+        let wait = doublings.map_or(Duration::ZERO, |doublings| {
+            let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
+            back_off.base.saturating_mul(factor).min(back_off.longest)
+        });
+        let waited = Duration::from_nanos(now.saturating_sub(self.last));
+        if waited < wait {
+            return Err(wait.saturating_sub(waited));
+        }
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        self.last = now;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BACK_OFF: BackOff = BackOff { base: Duration::from_secs(1), longest: Duration::from_secs(10) };
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn a_vm_that_served_is_replaced_at_once_however_often_it_fails() {
+        let mut breaker = Breaker::default();
+        for now in 0..1000 {
+            assert_eq!(breaker.replace(BACK_OFF, true, now), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_loop_waits_twice_as_long_each_time_up_to_the_longest() {
+        let mut breaker = Breaker::default();
+        for _ in 0..FREE_REPLACEMENTS {
+            assert_eq!(breaker.replace(BACK_OFF, false, 0), Ok(()));
+        }
+        let mut now = 0;
+        for wait in [1, 2, 4, 8, 10, 10] {
+            assert_eq!(breaker.replace(BACK_OFF, false, now), Err(Duration::from_secs(wait)));
+            let almost = now + wait * SECOND - 1;
+            assert_eq!(breaker.replace(BACK_OFF, false, almost), Err(Duration::from_nanos(1)));
+            now += wait * SECOND;
+            assert_eq!(breaker.replace(BACK_OFF, false, now), Ok(()));
+        }
+    }
+
+    #[test]
+    fn one_stream_that_ends_well_ends_the_loop() {
+        let mut breaker = Breaker { in_a_row: 50, last: 5 };
+        assert!(breaker.replace(BACK_OFF, false, 5).is_err());
+        assert_eq!(breaker.replace(BACK_OFF, true, 5), Ok(()));
+        assert_eq!(breaker.replace(BACK_OFF, false, 5), Ok(()));
+    }
+}
