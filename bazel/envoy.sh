@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # bazel/envoy.sh FETCH VERSION BINARY: what the rule envoy_binary runs. Puts Envoy VERSION where BINARY says, with
-# FETCH, which is tools/envoy. One that the checkout has already (GRAFT_TARGET_DIR; see tools/bazel) is not fetched again.
+# FETCH, which is tools/envoy and does not fetch again what the checkout has.
 
 set -euo pipefail
 
-fetch=$1 version=$2 binary=$PWD/$3
+fetch=$1 version=$2 binary=$3
 
 export HOME=${HOME:-~}
-# Where tools/envoy keeps what it fetches.
-export CARGO_TARGET_DIR=${GRAFT_TARGET_DIR:-$binary.fetched}
+# Bazel works on links to the checkout.
+checkout=$(dirname "$(dirname "$(realpath "$fetch")")")
+CARGO_TARGET_DIR=$(cd "$checkout" && realpath -m "${CARGO_TARGET_DIR:-target}")
+export CARGO_TARGET_DIR
 
-"$fetch" "$version"
+"$checkout/tools/envoy" "$version"
 cp --force "$CARGO_TARGET_DIR/envoy/$version/envoy" "$binary"

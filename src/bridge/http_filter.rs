@@ -27,7 +27,7 @@ use crate::host::contexts::StreamIndex;
 use crate::host::stream::{Effect, Effects, LocalResponse};
 use crate::host::types::{BodyAction, Direction, HeadersAction, TrailersAction};
 use crate::host::vm::{CallError, Vm};
-use crate::lifecycle::generation::Begun;
+use crate::lifecycle::generation::{BeginError, Begun, Generation};
 use crate::telemetry::{self, Level};
 
 /// Details of a stream that a plugin closed, for access logs.
@@ -36,7 +36,8 @@ const CLOSED_BY_PLUGIN: &[u8] = b"wasm_close_stream";
 /// See the module's text. Lives on one worker.
 pub struct HttpFilter {
     config: Arc<HttpConfig>,
-    begun: OnceCell<Begun<HttpStream>>,
+    /// What became of the stream's beginning; nothing yet if its request has not come here.
+    begun: OnceCell<Result<Begun<HttpStream>, BeginError>>,
     /// The plugin has no part in this stream: it is off here, or failed under `FAIL_OPEN`.
     is_bypassed: Cell<bool>,
     /// The plugin failed and the stream was answered for it.
@@ -179,7 +180,7 @@ impl HttpFilter {
     pub fn on_stream_complete(&self, envoy: HttpFilterHandle) {
         // A request that another filter answered before it came here is logged all the same, as in the built-in host.
         self.begin(&envoy);
-        let Some(begun) = self.begun.get().filter(|_| !self.is_bypassed.get()) else { return };
+        let Some(begun) = self.begun().filter(|_| !self.is_bypassed.get()) else { return };
         let mut vm = begun.lease.lock();
         if let Some(stream) = vm.stream_mut(begun.stream) {
             stream.stream.attach(envoy, None);
@@ -197,7 +198,7 @@ impl HttpFilter {
 
     /// Envoy destroys the filter: the context ends.
     pub fn on_destroy(&self) {
-        if let Some(begun) = self.begun.get() {
+        if let Some(begun) = self.begun() {
             begun.lease.lock().end_stream(begun.stream);
         }
     }
@@ -215,8 +216,7 @@ impl HttpFilter {
 
     /// Another stream of the plugin asked for something here: resume, close, answer.
     pub fn on_scheduled(&self, envoy: HttpFilterHandle, _event_id: u64) {
-        let Some(begun) = self.begun.get().filter(|_| !self.has_failed.get() && !self.has_replied.get())
-        else {
+        let Some(begun) = self.begun().filter(|_| !self.has_failed.get() && !self.has_replied.get()) else {
             return;
         };
         let effects = begun.lease.lock().take_effects(begun.stream);
@@ -240,6 +240,11 @@ impl HttpFilter {
         })
     }
 
+    /// The stream's hold on its VM, if it has one.
+    fn begun(&self) -> Option<&Begun<HttpStream>> {
+        self.begun.get().and_then(|begun| begun.as_ref().ok())
+    }
+
     /// Makes the stream's context, once.
     fn begin(&self, envoy: &HttpFilterHandle) {
         if self.begun.get().is_some() || self.is_bypassed.get() || self.has_failed.get() {
@@ -256,16 +261,11 @@ impl HttpFilter {
             }
             None => self.begin_on(base),
         };
-        match begun {
-            Ok(begun) => drop(self.begun.set(begun)),
-            Err(error) => {
-                telemetry::log_plugin(
-                    Level::Error,
-                    &self.config.name,
-                    format_args!("a stream could not begin: {error}"),
-                );
-            }
+        if let Err(error) = &begun {
+            let line = format_args!("a stream could not begin: {error}");
+            telemetry::log_plugin(Level::Error, &self.config.name, line);
         }
+        let _was_empty = self.begun.set(begun);
         if let Ok(module) = module::module()
             && module.services.metrics.is_any_waiting()
         {
@@ -273,10 +273,7 @@ impl HttpFilter {
         }
     }
 
-    fn begin_on(
-        &self,
-        generation: &crate::lifecycle::generation::Generation<HttpStream>,
-    ) -> Result<Begun<HttpStream>, crate::lifecycle::generation::BeginError> {
+    fn begin_on(&self, generation: &Generation<HttpStream>) -> Result<Begun<HttpStream>, BeginError> {
         generation.begin(worker::index(), HttpStream::new(Arc::clone(&self.config)))
     }
 
@@ -295,7 +292,13 @@ impl HttpFilter {
             // The failure's own reply passes through here.
             return A::CONTINUE.status();
         }
-        let Some(begun) = self.begun.get() else { return self.fail::<A>(envoy) };
+        let begun = match self.begun.get() {
+            Some(Ok(begun)) => begun,
+            Some(Err(_logged)) => return self.fail::<A>(envoy),
+            // Another filter answered before the request came here: its reply is none of the plugin's business, as in
+            // the built-in host.
+            None => return A::CONTINUE.status(),
+        };
         let mut vm = begun.lease.lock();
         let Some(stream) = vm.stream_mut(begun.stream) else {
             drop(vm);
