@@ -6,12 +6,13 @@
 # instead of being used without Bazel knowing.
 #
 # Cargo keeps what it has compiled, and goes by time: a crate is compiled again when one of its files is newer than its
-# output. So the folder that it compiles in decides which times the copies get:
-# - In the project's own workspace it is the checkout's, where `cargo build` works, too; elsewhere it is one that
-#   CARGO_TARGET_DIR names, if Bazel was told to pass that. Copies keep the times of the files, and Cargo decides as it
-#   does without Bazel. Nothing is compiled twice.
-# - Otherwise it lies beside LIBRARY. What was built there last may have been another version of the crate, and an
-#   archive can hold files of any age. So the copies are new, and the crate is compiled; its dependencies are not.
+# output. So where it compiles decides which times the copies get:
+# - In the project's own workspace that is the checkout's folder, where `cargo build` works, too. Copies keep the times
+#   of the files, and Cargo decides as it does without Bazel: nothing is compiled twice.
+# - In another workspace it is a folder beside LIBRARY. What was built there last may have been another version of the
+#   crate, and an archive can hold files of any age. So the copies are new, and the crate is compiled; its dependencies
+#   are not.
+# Where Bazel was told to pass CARGO_TARGET_DIR, the folder is that one.
 
 set -euo pipefail
 
@@ -25,16 +26,15 @@ command -v cargo >/dev/null || {
     exit 1
 }
 
-times=()
-if [ -n "${CARGO_TARGET_DIR:-}" ] || [ "$root" = ./ ]; then
+if [ "$root" = ./ ]; then
     # Bazel works on links to the checkout.
-    checkout=$(dirname "$(realpath "$root/Cargo.toml")")
-    CARGO_TARGET_DIR=$(cd "$checkout" && realpath -m "${CARGO_TARGET_DIR:-target}")
+    target=$(dirname "$(realpath Cargo.toml)")/target
     times=(--preserve=timestamps)
 else
-    CARGO_TARGET_DIR=$library.cargo/target
+    target=$library.cargo/target
+    times=()
 fi
-export CARGO_TARGET_DIR
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$target}
 
 source=$library.cargo/source
 rm -rf "$source"

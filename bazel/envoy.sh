@@ -9,8 +9,8 @@ fetch=$1 version=$2 binary=$3
 export HOME=${HOME:-~}
 # Bazel works on links to the checkout.
 checkout=$(dirname "$(dirname "$(realpath "$fetch")")")
-CARGO_TARGET_DIR=$(cd "$checkout" && realpath -m "${CARGO_TARGET_DIR:-target}")
-export CARGO_TARGET_DIR
+# Where tools/envoy keeps what it fetches.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$checkout/target}
 
-"$checkout/tools/envoy" "$version"
+"$fetch" "$version"
 cp --force "$CARGO_TARGET_DIR/envoy/$version/envoy" "$binary"

@@ -207,7 +207,7 @@ mod tests {
             self.0 ^= self.0 << 13;
             self.0 ^= self.0 >> 7;
             self.0 ^= self.0 << 17;
-            usize::try_from(self.0 >> 11).unwrap() % bound
+            usize::try_from(self.0 >> 11).unwrap().checked_rem(bound).unwrap()
         }
 
         fn bytes(&mut self, bound: usize) -> Vec<u8> {

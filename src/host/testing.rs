@@ -119,12 +119,10 @@ impl Stream for FakeStream {
             pair.1.clear();
             pair.1.extend_from_slice(value);
         }
-        let mut index = 0_usize;
-        pairs.retain(|pair| {
-            let is_first = index == first;
-            index = index.saturating_add(1);
-            is_first || !pair.0.eq_ignore_ascii_case(name)
-        });
+        let rest = first.saturating_add(1);
+        while let Some(extra) = pairs.iter().skip(rest).position(|pair| pair.0.eq_ignore_ascii_case(name)) {
+            pairs.remove(rest.saturating_add(extra));
+        }
         true
     }
 

@@ -24,7 +24,7 @@ fn bootstrap_with(filter: &str) -> String {
 /// Lines without the white space that all of them begin with.
 fn dedented(lines: &str) -> String {
     let indent = lines.lines().map(|line| line.len() - line.trim_start().len()).min().unwrap_or(0);
-    lines.lines().map(|line| format!("{}\n", &line[indent..])).collect()
+    lines.lines().map(|line| &line[indent..]).collect::<Vec<_>>().join("\n")
 }
 
 /// The lines below the one that ends with `key`, as long as they stand deeper than it.
@@ -43,7 +43,7 @@ fn the_readme_quotes_the_quickstart() {
     let first = quoted.lines().next().expect("a line");
     let found = file.lines().find(|line| line.trim() == first).expect("the first line is in the file");
     let indent = " ".repeat(found.len() - first.len());
-    let indented: String = quoted.lines().map(|line| format!("{indent}{line}\n")).collect();
+    let indented = quoted.trim_end().replace('\n', &format!("\n{indent}"));
     assert!(file.contains(&indented), "README.md quotes envoy/quickstart.yaml otherwise than it is");
 }
 

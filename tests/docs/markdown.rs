@@ -37,7 +37,7 @@ pub struct Block {
 pub fn pages() -> Vec<Page> {
     let mut paths = Vec::new();
     for folder in
-        ["", "docs", "docs/adr", "examples/plugins", "tests/plugins", "tests/plugins/rust/hostcalls"]
+        ["", "docs", "docs/adr", "bazel", "examples/plugins", "tests/plugins", "tests/plugins/rust/hostcalls"]
     {
         let entries = fs::read_dir(root().join(folder)).expect("a folder of pages");
         for entry in entries {
@@ -49,7 +49,7 @@ pub fn pages() -> Vec<Page> {
     }
     paths.sort();
     assert!(paths.len() > 15, "pages were found: {paths:?}");
-    paths.iter().map(|path| Page::read(path)).collect()
+    paths.iter().map(Page::read).collect()
 }
 
 impl Page {

@@ -123,6 +123,17 @@ fn every_hook_is_in_the_index() {
     assert_eq!(rows.into_keys().collect::<BTreeSet<_>>(), entries("GRAFT_HOOKS"));
 }
 
+#[test]
+fn every_benchmark_is_described() {
+    let source = text("benches/host.rs");
+    let page = text("docs/PERFORMANCE.md");
+    let benchmarks: Vec<&str> =
+        source.split("bench_function(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert!(benchmarks.len() > 5, "{benchmarks:?}");
+    let missing: Vec<_> = benchmarks.iter().filter(|name| !page.contains(&format!("{name}`"))).collect();
+    assert!(missing.is_empty(), "benchmarks without a row: {missing:?}");
+}
+
 /// The callbacks of the ABI whose names stand in an Envoy.
 fn callbacks_of(version: &str) -> BTreeSet<String> {
     const PREFIX: &[u8] = b"envoy_dynamic_module_callback_";

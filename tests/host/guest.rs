@@ -194,9 +194,9 @@ impl Guest {
 
     /// The names by which log lines and properties know the plugin: name, root id, VM id.
     pub fn named(mut self, name: &str, root_id: &str, vm_id: &str) -> Self {
-        self.plugin.name = name.to_owned();
-        self.plugin.root_id = root_id.to_owned();
-        self.settings.vm_id = vm_id.to_owned();
+        name.clone_into(&mut self.plugin.name);
+        root_id.clone_into(&mut self.plugin.root_id);
+        vm_id.clone_into(&mut self.settings.vm_id);
         self
     }
 

@@ -139,9 +139,9 @@ fn recursion_has_as_much_stack_as_a_small_thread_leaves() {
     let vm = std::thread::Builder::new().stack_size(1024 * 1024).spawn(|| {
         let vm = Guest::new()
             .with(
-                r#"(func $deeper (result i32)
+                "(func $deeper (result i32)
                     (drop (call $proxy_get_header_map_pairs (i32.const 0) (i32.const 8) (i32.const 12)))
-                    (i32.add (i32.const 1) (call $deeper)))"#,
+                    (i32.add (i32.const 1) (call $deeper)))",
             )
             .on("proxy_on_request_headers", "(drop (call $deeper))")
             .export("malloc", "(i32.const 70000)")

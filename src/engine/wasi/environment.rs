@@ -85,7 +85,7 @@ mod tests {
     }
 
     fn word(memory: &[u8], address: usize) -> u32 {
-        u32::from_le_bytes(memory[address..address + 4].try_into().unwrap())
+        u32::from_le_bytes(memory[address..][..4].try_into().unwrap())
     }
 
     #[test]

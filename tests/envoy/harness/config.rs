@@ -253,6 +253,8 @@ impl Listener {
             "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
             "stat_prefix": self.name,
             "stream_idle_timeout": self.idle_timeout,
+            // How long Envoy lets a client read before it closes for good: enough here, and no second lost.
+            "delayed_close_timeout": "0.1s",
             "generate_request_id": false,
             "http_protocol_options": { "enable_trailers": true },
             "http_filters": filters,
@@ -357,6 +359,8 @@ impl Bootstrap {
             "node": { "id": "the-node", "cluster": "the-node-cluster" },
             "admin": { "address": { "socket_address": { "address": "127.0.0.1", "port_value": 0 } } },
             "static_resources": { "clusters": clusters },
+            // Histograms are merged when statistics are flushed.
+            "stats_flush_interval": "0.2s",
         });
         if self.from_file {
             bootstrap["dynamic_resources"]["lds_config"] = json!({

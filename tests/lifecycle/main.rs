@@ -1,0 +1,33 @@
+//! Plugins over time: loaded, shared, replaced, crashed and gone. Guests in WAT, streams and a process made of plain
+//! data, a clock that stands still until a test moves it. No Envoy is needed.
+//!
+//! - [`house`]: a registry in its process, and plugins and streams in a few words. [`guest`] is that of `tests/host`.
+//! - [`sharing`]: what is one, and what is apart. [`endings`]: that nothing is kept.
+//! - [`errors`]: what an operator reads when a plugin does not load.
+//! - [`generations`]: old and new side by side. [`canary`]: a plugin that does not start harms nobody.
+//! - [`pool`]: home VMs and their replacement. [`crash_loops`]: how soon.
+//! - [`threads`]: all of it at once. [`alone`]: what is left of a process, looked at in one that has no other test.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test that meets the unexpected fails, and its items are nobody's interface"
+)]
+
+mod alone;
+mod canary;
+mod crash_loops;
+mod endings;
+mod errors;
+mod generations;
+#[allow(dead_code, reason = "shared with tests/host, which uses all of it")]
+#[path = "../host/guest.rs"]
+mod guest;
+mod house;
+mod pool;
+mod sharing;
+mod threads;
