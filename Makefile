@@ -36,7 +36,7 @@ lint: packages ## Check format, lints, documentation, dependencies and scripts
 	cargo fmt --check --manifest-path examples/plugins/rust/Cargo.toml --all
 	cargo fmt --check --manifest-path tests/plugins/rust/Cargo.toml --all
 	test -z "$$(PATH="$$PATH:$${XDG_CACHE_HOME:-$$HOME/.cache}/graft/go/bin" gofmt -l tests/plugins/go | tee /dev/stderr)"
-	shellcheck -x -P SCRIPTDIR $$(grep -lE '^#!.*bash' tools/* .ci/*) tools/common.sh
+	shellcheck -x -P SCRIPTDIR $$(grep -lE '^#!.*bash' tools/* .ci/* bazel/*) tools/common.sh
 	cargo clippy --release --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --release --no-deps --locked
 	tools/deny
@@ -47,8 +47,10 @@ bench: packages ## Measure the hot path
 fuzz: packages ## Feed arbitrary input for a while (FUZZ_SECONDS=30)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --release --locked --test fuzz -- --nocapture
 
-bazel: packages ## Build the library with Bazel
+bazel: packages ## Build the library with Bazel, load it into Envoy, use it from another workspace
 	tools/run-bazel build //:graft
+	tools/run-bazel test //...
+	cd bazel/consumer && ../../tools/run-bazel build --action_env=CARGO_TARGET_DIR //...
 
 envoys: packages ## Fetch the stock Envoys: target/envoy/VERSION/envoy
 	tools/envoy $(ENVOYS)

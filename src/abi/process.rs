@@ -43,6 +43,34 @@ pub fn log_level() -> Level {
     levels.into_iter().find(|level| is_log_enabled(*level)).unwrap_or(Level::Off)
 }
 
+/// A release of Envoy, as far as it can be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Release {
+    /// 1.37.
+    V1_37,
+    /// 1.38.
+    V1_38,
+    /// 1.39.
+    V1_39,
+    /// 1.40 or newer.
+    V1_40,
+}
+
+/// The release of Envoy that this is, known by the callbacks that came with it. For what cannot be seen otherwise:
+/// an attribute that an Envoy does not have costs an error in its log each time it is asked for.
+pub fn release() -> Release {
+    let host = callbacks();
+    if host.log_v2.is_some() {
+        Release::V1_40
+    } else if host.get_log_level.is_some() {
+        Release::V1_39
+    } else if host.get_concurrency.is_some() {
+        Release::V1_38
+    } else {
+        Release::V1_37
+    }
+}
+
 /// How many workers Envoy has. `None` before Envoy 1.38. Main thread only.
 pub fn concurrency() -> Option<u32> {
     let concurrency = callbacks().get_concurrency?;

@@ -42,6 +42,9 @@ pub struct HttpFilter {
     is_bypassed: Cell<bool>,
     /// The plugin failed and the stream was answered for it.
     has_failed: Cell<bool>,
+    /// Envoy waits for the plugin to resume the request, or the response.
+    holds_request: Cell<bool>,
+    holds_response: Cell<bool>,
     /// Response headers have reached this filter.
     is_responding: Cell<bool>,
     /// The plugin answered, so what comes after is not for it.
@@ -131,6 +134,8 @@ impl HttpFilter {
             begun: OnceCell::new(),
             is_bypassed: Cell::new(false),
             has_failed: Cell::new(false),
+            holds_request: Cell::new(false),
+            holds_response: Cell::new(false),
             is_responding: Cell::new(false),
             has_replied: Cell::new(false),
         }))
@@ -322,9 +327,18 @@ impl HttpFilter {
         match called {
             Ok(action) => {
                 self.apply(envoy, begun, effects);
+                self.holds(direction).set(action.holds());
                 action.status()
             }
             Err(_logged) => self.fail::<A>(envoy),
+        }
+    }
+
+    /// Whether Envoy waits in a direction.
+    fn holds(&self, direction: Direction) -> &Cell<bool> {
+        match direction {
+            Direction::Request => &self.holds_request,
+            Direction::Response => &self.holds_response,
         }
     }
 
@@ -348,8 +362,16 @@ impl HttpFilter {
     fn apply(&self, mut envoy: HttpFilterHandle, begun: &Begun<HttpStream>, effects: Effects) {
         for effect in effects {
             match effect {
-                Effect::Continue(Direction::Request) => envoy.continue_decoding(),
-                Effect::Continue(Direction::Response) => envoy.continue_encoding(),
+                // Envoy crashes when it is told to go on with a response that there is not yet, so what does not wait is
+                // not resumed. Forgotten before the call: Envoy may come back with what comes next, and wait again.
+                Effect::Continue(direction) => {
+                    if self.holds(direction).replace(false) {
+                        match direction {
+                            Direction::Request => envoy.continue_decoding(),
+                            Direction::Response => envoy.continue_encoding(),
+                        }
+                    }
+                }
                 Effect::LocalResponse(response) => return self.reply(envoy, begun, *response),
                 Effect::Close(_) => {
                     if !envoy.reset_stream(ResetReason::LocalReset, CLOSED_BY_PLUGIN) {

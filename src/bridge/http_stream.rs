@@ -48,9 +48,9 @@ pub(super) struct Observed {
     pub(super) response_bytes: u64,
 }
 
-/// Most properties that one stream may store, and most bytes in them.
+/// Most properties that one stream may store, and most bytes in all of them, names and values.
 const MOST_PROPERTIES: usize = 1024;
-const LARGEST_PROPERTY: usize = 1024 * 1024;
+const MOST_PROPERTY_BYTES: usize = 1024 * 1024;
 
 impl HttpStream {
     /// A stream with nothing attached.
@@ -239,7 +239,11 @@ impl Stream for HttpStream {
 
     fn set_property(&mut self, path: &[u8], value: &[u8]) -> bool {
         let Some(envoy) = self.envoy.as_mut() else { return false };
-        if value.len() > LARGEST_PROPERTY {
+        let others = self.own_properties.iter().filter(|(own, _)| **own != *path);
+        let bytes = others.fold(path.len().saturating_add(value.len()), |sum, (own, value)| {
+            sum.saturating_add(own.len()).saturating_add(value.len())
+        });
+        if bytes > MOST_PROPERTY_BYTES {
             return false;
         }
         let is_full = self.own_properties.len() >= MOST_PROPERTIES;

@@ -31,6 +31,8 @@ pub struct Metric {
     name: Box<[u8]>,
     /// What a read answers: sum of a counter, value of a gauge.
     value: AtomicU64,
+    /// A filter configuration has the metric under its own name; so only there updates may be carried to it.
+    is_defined: AtomicBool,
     waiting: Waiting,
 }
 
@@ -62,7 +64,14 @@ impl Metrics {
         let index = by_name.len();
         let name: Box<[u8]> = name.as_bytes().into();
         let metric = by_name.entry((kind, name.clone())).or_insert_with(|| {
-            Arc::new(Metric { index, kind, name, value: AtomicU64::new(0), waiting: Waiting::default() })
+            Arc::new(Metric {
+                index,
+                kind,
+                name,
+                value: AtomicU64::new(0),
+                is_defined: AtomicBool::new(false),
+                waiting: Waiting::default(),
+            })
         });
         Arc::clone(metric)
     }
@@ -87,6 +96,11 @@ impl Metrics {
             by_name.values().filter(|metric| metric.waiting.is_any.load(Ordering::Acquire)).cloned().collect()
         };
         for metric in waiting {
+            if metric.is_defined.load(Ordering::Relaxed) && !ids.knows(&metric) {
+                // Another configuration's stream takes these.
+                self.is_any_waiting.store(true, Ordering::Release);
+                continue;
+            }
             for update in metric.waiting.take() {
                 ids.update(envoy, &metric, update);
             }
@@ -96,7 +110,7 @@ impl Metrics {
     /// The same through a filter configuration, from Envoy 1.39 on. What Envoy does not take goes on waiting.
     pub fn carry_by_config(&self, envoy: &HttpFilterConfigHandle, ids: &Ids) {
         let all: Vec<Arc<Metric>> = self.by_name.lock().values().cloned().collect();
-        for metric in all {
+        for metric in all.into_iter().filter(|metric| ids.knows(metric)) {
             for update in metric.waiting.take() {
                 if ids.update_by_config(envoy, &metric, update).is_err() {
                     metric.waiting.add(update);
@@ -183,8 +197,14 @@ impl Ids {
                 MetricType::Histogram => envoy.define_histogram(&metric.name, &[]),
             }
             .ok();
+            metric.is_defined.store(true, Ordering::Relaxed);
         }
         ids
+    }
+
+    /// Whether a metric has its own name here.
+    fn knows(&self, metric: &Metric) -> bool {
+        self.known.get(metric.index).is_some_and(Option::is_some)
     }
 
     /// Changes a metric in Envoy's stats from within a stream. A change that Envoy refuses is lost there; the shadow

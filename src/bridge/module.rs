@@ -8,7 +8,7 @@ use once_cell::sync::OnceCell;
 use super::http_stream::HttpStream;
 use super::services::{self, EnvoyServices};
 use crate::abi::process;
-use crate::engine::EngineError;
+use crate::lifecycle::error::LoadError;
 use crate::lifecycle::registry::{Registry, Workers};
 use crate::telemetry;
 
@@ -36,7 +36,7 @@ pub fn on_program_init() {
 ///
 /// # Errors
 /// The engine cannot start on this machine. Tried anew at the next call.
-pub fn module() -> Result<&'static Module, EngineError> {
+pub fn module() -> Result<&'static Module, LoadError> {
     MODULE.get_or_try_init(|| {
         let services = Arc::new(EnvoyServices::new());
         let registry = Registry::new(Arc::clone(&services), workers())?;

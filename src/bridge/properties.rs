@@ -13,6 +13,7 @@ mod names;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::abi::process::{self, Release};
 use crate::abi::{AttributeId, HeaderType, HttpFilterHandle, MetadataSource};
 use crate::host::stream::NoProperty;
 
@@ -82,10 +83,13 @@ fn attribute(
     name: names::Name,
     value: &mut Vec<u8>,
 ) -> Option<()> {
+    if !name.is_served() {
+        return None;
+    }
     match name.kind {
         Kind::Text(id) => value.extend_from_slice(envoy.attribute_string(id)?),
         Kind::Int(id) => put_u64(value, envoy.attribute_int(id)?),
-        Kind::Flag(id) => value.push(u8::from(envoy.attribute_bool(id).unwrap_or(false))),
+        Kind::Mtls => value.push(u8::from(has_peer_certificate(envoy))),
         Kind::TextOrEmpty(id) => value.extend_from_slice(envoy.attribute_string(id).unwrap_or_default()),
         Kind::Query => {
             envoy.attribute_string(AttributeId::RequestPath)?;
@@ -110,11 +114,12 @@ fn attribute(
             put_u64(value, request_size(envoy, observed).saturating_add(headers));
         }
         Kind::ResponseSize => {
-            let size = envoy.attribute_int(AttributeId::ResponseSize);
+            let size = int_since(envoy, Release::V1_39, AttributeId::ResponseSize);
             put_u64(value, size.unwrap_or(observed.response_bytes));
         }
         Kind::ResponseTotalSize => {
-            let size = envoy.attribute_int(AttributeId::ResponseSize).unwrap_or(observed.response_bytes);
+            let size = int_since(envoy, Release::V1_39, AttributeId::ResponseSize)
+                .unwrap_or(observed.response_bytes);
             let headers = byte_size(envoy, HeaderType::ResponseHeaders);
             let trailers = byte_size(envoy, HeaderType::ResponseTrailers);
             put_u64(value, size.saturating_add(headers).saturating_add(trailers));
@@ -149,7 +154,7 @@ fn headers(envoy: &HttpFilterHandle, map: HeaderType, path: &[&[u8]], value: &mu
 }
 
 fn cluster_name(envoy: &HttpFilterHandle, value: &mut Vec<u8>) -> Option<()> {
-    let name = envoy.cluster_name().or_else(|| envoy.attribute_string(AttributeId::XdsClusterName))?;
+    let name = envoy.cluster_name()?;
     value.extend_from_slice(name);
     Some(())
 }
@@ -175,8 +180,7 @@ fn response_code(envoy: &HttpFilterHandle) -> Option<u64> {
 }
 
 fn grpc_status(envoy: &HttpFilterHandle) -> Option<u64> {
-    envoy
-        .attribute_int(AttributeId::ResponseGrpcStatus)
+    int_since(envoy, Release::V1_40, AttributeId::ResponseGrpcStatus)
         .or_else(|| number_in(envoy, HeaderType::ResponseTrailers, b"grpc-status"))
         .or_else(|| number_in(envoy, HeaderType::ResponseHeaders, b"grpc-status"))
 }
@@ -187,6 +191,22 @@ fn byte_size(envoy: &HttpFilterHandle, map: HeaderType) -> u64 {
         .iter()
         .fold(0_usize, |sum, (name, value)| sum.saturating_add(name.len()).saturating_add(value.len()));
     u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
+/// Since 1.38 Envoy says so; before, a digest of the peer's certificate does.
+fn has_peer_certificate(envoy: &HttpFilterHandle) -> bool {
+    let digest = AttributeId::ConnectionSha256PeerCertificateDigest;
+    envoy
+        .attribute_bool(AttributeId::ConnectionMtls)
+        .unwrap_or_else(|| envoy.attribute_string(digest).is_some_and(|digest| !digest.is_empty()))
+}
+
+/// An attribute that older Envoys log an error for.
+fn int_since(envoy: &HttpFilterHandle, since: Release, id: AttributeId) -> Option<u64> {
+    if process::release() < since {
+        return None;
+    }
+    envoy.attribute_int(id)
 }
 
 /// Nanoseconds since 1970. Before 1.40 it is when the plugin first saw the stream.
@@ -200,8 +220,7 @@ fn start_time(envoy: &HttpFilterHandle, observed: &Observed) -> Option<u64> {
 
 /// Body bytes: as announced, or as they came.
 fn request_size(envoy: &HttpFilterHandle, observed: &Observed) -> u64 {
-    envoy
-        .attribute_int(AttributeId::RequestSize)
+    int_since(envoy, Release::V1_40, AttributeId::RequestSize)
         .or_else(|| number_in(envoy, HeaderType::RequestHeaders, b"content-length"))
         .unwrap_or(observed.request_bytes)
 }

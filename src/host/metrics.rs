@@ -12,9 +12,14 @@ const KIND_MASK: u32 = (1 << KIND_BITS) - 1;
 /// Most metrics that a VM may define, each kind. A guest that defines one a request would otherwise fill memory.
 pub const MOST_METRICS: usize = 65_536;
 
+/// Most bytes that the names of a VM's metrics may have in all: far more than anybody reads, and far less than the
+/// longest name times the most metrics.
+pub const MOST_NAME_BYTES: usize = 16 * 1024 * 1024;
+
 /// The table of one VM. `M` is the proxy's metric.
 #[derive(Debug)]
 pub struct Metrics<M> {
+    name_bytes: usize,
     counters: Vec<M>,
     gauges: Vec<M>,
     histograms: Vec<M>,
@@ -22,28 +27,29 @@ pub struct Metrics<M> {
 
 impl<M> Default for Metrics<M> {
     fn default() -> Self {
-        Self { counters: Vec::new(), gauges: Vec::new(), histograms: Vec::new() }
+        Self { name_bytes: 0, counters: Vec::new(), gauges: Vec::new(), histograms: Vec::new() }
     }
 }
 
 impl<M> Metrics<M> {
-    /// Whether one more of a kind can be defined.
-    pub fn has_room(&self, kind: MetricType) -> bool {
-        self.of(kind).len() < MOST_METRICS
+    /// Whether one more of a kind, with a name of so many bytes, can be defined.
+    pub fn has_room(&self, kind: MetricType, name_length: usize) -> bool {
+        self.of(kind).len() < MOST_METRICS && self.name_bytes.saturating_add(name_length) <= MOST_NAME_BYTES
     }
 
-    /// Enters a metric; answers the id for the guest, or `None` when the table is full.
-    pub fn enter(&mut self, kind: MetricType, metric: M) -> Option<u32> {
+    /// Enters a metric; answers the id for the guest, or `None` when there is no room.
+    pub fn enter(&mut self, kind: MetricType, name_length: usize, metric: M) -> Option<u32> {
+        if !self.has_room(kind, name_length) {
+            return None;
+        }
         let table = match kind {
             MetricType::Counter => &mut self.counters,
             MetricType::Gauge => &mut self.gauges,
             MetricType::Histogram => &mut self.histograms,
         };
-        if table.len() >= MOST_METRICS {
-            return None;
-        }
         let index = u32::try_from(table.len()).ok()?;
         table.push(metric);
+        self.name_bytes = self.name_bytes.saturating_add(name_length);
         Some((index << KIND_BITS) | kind as u32)
     }
 
@@ -101,10 +107,10 @@ mod tests {
     #[test]
     fn ids_carry_their_kind() {
         let mut metrics = Metrics::default();
-        assert_eq!(metrics.enter(MetricType::Counter, "c0"), Some(0));
-        assert_eq!(metrics.enter(MetricType::Gauge, "g0"), Some(1));
-        assert_eq!(metrics.enter(MetricType::Histogram, "h0"), Some(2));
-        assert_eq!(metrics.enter(MetricType::Counter, "c1"), Some(4));
+        assert_eq!(metrics.enter(MetricType::Counter, 2, "c0"), Some(0));
+        assert_eq!(metrics.enter(MetricType::Gauge, 2, "g0"), Some(1));
+        assert_eq!(metrics.enter(MetricType::Histogram, 2, "h0"), Some(2));
+        assert_eq!(metrics.enter(MetricType::Counter, 2, "c1"), Some(4));
         assert_eq!(metrics.find(4), Ok((MetricType::Counter, &"c1")));
         assert_eq!(metrics.find(5), Err(Some(MetricType::Gauge)));
         assert_eq!(metrics.find(3), Err(None));
@@ -116,11 +122,20 @@ mod tests {
     fn a_table_that_is_full_takes_no_more() {
         let mut metrics = Metrics::default();
         for _ in 0..MOST_METRICS {
-            assert!(metrics.enter(MetricType::Gauge, ()).is_some());
+            assert!(metrics.enter(MetricType::Gauge, 1, ()).is_some());
         }
-        assert_eq!(metrics.enter(MetricType::Gauge, ()), None);
-        assert!(!metrics.has_room(MetricType::Gauge));
-        assert!(metrics.has_room(MetricType::Counter));
+        assert_eq!(metrics.enter(MetricType::Gauge, 1, ()), None);
+        assert!(!metrics.has_room(MetricType::Gauge, 1));
+        assert!(metrics.has_room(MetricType::Counter, 1));
+    }
+
+    #[test]
+    fn long_names_leave_less_room() {
+        let mut metrics = Metrics::default();
+        assert!(metrics.enter(MetricType::Gauge, MOST_NAME_BYTES, ()).is_some());
+        assert!(!metrics.has_room(MetricType::Counter, 1));
+        assert_eq!(metrics.enter(MetricType::Counter, 1, ()), None);
+        assert!(metrics.has_room(MetricType::Counter, 0));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::entry_points::EntryPoints;
 use super::metrics::Metrics;
 use super::stream::{Services, Stream};
 use super::template::Settings;
-use super::types::AbiVersion;
+use super::types::{AbiVersion, Status};
 use crate::engine::limits::Limiter;
 use crate::engine::wasi::{Environment, StandardStream, WasiHost};
 use crate::engine::{self, Ticking};
@@ -48,6 +48,8 @@ pub struct State<S: Stream> {
     pub(super) is_stopped: bool,
     /// The guest called `proxy_done` for a root that waited; it is deleted when the entry point has returned.
     pub(super) has_done_roots: bool,
+    /// Bytes that the proxy has been given to keep since the entry point was called.
+    pub(super) kept_bytes: usize,
     /// Streams that got effects while another context ran.
     pub(super) woken: Vec<StreamIndex>,
     /// For building log lines and properties; its memory is used again.
@@ -59,6 +61,22 @@ impl<S: Stream> State<S> {
     /// The context that hostcalls act for.
     pub(super) fn context(&self) -> Context {
         self.effective.unwrap_or(self.current)
+    }
+
+    /// Counts what the proxy is asked to keep: headers, properties, body. In one call that is as much as the guest may
+    /// have itself (`memory_bytes`), or a loop around one hostcall would fill the process until the deadline.
+    ///
+    /// # Errors
+    /// It is more; nothing was counted.
+    pub(super) fn keep(&mut self, bytes: usize) -> Result<(), Status> {
+        /// What an entry costs the proxy beside its bytes, so that empty ones count too.
+        const ENTRY: usize = 128;
+        let kept = self.kept_bytes.saturating_add(bytes).saturating_add(ENTRY);
+        if kept > self.settings.limits.memory_bytes {
+            return Err(Status::InternalFailure);
+        }
+        self.kept_bytes = kept;
+        Ok(())
     }
 
     /// The root that a context belongs to.
@@ -199,6 +217,7 @@ impl<S: Stream> Inner<S> {
         state.current = context;
         state.effective = None;
         state.is_stopped = false;
+        state.kept_bytes = 0;
         self.store.set_epoch_deadline(match phase {
             Phase::Start => self.start_ticks,
             Phase::Serve => self.call_ticks,

@@ -51,12 +51,13 @@ impl<S: Stream> Generation<S> {
         if pool.vms().is_empty() {
             pool.adopt(canary);
         }
-        match pool.prepare(&plugin, workers) {
+        // Made first: should a VM on the way fail, its drop takes back the roots that were made before.
+        let generation = Self { plugin, pool, workers };
+        match generation.pool.prepare(&generation.plugin, workers) {
             // Another plugin of the pool may be in a crash loop; this one's root is made when the loop ends.
-            Ok(()) | Err(HomeError::BackingOff(_)) => {}
-            Err(HomeError::Start(error)) => return Err(error),
+            Ok(()) | Err(HomeError::BackingOff(_)) => Ok(generation),
+            Err(HomeError::Start(error)) => Err(error),
         }
-        Ok(Self { plugin, pool, workers })
     }
 
     /// The plugin.
@@ -79,15 +80,21 @@ impl<S: Stream> Generation<S> {
     /// # Errors
     /// There is no VM and none can be made, or the guest trapped.
     pub fn begin(&self, worker: usize, stream: S) -> Result<Begun<S>, BeginError> {
-        let lease = self.pool.home(worker)?;
-        let mut vm = lease.lock();
-        let root = pool::root(&mut vm, &self.plugin)?;
-        let stream = vm.create_stream(root, stream);
-        if let Err(error) = &stream {
-            vm.log_failure(error);
+        loop {
+            let lease = self.pool.home(worker)?;
+            let mut vm = lease.lock();
+            if vm.has_failed() {
+                // Another thread was inside and trapped while this one waited: the pool replaces that VM.
+                continue;
+            }
+            let root = pool::root(&mut vm, &self.plugin)?;
+            let stream = vm.create_stream(root, stream);
+            if let Err(error) = &stream {
+                vm.log_failure(error);
+            }
+            drop(vm);
+            return Ok(Begun { lease, stream: stream? });
         }
-        drop(vm);
-        Ok(Begun { lease, stream: stream? })
     }
 
     /// Every metric that the VMs' guests have defined so far.

@@ -32,8 +32,31 @@ pub struct Pool<S: Stream> {
 type Home<S> = Mutex<Place<S>>;
 
 struct Place<S: Stream> {
-    lease: Option<Lease<S>>,
+    occupant: Occupant<S>,
     breaker: Breaker,
+}
+
+/// What is in a place.
+enum Occupant<S: Stream> {
+    /// Nothing yet.
+    Nobody,
+    /// A VM, that may have failed meanwhile.
+    Vm(Lease<S>),
+    /// The last VM did not start. The one before it is forgotten, however well it served.
+    Broken,
+}
+
+impl<S: Stream> Place<S> {
+    fn empty() -> Home<S> {
+        Mutex::new(Self { occupant: Occupant::Nobody, breaker: Breaker::default() })
+    }
+
+    fn lease(&self) -> Option<&Lease<S>> {
+        match &self.occupant {
+            Occupant::Vm(lease) => Some(lease),
+            Occupant::Nobody | Occupant::Broken => None,
+        }
+    }
 }
 
 /// Why a worker has no VM for a stream.
@@ -52,9 +75,8 @@ pub enum HomeError {
 impl<S: Stream> Pool<S> {
     /// A pool without VMs, with a place for each worker.
     pub fn new(template: Template<S>, workers: usize, back_off: BackOff, services: Arc<S::Services>) -> Self {
-        let home = || Mutex::new(Place { lease: None, breaker: Breaker::default() });
-        let other_homes = (1..workers).map(|_| home()).collect();
-        Self { template, first_home: home(), other_homes, back_off, services }
+        let other_homes = (1..workers).map(|_| Place::empty()).collect();
+        Self { template, first_home: Place::empty(), other_homes, back_off, services }
     }
 
     /// What its VMs are made from.
@@ -62,21 +84,30 @@ impl<S: Stream> Pool<S> {
         &self.template
     }
 
-    /// The home VM of a worker: the one that is there, or a new one if there is none or it failed.
+    /// The home VM of a worker: the one that is there, or a new one if there is none or it failed. Where another
+    /// thread is inside, it may have failed by the time that the lock is free.
     ///
     /// # Errors
     /// A new VM did not start, or has to wait because the last ones failed.
     pub fn home(&self, worker: usize) -> Result<Lease<S>, HomeError> {
         let mut home = self.place(worker).lock();
-        if let Some(lease) = &home.lease {
-            // A lock that is held is held by a guest that runs: that VM has not failed yet, or is about to.
-            let failed = lease.try_lock().filter(|vm| vm.has_failed()).map(|vm| vm.has_served());
-            let Some(has_served) = failed else { return Ok(Arc::clone(lease)) };
+        let has_served = match &home.occupant {
+            Occupant::Nobody => None,
+            Occupant::Vm(lease) => {
+                // A lock that is held is held by a guest that runs: that VM has not failed yet, or is about to.
+                let failed = lease.try_lock().filter(|vm| vm.has_failed()).map(|vm| vm.has_served());
+                let Some(has_served) = failed else { return Ok(Arc::clone(lease)) };
+                Some(has_served)
+            }
+            Occupant::Broken => Some(false),
+        };
+        if let Some(has_served) = has_served {
             let now = self.services.monotonic_nanoseconds();
             home.breaker.replace(self.back_off, has_served, now).map_err(HomeError::BackingOff)?;
         }
+        home.occupant = Occupant::Broken;
         let lease = Arc::new(Mutex::new(Vm::start(&self.template)?));
-        home.lease = Some(Arc::clone(&lease));
+        home.occupant = Occupant::Vm(Arc::clone(&lease));
         Ok(lease)
     }
 
@@ -85,8 +116,8 @@ impl<S: Stream> Pool<S> {
         let vm = Arc::new(Mutex::new(vm));
         for home in self.homes() {
             let mut home = home.lock();
-            if home.lease.is_none() {
-                home.lease = Some(vm);
+            if home.lease().is_none() {
+                home.occupant = Occupant::Vm(vm);
                 return;
             }
         }
@@ -94,7 +125,7 @@ impl<S: Stream> Pool<S> {
 
     /// The VMs that are there now.
     pub fn vms(&self) -> Vec<Lease<S>> {
-        self.homes().filter_map(|home| home.lock().lease.clone()).collect()
+        self.homes().filter_map(|home| home.lock().lease().cloned()).collect()
     }
 
     /// Makes sure that workers from 0 up to a number have a VM, in which a plugin has its root context.
@@ -104,7 +135,11 @@ impl<S: Stream> Pool<S> {
     pub fn prepare(&self, plugin: &Arc<Plugin>, workers: usize) -> Result<(), HomeError> {
         for worker in 0..workers.min(self.homes().count()) {
             let lease = self.home(worker)?;
-            root(&mut lease.lock(), plugin)?;
+            let mut vm = lease.lock();
+            // One that failed while this thread waited is replaced for its next stream, which makes the root then.
+            if !vm.has_failed() {
+                root(&mut vm, plugin)?;
+            }
         }
         Ok(())
     }

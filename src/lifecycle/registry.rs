@@ -20,7 +20,7 @@ use crate::config::{self, PluginConfig};
 use crate::engine::code::{Code, Digest};
 use crate::engine::limits::Limits;
 use crate::engine::wasi::Environment;
-use crate::engine::{Engine, EngineError};
+use crate::engine::Engine;
 use crate::host::contexts::Plugin;
 use crate::host::stream::Stream;
 use crate::host::template::{Capabilities, Deadlines, Settings, Template};
@@ -48,7 +48,6 @@ pub struct Workers {
 }
 
 struct Loaded<S: Stream> {
-    codes: HashMap<Digest, (Code, Weak<Pool<S>>)>,
     pools: HashMap<Key, Weak<Pool<S>>>,
     generations: HashMap<Key, Weak<Generation<S>>>,
 }
@@ -61,16 +60,12 @@ impl<S: Stream> Registry<S> {
     ///
     /// # Errors
     /// The engine cannot start on this machine.
-    pub fn new(services: Arc<S::Services>, workers: Workers) -> Result<Self, EngineError> {
+    pub fn new(services: Arc<S::Services>, workers: Workers) -> Result<Self, LoadError> {
         Ok(Self {
             engine: Arc::new(Engine::new()?),
             services,
             workers,
-            loaded: Mutex::new(Loaded {
-                codes: HashMap::new(),
-                pools: HashMap::new(),
-                generations: HashMap::new(),
-            }),
+            loaded: Mutex::new(Loaded { pools: HashMap::new(), generations: HashMap::new() }),
             next_key: AtomicU64::new(1),
         })
     }
@@ -133,15 +128,13 @@ impl<S: Stream> Registry<S> {
         variables: &[(String, String)],
         key: Key,
     ) -> Result<Arc<Pool<S>>, LoadError> {
-        let digest = Digest::of(bytes);
-        let code = match loaded.codes.get(&digest) {
-            Some((code, _)) => code.clone(),
+        let code = match loaded.code(&Digest::of(bytes)) {
+            Some(code) => code,
             None => Code::compile(&self.engine, bytes)?,
         };
         let back_off = BackOff { base: config.reload.base_interval, longest: config.reload.max_interval };
         let template = Template::link(&self.engine, &code, settings(config, variables), &self.services)?;
         let pool = Arc::new(Pool::new(template, self.workers.places, back_off, Arc::clone(&self.services)));
-        loaded.codes.insert(digest, (code, Arc::downgrade(&pool)));
         loaded.pools.insert(key, Arc::downgrade(&pool));
         Ok(pool)
     }
@@ -172,7 +165,13 @@ impl<S: Stream> Loaded<S> {
         }
         self.generations.retain(is_alive);
         self.pools.retain(is_alive);
-        self.codes.retain(|_, (_, pool)| pool.strong_count() > 0);
+    }
+
+    /// What some bytes were compiled to, if any pool runs it.
+    fn code(&self, digest: &Digest) -> Option<Code> {
+        let mut codes =
+            self.pools.values().filter_map(Weak::upgrade).map(|pool| pool.template().code().clone());
+        codes.find(|code| code.digest() == *digest)
     }
 }
 
@@ -187,7 +186,8 @@ fn pool_key(config: &PluginConfig, code: &Digest, variables: &[(String, String)]
     match &config.capabilities {
         config::Capabilities::All => parts.push(b"all".to_vec()),
         config::Capabilities::Only(names) => {
-            parts.push(b"only".to_vec());
+            // Counted, so that the last names are not taken for variables.
+            parts.push(format!("only {}", names.len()).into_bytes());
             parts.extend(names.iter().map(|name| name.clone().into_bytes()));
         }
     }

@@ -52,13 +52,13 @@ const NUMBERS: &str = r"
         (i32.wrap_i64 (call $any)))";
 
 /// `_initialize` fills memory: a page of noise, but a name and one encoded pair where `$number` likes to point.
-const BEGIN: &str = r#"(local $at i32)
+const BEGIN: &str = "(local $at i32)
     (drop (call $clock_time_get (i32.const 0) (i64.const 0) (i32.const 8)))
     (global.set $state (i64.or (i64.load (i32.const 8)) (i64.const 1)))
     (loop $fill
         (i64.store (local.get $at) (call $any))
         (br_if $fill (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 8))) (i32.const 4096))))
-    (memory.copy (i32.const 0) (i32.const 8192) (i32.const 64))"#;
+    (memory.copy (i32.const 0) (i32.const 8192) (i32.const 64))";
 
 /// The allocator: mostly right.
 const ALLOCATE: &str = r"

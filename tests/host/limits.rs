@@ -205,6 +205,68 @@ fn code_with_the_largest_sizes_that_can_be_written_is_refused() {
     assert!(tables.is_err());
 }
 
+/// Runs one hostcall again and again in `proxy_on_request_body` and says how often it succeeded and what ended that.
+fn repeated(hostcall: &str) -> (usize, String, graft::host::testing::FakeStream) {
+    let body = format!(
+        "(local $count i32) (local $status i32)
+         (loop $again
+            (i32.store16 (i32.const 16) (local.get $count))
+            (br_if $again (i32.and
+                (i32.eqz (local.tee $status {hostcall}))
+                (i32.lt_u (local.tee $count (i32.add (local.get $count) (i32.const 1))) (i32.const 60000)))))
+         (call $say (local.get $count)) (call $say (local.get $status))"
+    );
+    let mut vm = Guest::new()
+        .limits(4 * 65_536, 10)
+        .allowing_stop_iteration()
+        .answer("proxy_on_request_headers", 1, "")
+        .on("proxy_on_request_body", &body)
+        .start();
+    let stream = vm.open(exchange());
+    vm.request_headers(stream).unwrap();
+    vm.request_body(stream).unwrap();
+    let said = vm.said();
+    let left = vm.stream(stream).clone();
+    // The next call begins anew.
+    vm.request_body(stream).unwrap();
+    assert_eq!(vm.said().len(), 2);
+    (said[0].parse().unwrap(), said[1].clone(), left)
+}
+
+#[test]
+fn what_the_proxy_keeps_for_a_guest_in_one_call_is_bounded_by_its_memory() {
+    // Values of 1,000 bytes, under a limit of 256 KiB.
+    let (count, status, stream) = repeated(
+        "(call $proxy_add_header_map_value (i32.const 0) (i32.const 16) (i32.const 2) (i32.const 1000) (i32.const 1000))",
+    );
+    assert_eq!((count, status.as_str()), (233, "10"), "the last one was refused");
+    assert_eq!(stream.request_headers.unwrap().len(), 5 + 232);
+
+    let (count, status, stream) =
+        repeated("(call $proxy_set_property (i32.const 16) (i32.const 2) (i32.const 1000) (i32.const 1000))");
+    assert_eq!((count, status.as_str()), (233, "10"));
+    assert_eq!(stream.properties.len(), 1 + 232);
+
+    let (count, status, stream) = repeated(
+        "(call $proxy_set_buffer_bytes (i32.const 0) (i32.const -1) (i32.const 0) (i32.const 1000) (i32.const 1000))",
+    );
+    assert_eq!((count, status.as_str()), (233, "10"));
+    assert_eq!(stream.request_body.1.len(), 5 + 232 * 1000);
+}
+
+#[test]
+fn empty_entries_are_bounded_too() {
+    let (count, status, _) = repeated(
+        "(call $proxy_add_header_map_value (i32.const 0) (i32.const 16) (i32.const 2) (i32.const 0) (i32.const 0))",
+    );
+    assert_eq!(status, "10");
+    assert!(count < 4 * 65_536 / 128, "{count}");
+    let (count, status, _) =
+        repeated("(call $proxy_set_header_map_pairs (i32.const 0) (i32.const 0) (i32.const 0))");
+    assert_eq!(status, "10");
+    assert!(count < 4 * 65_536 / 127, "{count}");
+}
+
 #[test]
 fn tables_grow_to_their_limit() {
     let mut vm = Guest::new()

@@ -14,7 +14,8 @@ const ALONE: &str = "GRAFT_TEST_ALONE";
 fn is_ticking() -> bool {
     fs::read_dir("/proc/self/task").unwrap().any(|thread| {
         // A thread that ends meanwhile has no name.
-        fs::read_to_string(thread.unwrap().path().join("comm")).is_ok_and(|name| name.trim() == "graft:ticker")
+        fs::read_to_string(thread.unwrap().path().join("comm"))
+            .is_ok_and(|name| name.trim() == "graft:ticker")
     })
 }
 
@@ -44,7 +45,7 @@ fn the_last_plugin_leaves_no_thread_and_no_code() {
     assert!(!is_ticking(), "a registry without plugins has no thread");
     let before = compiled_mappings();
     for _ in 0..2 {
-        let (one, two) = (house.load(&config("one", fragile())), house.load(&config("two", Guest::new())));
+        let (one, two) = (house.load(&config("one", &fragile())), house.load(&config("two", &Guest::new())));
         assert!(is_ticking());
         assert!(compiled_mappings() > before);
         serve(&two, 1);
@@ -58,7 +59,7 @@ fn the_last_plugin_leaves_no_thread_and_no_code() {
         assert_eq!(compiled_mappings(), before, "code is kept");
     }
     let refused = Guest::new().answer("proxy_on_configure", 0, "");
-    house.refuse(&config("refused", refused));
+    house.refuse(&config("refused", &refused));
     assert!(eventually(|| !is_ticking()));
     assert_eq!(compiled_mappings(), before);
 }

@@ -21,7 +21,7 @@ fn leaving_traces() -> Guest {
 /// A plugin that serves, with a stream in flight, while a neighbour of the pool does not start.
 fn unharmed_by(configuration: &str, workers: usize) {
     let house = House::new(workers);
-    let base = config("serving", leaving_traces());
+    let base = config("serving", &leaving_traces());
     let serving = house.load(&base);
     let vms = serving.pool().vms();
     let stream = open(&serving, 0);
@@ -50,14 +50,14 @@ fn a_trap_on_a_configuration_does_not_touch_the_vms_that_serve() {
 #[test]
 fn the_first_plugin_of_a_pool_is_tried_and_serves_in_one_vm() {
     let house = House::new(1);
-    let _plugin = house.load(&config("p", Guest::new().on("_initialize", &word("code starts"))));
+    let _plugin = house.load(&config("p", &Guest::new().on("_initialize", &word("code starts"))));
     assert_eq!(house.said(), ["code starts"]);
 }
 
 #[test]
 fn a_first_plugin_that_does_not_start_leaves_no_vm() {
     let house = House::new(1);
-    let base = config("p", leaving_traces());
+    let base = config("p", &leaving_traces());
     house.refuse(&configured(&base, "bad"));
     let good = house.load(&base);
     serve(&good, 0);
@@ -75,7 +75,7 @@ fn refusing_where_it_served() -> Guest {
 #[test]
 fn a_plugin_that_starts_in_some_vms_only_is_taken_back_from_them() {
     let house = House::new(3);
-    let base = config("p", refusing_where_it_served());
+    let base = config("p", &refusing_where_it_served());
     let serving = house.load(&base);
     // Context 1 is the root, 2 the stream.
     serve(&serving, 1);
@@ -94,7 +94,7 @@ fn a_vm_that_traps_on_a_configuration_is_replaced_for_the_plugin_that_served_the
     let guest = Guest::new()
         .on("proxy_on_configure", "(if (i32.load (i32.const 16)) (then unreachable))")
         .on("proxy_on_request_headers", "(i32.store (i32.const 16) (i32.const 1))");
-    let base = config("p", guest);
+    let base = config("p", &guest);
     let serving = house.load(&base);
     serve(&serving, 0);
     let line = house.refuse(&configured(&base, "new"));
@@ -110,8 +110,8 @@ fn home(plugin: &Loaded, worker: usize) -> bool {
 #[test]
 fn other_code_is_not_touched_at_all() {
     let house = House::new(1);
-    let serving = house.load(&config("serving", leaving_traces()));
-    house.refuse(&config("other", Guest::new().export("proxy_on_vm_start", "unreachable")));
+    let serving = house.load(&config("serving", &leaving_traces()));
+    house.refuse(&config("other", &Guest::new().export("proxy_on_vm_start", "unreachable")));
     assert!(home(&serving, 0));
     serve(&serving, 0);
     assert_eq!(house.said(), ["1"]);

@@ -9,8 +9,7 @@ use crate::house::{House, config, configured, open, serve, share_vms, word};
 
 /// A guest that says when a root begins and ends, and counts its requests.
 fn telling() -> Guest {
-    let only_roots =
-        |what: &str| format!("(if (i32.eq (local.get $0) (i32.const 1)) (then {}))", word(what));
+    let only_roots = |what: &str| format!("(if (i32.eq (local.get $0) (i32.const 1)) (then {}))", word(what));
     Guest::new()
         .with("(global $count (mut i32) (i32.const 0))")
         .on("proxy_on_configure", &word("configured"))
@@ -25,7 +24,7 @@ fn telling() -> Guest {
 #[test]
 fn the_last_holder_ends_the_root_in_every_vm() {
     let house = House::new(2);
-    let config = config("p", telling());
+    let config = config("p", &telling());
     let plugin = house.load(&config);
     let again = house.load(&config);
     assert_eq!(house.said(), ["configured", "configured"]);
@@ -38,7 +37,7 @@ fn the_last_holder_ends_the_root_in_every_vm() {
 #[test]
 fn a_plugin_that_is_gone_starts_afresh_when_it_is_loaded_again() {
     let house = House::new(1);
-    let config = config("p", telling());
+    let config = config("p", &telling());
     for _ in 0..3 {
         let plugin = house.load(&config);
         serve(&plugin, 0);
@@ -51,7 +50,7 @@ fn a_plugin_that_is_gone_starts_afresh_when_it_is_loaded_again() {
 #[test]
 fn vms_and_code_go_with_the_last_plugin() {
     let house = House::new(2);
-    let base = config("p", telling());
+    let base = config("p", &telling());
     let (one, two) = (house.load(&base), house.load(&configured(&base, "two")));
     let pool = Arc::downgrade(one.pool());
     let vms: Vec<_> = one.pool().vms().iter().map(Arc::downgrade).collect();
@@ -65,7 +64,7 @@ fn vms_and_code_go_with_the_last_plugin() {
 #[test]
 fn the_registry_may_go_before_its_plugins() {
     let house = House::new(1);
-    let plugin = house.load(&config("p", telling()));
+    let plugin = house.load(&config("p", &telling()));
     drop(house.registry);
     serve(&plugin, 0);
     assert_eq!(house.services.log(), ["wasm log: configured", "wasm log p: 1"]);
@@ -74,7 +73,7 @@ fn the_registry_may_go_before_its_plugins() {
 #[test]
 fn a_stream_keeps_its_vm_but_not_the_plugin() {
     let house = House::new(1);
-    let config = config("p", telling());
+    let config = config("p", &telling());
     let plugin = house.load(&config);
     let stream = open(&plugin, 0);
     drop(plugin);
@@ -91,15 +90,13 @@ fn a_stream_keeps_its_vm_but_not_the_plugin() {
 #[test]
 fn a_root_that_asks_to_wait_is_deleted_when_it_is_done() {
     // Root 1 is the first plugin's, root 2 the second's; a request of the second one says that the first is done.
-    let guest = Guest::new()
-        .answer("proxy_on_done", 0, "")
-        .on("proxy_on_delete", "(call $say (local.get $0))")
-        .on(
+    let guest =
+        Guest::new().answer("proxy_on_done", 0, "").on("proxy_on_delete", "(call $say (local.get $0))").on(
             "proxy_on_request_headers",
             "(drop (call $proxy_set_effective_context (i32.const 1))) (drop (call $proxy_done))",
         );
     let house = House::new(1);
-    let base = config("p", guest);
+    let base = config("p", &guest);
     let one = house.load(&configured(&base, "one"));
     let two = house.load(&configured(&base, "two"));
     drop(one);
@@ -118,20 +115,21 @@ fn metrics_of_a_plugin_are_those_of_its_vms() {
         r#"(drop (call $proxy_define_metric (i32.const 0) (text "requests") (i32.const 8)))"#,
     );
     let house = House::new(2);
-    let plugin = house.load(&config("p", guest));
+    let plugin = house.load(&config("p", &guest));
     let metrics = plugin.metrics();
     assert_eq!(metrics.len(), 2, "one a VM, and both are the same");
     assert!(Arc::ptr_eq(&metrics[0], &metrics[1]));
     house.services.update_metric(&metrics[0], graft::host::stream::MetricUpdate::Add(3));
     assert_eq!(house.services.metric("requests"), Some(3));
-    assert!(house.load(&config("q", Guest::new())).metrics().is_empty());
+    assert!(house.load(&config("q", &Guest::new())).metrics().is_empty());
 }
 
 #[test]
 fn a_variant_is_the_plugin_with_another_configuration() {
     let house = House::new(1);
-    let guest = telling().on("proxy_on_context_create", "(if (local.get $1) (then (call $say (local.get $1))))");
-    let base = house.load(&configured(&config("p", guest), "base"));
+    let guest =
+        telling().on("proxy_on_context_create", "(if (local.get $1) (then (call $say (local.get $1))))");
+    let base = house.load(&configured(&config("p", &guest), "base"));
     let variant = house.registry.load_variant(&base, b"route").unwrap();
     assert!(share_vms(&base, &variant) && !Arc::ptr_eq(&base, &variant));
     assert_eq!((variant.plugin().name.as_str(), &*variant.plugin().configuration), ("p", &b"route"[..]));
@@ -148,7 +146,7 @@ fn a_variant_is_the_plugin_with_another_configuration() {
 #[test]
 fn a_variant_outlives_the_plugin_that_it_is_one_of() {
     let house = House::new(1);
-    let base = house.load(&config("p", telling()));
+    let base = house.load(&config("p", &telling()));
     let variant = house.registry.load_variant(&base, b"route").unwrap();
     house.said();
     drop(base);
@@ -161,10 +159,13 @@ fn a_variant_outlives_the_plugin_that_it_is_one_of() {
 fn a_variant_that_is_refused_leaves_the_plugin_and_can_be_tried_again() {
     let house = House::new(1);
     let guest = Guest::new().export("proxy_on_configure", "(i32.ne (local.get $1) (i32.const 3))");
-    let base = house.load(&config("p", guest));
+    let base = house.load(&config("p", &guest));
     for _ in 0..2 {
         let error = house.registry.load_variant(&base, b"bad").unwrap_err();
-        assert_eq!(error.to_string(), "refused its configuration: proxy_on_configure answered false, expected true");
+        assert_eq!(
+            error.to_string(),
+            "refused its configuration: proxy_on_configure answered false, expected true"
+        );
         serve(&base, 0);
     }
     assert!(house.registry.load_variant(&base, b"fine").is_ok());

@@ -8,13 +8,9 @@ use crate::house::{House, config, configured, open, serve, share_vms, try_open, 
 
 /// Says the configuration's size at each request (it is kept for each root), and the end of each context.
 fn remembering() -> Guest {
-    // Sizes lie at 100 + 4 * context id.
-    let slot = |id: &str| format!("(i32.add (i32.const 100) (i32.mul (i32.const 4) {id}))");
-    let copy = format!(
-        "(i32.store {} (i32.load {}))",
-        slot("(local.get $0)"),
-        slot("(local.get $1)")
-    );
+    // Sizes lie at 80000 + 4 * context id.
+    let slot = |id: &str| format!("(i32.add (i32.const 80000) (i32.mul (i32.const 4) {id}))");
+    let copy = format!("(i32.store {} (i32.load {}))", slot("(local.get $0)"), slot("(local.get $1)"));
     Guest::new()
         .with("(global $count (mut i32) (i32.const 0))")
         .on("proxy_on_configure", &format!("(i32.store {} (local.get $1))", slot("(local.get $0)")))
@@ -33,7 +29,7 @@ fn remembering() -> Guest {
 #[test]
 fn a_new_configuration_is_a_new_root_in_the_same_vm() {
     let house = House::new(1);
-    let base = config("p", remembering());
+    let base = config("p", &remembering());
     let old = house.load(&configured(&base, "1"));
     serve(&old, 0);
     let new = house.load(&configured(&base, "22"));
@@ -47,7 +43,7 @@ fn a_new_configuration_is_a_new_root_in_the_same_vm() {
 #[test]
 fn streams_end_on_the_generation_that_they_began_with() {
     let house = House::new(1);
-    let base = config("p", remembering());
+    let base = config("p", &remembering());
     let old = house.load(&configured(&base, "1"));
     let (first, second) = (open(&old, 0), open(&old, 0));
     let new = house.load(&configured(&base, "22"));
@@ -74,14 +70,14 @@ fn streams_end_on_the_generation_that_they_began_with() {
 #[test]
 fn each_worker_s_root_waits_for_its_own_streams() {
     let house = House::new(2);
-    let base = config("p", remembering());
+    let base = config("p", &remembering());
     let old = house.load(&configured(&base, "1"));
     let _keeps_the_vms = house.load(&configured(&base, "22"));
     let stream = open(&old, 1);
     drop(old);
     assert_eq!(house.said(), ["end", "1"], "on the worker without a stream");
     stream.end();
-    assert_eq!(house.said(), ["end", "2", "end", "1"]);
+    assert_eq!(house.said(), ["end", "3", "end", "1"]);
 }
 
 #[test]
@@ -90,9 +86,9 @@ fn new_code_has_vms_of_its_own() {
     let answer = |number: u32| {
         Guest::new().on("proxy_on_request_headers", &format!("(call $say (i32.const {number}))"))
     };
-    let old = house.load(&config("p", answer(1)));
+    let old = house.load(&config("p", &answer(1)));
     let stream = open(&old, 0);
-    let new = house.load(&config("p", answer(2)));
+    let new = house.load(&config("p", &answer(2)));
     assert!(!share_vms(&old, &new));
     let vm = Arc::downgrade(&stream.0.lease);
     drop(old);
@@ -107,7 +103,7 @@ fn new_code_has_vms_of_its_own() {
 #[test]
 fn going_back_to_an_old_configuration_is_the_old_generation_while_it_lives() {
     let house = House::new(1);
-    let base = config("p", remembering());
+    let base = config("p", &remembering());
     let old = house.load(&configured(&base, "1"));
     let _new = house.load(&configured(&base, "22"));
     assert!(Arc::ptr_eq(&old, &house.load(&configured(&base, "1"))));
@@ -124,7 +120,7 @@ fn going_back_to_an_old_configuration_is_the_old_generation_while_it_lives() {
 #[test]
 fn many_generations_leave_no_trace_in_the_vm() {
     let house = House::new(1);
-    let base = config("p", remembering());
+    let base = config("p", &remembering());
     let keeper = house.load(&base);
     for number in 0..200 {
         let plugin = house.load(&configured(&base, &number.to_string()));

@@ -73,13 +73,13 @@ impl House {
 }
 
 /// A plugin of a guest, with nothing else set but time enough for a machine under load.
-pub fn config(name: &str, guest: Guest) -> PluginConfig {
+pub fn config(name: &str, guest: &Guest) -> PluginConfig {
     config_of(name, Code::Inline(guest.wasm()))
 }
 
 /// The same with code from anywhere.
 pub fn config_of(name: &str, code: Code) -> PluginConfig {
-    let patient = Duration::from_secs(60);
+    let patient = Duration::from_mins(1);
     PluginConfig {
         name: name.to_owned(),
         root_id: String::new(),
@@ -207,7 +207,7 @@ pub fn share_vms(one: &Loaded, other: &Loaded) -> bool {
 
 /// Waits for something that another thread does.
 pub fn eventually(what: impl Fn() -> bool) -> bool {
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + Duration::from_mins(1);
     while Instant::now() < end {
         if what() {
             return true;

@@ -11,7 +11,7 @@ use crate::house::{House, config, configured, crash, eventually, fragile, open, 
 #[test]
 fn each_worker_has_a_vm_of_its_own_and_keeps_it() {
     let house = House::new(4);
-    let plugin = house.load(&config("p", fragile()));
+    let plugin = house.load(&config("p", &fragile()));
     let vms = plugin.pool().vms();
     assert_eq!(vms.len(), 4);
     for _ in 0..3 {
@@ -27,7 +27,7 @@ fn each_worker_has_a_vm_of_its_own_and_keeps_it() {
 #[test]
 fn workers_beyond_the_last_place_share_the_others() {
     let house = House::new(2);
-    let plugin = house.load(&config("p", fragile()));
+    let plugin = house.load(&config("p", &fragile()));
     let vms = plugin.pool().vms();
     for worker in 0..7 {
         assert!(open(&plugin, worker).is_on(&vms[worker % 2]));
@@ -38,7 +38,7 @@ fn workers_beyond_the_last_place_share_the_others() {
 #[test]
 fn without_any_place_there_is_one_all_the_same() {
     let house = House::with(Workers { places: 0, prepared: 0 });
-    let plugin = house.load(&config("p", fragile()));
+    let plugin = house.load(&config("p", &fragile()));
     serve(&plugin, 0);
     serve(&plugin, 5);
     assert_eq!(plugin.pool().vms().len(), 1);
@@ -48,7 +48,7 @@ fn without_any_place_there_is_one_all_the_same() {
 fn a_vm_that_was_not_prepared_is_made_for_the_first_stream() {
     let house = House::with(Workers { places: 8, prepared: 1 });
     let guest = Guest::new().on("_initialize", &word("code")).on("proxy_on_configure", &word("plugin"));
-    let plugin = house.load(&config("p", guest));
+    let plugin = house.load(&config("p", &guest));
     assert_eq!(plugin.workers(), 1);
     assert_eq!((house.said().len(), plugin.pool().vms().len()), (2, 1));
     for _ in 0..2 {
@@ -61,7 +61,7 @@ fn a_vm_that_was_not_prepared_is_made_for_the_first_stream() {
 #[test]
 fn a_crash_costs_the_streams_of_that_vm_and_the_next_has_another() {
     let house = House::new(2);
-    let plugin = house.load(&config("p", fragile()));
+    let plugin = house.load(&config("p", &fragile()));
     let (crashing, beside, elsewhere) = (open(&plugin, 0), open(&plugin, 0), open(&plugin, 1));
     crashing.crash();
     assert_eq!(beside.request(), Err(CallError::VmFailed));
@@ -83,7 +83,7 @@ fn a_crash_costs_the_streams_of_that_vm_and_the_next_has_another() {
 #[test]
 fn all_plugins_of_a_dead_vm_have_their_roots_in_the_next() {
     let house = House::new(1);
-    let base = config("p", fragile().on("proxy_on_configure", "(call $say (local.get $1))"));
+    let base = config("p", &fragile().on("proxy_on_configure", "(call $say (local.get $1))"));
     let (one, two) = (house.load(&configured(&base, "1")), house.load(&configured(&base, "22")));
     crash(&one, 0);
     house.services.lines.lock().clear();
@@ -101,19 +101,22 @@ fn a_stream_that_does_not_begin_costs_the_vm_and_is_told_once() {
         // The first stream of a VM traps while it begins: the root is 1.
         "(if (i32.eq (local.get $0) (i32.const 2)) (then unreachable))",
     );
-    let plugin = house.load(&config("careless", guest));
+    let plugin = house.load(&config("careless", &guest));
     let error = crate::house::try_open(&plugin, 0).err().unwrap().to_string();
     assert!(error.starts_with("Function: proxy_on_context_create failed: wasm trap"), "{error}");
     let lines = house.services.log();
     assert_eq!(lines.len(), 1);
-    assert!(lines[0].starts_with("graft: plugin \"careless\": Function: proxy_on_context_create"), "{lines:?}");
+    assert!(
+        lines[0].starts_with("graft: plugin \"careless\": Function: proxy_on_context_create"),
+        "{lines:?}"
+    );
     assert!(plugin.pool().vms()[0].lock().has_failed());
 }
 
 #[test]
 fn a_plugin_that_ends_while_its_vm_is_dead_leaves_the_pool_usable() {
     let house = House::new(1);
-    let base = config("p", fragile().on("proxy_on_delete", &word("deleted")));
+    let base = config("p", &fragile().on("proxy_on_delete", &word("deleted")));
     let (one, two) = (house.load(&configured(&base, "one")), house.load(&configured(&base, "two")));
     let stream = open(&one, 0);
     stream.crash();
@@ -128,8 +131,9 @@ fn a_plugin_that_ends_while_its_vm_is_dead_leaves_the_pool_usable() {
 #[test]
 fn a_plugin_whose_end_traps_costs_its_neighbour_no_stream_that_comes_later() {
     let house = House::new(1);
-    let guest = Guest::new().on("proxy_on_done", "(if (i32.eq (local.get $0) (i32.const 1)) (then unreachable))");
-    let base = config("p", guest);
+    let guest =
+        Guest::new().on("proxy_on_done", "(if (i32.eq (local.get $0) (i32.const 1)) (then unreachable))");
+    let base = config("p", &guest);
     let (one, two) = (house.load(&configured(&base, "one")), house.load(&configured(&base, "two")));
     let caught = open(&two, 0);
     drop(one);
@@ -143,7 +147,7 @@ fn a_plugin_whose_end_traps_costs_its_neighbour_no_stream_that_comes_later() {
 #[test]
 fn a_stream_that_waited_for_a_vm_which_failed_meanwhile_gets_another() {
     let house = House::new(1);
-    let plugin = house.load(&config("p", fragile()));
+    let plugin = house.load(&config("p", &fragile()));
     let stream = open(&plugin, 0);
     let dying = Arc::clone(&stream.0.lease);
     let mut inside = dying.lock();
@@ -162,7 +166,7 @@ fn a_stream_that_waited_for_a_vm_which_failed_meanwhile_gets_another() {
 #[test]
 fn a_plugin_that_comes_while_a_vm_dies_is_loaded() {
     let house = House::new(1);
-    let base = config("p", fragile());
+    let base = config("p", &fragile());
     let serving = house.load(&configured(&base, "serving"));
     let stream = open(&serving, 0);
     let dying = Arc::clone(&stream.0.lease);

@@ -33,7 +33,7 @@ fn differences(base: &PluginConfig) -> Vec<PluginConfig> {
     slow.reload.base_interval = Duration::from_secs(3);
     vec![
         base.clone(),
-        with_vm(base, |vm| vm.vm_id = "other".to_owned()),
+        with_vm(base, |vm| vm.vm_id.push_str("other")),
         with_vm(base, |vm| vm.configuration = b"other".to_vec()),
         with_vm(base, |vm| vm.environment.key_values = variables(&[("A", "1")])),
         with_vm(base, |vm| vm.environment.key_values = variables(&[("A", "2")])),
@@ -53,32 +53,32 @@ fn differences(base: &PluginConfig) -> Vec<PluginConfig> {
 #[test]
 fn the_same_bytes_are_compiled_once_whatever_runs_them() {
     let house = House::new(1);
-    let base = config("p", counting());
+    let base = config("p", &counting());
     let folder = tempfile::tempdir().unwrap();
     let from_a_file = config_of("file", Code::File(file(&folder, &counting().wasm())));
     let one = house.load(&base);
-    for other in [with_vm(&base, |vm| vm.vm_id = "other".to_owned()), from_a_file] {
+    for other in [with_vm(&base, |vm| vm.vm_id.push_str("other")), from_a_file] {
         assert_eq!(machine_code(&house.load(&other)), machine_code(&one));
     }
-    let other_bytes = house.load(&config("p", Guest::new()));
+    let other_bytes = house.load(&config("p", &Guest::new()));
     assert_ne!(machine_code(&other_bytes), machine_code(&one));
 }
 
 #[test]
 fn code_stays_compiled_while_any_of_its_pools_lives() {
     let house = House::new(1);
-    let base = config("p", counting());
+    let base = config("p", &counting());
     let first = house.load(&base);
     // The pool that came last goes first.
-    drop(house.load(&with_vm(&base, |vm| vm.vm_id = "second".to_owned())));
-    let third = house.load(&with_vm(&base, |vm| vm.vm_id = "third".to_owned()));
+    drop(house.load(&with_vm(&base, |vm| vm.vm_id.push_str("second"))));
+    let third = house.load(&with_vm(&base, |vm| vm.vm_id.push_str("third")));
     assert_eq!(machine_code(&third), machine_code(&first));
 }
 
 #[test]
 fn plugins_of_one_key_share_memory_and_globals() {
     let house = House::new(1);
-    let base = config("one", counting());
+    let base = config("one", &counting());
     let (one, two) = (house.load(&base), house.load(&PluginConfig { name: "two".to_owned(), ..base }));
     assert!(share_vms(&one, &two) && !Arc::ptr_eq(&one, &two));
     serve(&one, 0);
@@ -94,7 +94,7 @@ fn plugins_of_one_vm_have_root_contexts_of_their_own() {
     let guest = Guest::new()
         .on("proxy_on_configure", "(call $say (local.get $0)) (call $say (local.get $1))")
         .on("proxy_on_context_create", "(if (local.get $1) (then (call $say (local.get $1))))");
-    let base = config("p", guest);
+    let base = config("p", &guest);
     let one = house.load(&configured(&base, "a"));
     assert_eq!(house.said(), ["1", "1"], "root 1, a configuration of 1 byte");
     let two = house.load(&configured(&base, "bbb"));
@@ -109,7 +109,7 @@ fn plugins_of_one_vm_have_root_contexts_of_their_own() {
 fn any_difference_of_the_key_gives_other_vms() {
     let house = House::new(1);
     let plugins: Vec<Loaded> =
-        differences(&config("p", counting())).iter().map(|config| house.load(config)).collect();
+        differences(&config("p", &counting())).iter().map(|config| house.load(config)).collect();
     for (number, one) in plugins.iter().enumerate() {
         for (other_number, other) in plugins.iter().enumerate().skip(number + 1) {
             assert!(!share_vms(one, other), "{number} and {other_number}");
@@ -126,7 +126,7 @@ fn any_difference_of_the_key_gives_other_vms() {
 #[test]
 fn the_parts_of_a_key_cannot_be_shifted_against_each_other() {
     let house = House::new(1);
-    let base = config("p", counting());
+    let base = config("p", &counting());
     let pairs = [
         [
             with_vm(&base, |vm| (vm.vm_id, vm.configuration) = ("ab".to_owned(), b"c".to_vec())),
@@ -152,7 +152,7 @@ fn the_parts_of_a_key_cannot_be_shifted_against_each_other() {
 #[test]
 fn what_is_no_part_of_the_key_shares_vms_and_makes_another_generation() {
     let house = House::new(1);
-    let base = config("p", counting());
+    let base = config("p", &counting());
     let plugin = house.load(&base);
     for other in [
         PluginConfig { name: "other".to_owned(), ..base.clone() },
@@ -168,7 +168,7 @@ fn what_is_no_part_of_the_key_shares_vms_and_makes_another_generation() {
 #[test]
 fn the_same_plugin_is_one_generation_however_often_it_is_configured() {
     let house = House::new(2);
-    let base = config("p", counting().on("proxy_on_configure", "(call $say (i32.const 7))"));
+    let base = config("p", &counting().on("proxy_on_configure", "(call $say (i32.const 7))"));
     let plugin = house.load(&base);
     assert_eq!(house.said(), ["7", "7"], "in each worker's VM");
     // What becomes of failed streams is the filter's affair, not the guest's.
@@ -181,7 +181,7 @@ fn the_same_plugin_is_one_generation_however_often_it_is_configured() {
 #[test]
 fn two_threads_that_load_the_same_plugin_get_one_generation() {
     let house = House::new(1);
-    let config = config("p", counting());
+    let config = config("p", &counting());
     let together = Barrier::new(4);
     let plugins: Vec<Loaded> = std::thread::scope(|scope| {
         let load = || {
@@ -208,12 +208,15 @@ fn a_guest_sees_the_environment_that_is_configured() {
             "(drop (call $environ_sizes_get (i32.const 8) (i32.const 12)))
              (call $say (i32.load (i32.const 8))) (call $say (i32.load (i32.const 12)))",
         );
-    let config = with_vm(&config("p", guest), |vm| {
+    let config = with_vm(&config("p", &guest), |vm| {
         vm.environment.key_values = variables(&[("A", "1")]);
         // Cargo sets the one, nobody sets the other.
         vm.environment.host_env_keys =
             ["CARGO_PKG_NAME", "NOBODY_SETS_THIS"].map(str::to_owned).into_iter().collect();
     });
     let _plugin = house.load(&config);
-    assert_eq!(house.said(), ["2".to_owned(), ("A=1".len() + 1 + "CARGO_PKG_NAME=graft".len() + 1).to_string()]);
+    assert_eq!(
+        house.said(),
+        ["2".to_owned(), ("A=1".len() + 1 + "CARGO_PKG_NAME=graft".len() + 1).to_string()]
+    );
 }

@@ -25,7 +25,7 @@ fn in_bounded_time(run: impl FnOnce() + Send + 'static) {
         run();
         sender.send(()).unwrap();
     });
-    match receiver.recv_timeout(Duration::from_secs(300)) {
+    match receiver.recv_timeout(Duration::from_mins(5)) {
         Ok(()) => thread.join().unwrap(),
         Err(RecvTimeoutError::Disconnected) => {
             thread.join().unwrap();
@@ -80,9 +80,9 @@ struct Counts {
 }
 
 impl Counts {
-    fn count(&self, result: Result<(), CallError>) {
+    fn count<T>(&self, result: &Result<T, CallError>) {
         let counter = match result {
-            Ok(()) => &self.well,
+            Ok(_) => &self.well,
             Err(CallError::Trapped { .. }) => &self.crashed,
             Err(CallError::VmFailed) => &self.lost,
         };
@@ -98,7 +98,7 @@ impl Counts {
 fn workers_crash_vms_while_plugins_come_and_go() {
     in_bounded_time(|| {
         let house = House::new(WORKERS);
-        let base = config("p", fragile());
+        let base = config("p", &fragile());
         let plugin = house.load(&base);
         let counts = Counts::default();
         let work = |worker: usize| {
@@ -107,8 +107,8 @@ fn workers_crash_vms_while_plugins_come_and_go() {
                 if round % 10 == 9 {
                     one.0.lease.lock().stream_mut(one.0.stream).unwrap().stream.request_headers = None;
                 }
-                counts.count(one.request().map(drop));
-                counts.count(two.request().map(drop));
+                counts.count(&one.request());
+                counts.count(&two.request());
                 one.end();
                 two.end();
             }
@@ -118,10 +118,13 @@ fn workers_crash_vms_while_plugins_come_and_go() {
             serve(&coming, times % WORKERS);
         });
         assert!(loads > 0);
-        let crashes = WORKERS * ROUNDS / 10;
         let [well, crashed, lost] = counts.all();
         assert_eq!(well + crashed + lost, 2 * WORKERS * ROUNDS);
-        assert_eq!((crashed, lost), (crashes, crashes), "each crash cost the stream beside it, and no other");
+        assert_eq!(
+            (crashed, lost),
+            (WORKERS * ROUNDS / 10, WORKERS * ROUNDS / 10),
+            "each crash cost the stream beside it, and no other"
+        );
         assert_eq!(plugin.pool().vms().len(), WORKERS);
         assert_eq!(Arc::strong_count(&plugin), 1);
     });
@@ -137,18 +140,15 @@ fn plugins_whose_end_kills_vms_cost_no_stream_its_beginning_and_no_plugin_its_st
                 "proxy_on_configure",
                 "(if (i32.eq (local.get $1) (i32.const 4)) (then (global.set $deadly (local.get $0))))",
             )
-            .on(
-                "proxy_on_done",
-                "(if (i32.eq (local.get $0) (global.get $deadly)) (then unreachable))",
-            );
+            .on("proxy_on_done", "(if (i32.eq (local.get $0) (global.get $deadly)) (then unreachable))");
         let house = House::new(WORKERS);
-        let base = config("p", guest);
+        let base = config("p", &guest);
         let plugin = house.load(&base);
         let counts = Counts::default();
         let work = |worker: usize| {
             for _ in 0..ROUNDS {
                 let stream = open_in_time(&house, &plugin, worker);
-                counts.count(stream.request().map(drop));
+                counts.count(&stream.request());
                 stream.end();
             }
         };
@@ -156,6 +156,7 @@ fn plugins_whose_end_kills_vms_cost_no_stream_its_beginning_and_no_plugin_its_st
         let [well, crashed, lost] = counts.all();
         assert_eq!(well + crashed + lost, WORKERS * ROUNDS);
         assert_eq!(crashed, 0);
+        assert!(deaths > 0);
         // A death meets at most the one stream that each worker has open.
         assert!(lost <= deaths * WORKERS, "{lost} streams, {deaths} deaths");
         for worker in 0..WORKERS {
@@ -174,7 +175,7 @@ fn workers_that_share_a_vm_take_turns() {
             "(global.set $count (i32.add (global.get $count) (i32.const 1)))",
         );
         let house = House::new(1);
-        let base = config("p", guest.on("proxy_on_log", "(call $say (global.get $count))"));
+        let base = config("p", &guest.on("proxy_on_log", "(call $say (global.get $count))"));
         let plugin = house.load(&base);
         let loads = with_workers(
             |worker| (0..ROUNDS).for_each(|_| serve(&plugin, worker)),
@@ -192,7 +193,7 @@ fn workers_that_share_a_vm_take_turns() {
 fn the_last_holder_may_be_any_thread() {
     in_bounded_time(|| {
         let house = House::new(WORKERS);
-        let config = config("p", fragile());
+        let config = config("p", &fragile());
         // Every worker holds the plugin for a stream only, so it comes and goes all the time, under the others' feet.
         let work = |worker: usize| {
             for _ in 0..ROUNDS / 50 {

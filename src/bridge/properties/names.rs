@@ -1,6 +1,7 @@
 //! The table of names: which attribute of Envoy's answers a path of two parts, or one of the old names of one part.
 
 use crate::abi::AttributeId;
+use crate::abi::process::{self, Release};
 
 /// How an attribute is asked for, and so its wire form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,8 +10,8 @@ pub(super) enum Kind {
     Text(AttributeId),
     /// 8 bytes.
     Int(AttributeId),
-    /// 1 byte; what Envoy does not know is false (no TLS, no certificate).
-    Flag(AttributeId),
+    /// Whether the client gave a certificate.
+    Mtls,
     /// Text; what Envoy does not know is empty.
     TextOrEmpty(AttributeId),
     /// Text; empty if the path has no query.
@@ -49,15 +50,31 @@ pub(super) struct Name {
     group: &'static str,
     member: &'static str,
     pub(super) kind: Kind,
+    /// The first release of Envoy whose attribute has a value. Older ones log an error when they are asked.
+    since: Release,
+}
+
+impl Name {
+    /// Whether this Envoy has the attribute.
+    pub(super) fn is_served(self) -> bool {
+        process::release() >= self.since
+    }
+}
+
+macro_rules! first_of {
+    ($first:expr $(, $rest:expr)*) => {
+        $first
+    };
 }
 
 macro_rules! names {
-    ($( $group:ident { $( $name:ident = $kind:ident $(($id:ident))? ),* $(,)? } )*) => {
+    ($( $group:ident { $( $name:ident = $kind:ident $(($id:ident))? $(since $since:ident)? ),* $(,)? } )*) => {
         const NAMES: &[Name] = &[$($(
             Name {
                 group: stringify!($group),
                 member: stringify!($name),
                 kind: Kind::$kind $((AttributeId::$id))?,
+                since: first_of!($(Release::$since,)? Release::V1_37),
             },
         )*)*];
     };
@@ -72,15 +89,15 @@ names! {
         size = RequestSize, total_size = RequestTotalSize, headers_bytes = RequestHeadersBytes,
     }
     response {
-        code = ResponseCode, code_details = Text(ResponseCodeDetails), flags = Int(ResponseFlags),
+        code = ResponseCode, code_details = Text(ResponseCodeDetails) since V1_39, flags = Int(ResponseFlags) since V1_39,
         grpc_status = GrpcStatus, size = ResponseSize, total_size = ResponseTotalSize,
         headers_bytes = ResponseHeadersBytes, backend_latency = BackendLatency,
     }
     source { address = Text(SourceAddress), port = Int(SourcePort) }
     destination { address = Text(DestinationAddress), port = Int(DestinationPort) }
     connection {
-        id = Int(ConnectionId), mtls = Flag(ConnectionMtls),
-        requested_server_name = TextOrEmpty(ConnectionRequestedServerName),
+        id = Int(ConnectionId), mtls = Mtls,
+        requested_server_name = TextOrEmpty(ConnectionRequestedServerName) since V1_39,
         tls_version = Text(ConnectionTlsVersion),
         subject_local_certificate = Text(ConnectionSubjectLocalCertificate),
         subject_peer_certificate = Text(ConnectionSubjectPeerCertificate),
@@ -89,36 +106,37 @@ names! {
         uri_san_local_certificate = Text(ConnectionUriSanLocalCertificate),
         uri_san_peer_certificate = Text(ConnectionUriSanPeerCertificate),
         sha256_peer_certificate_digest = Text(ConnectionSha256PeerCertificateDigest),
-        transport_failure_reason = Text(ConnectionTransportFailureReason),
-        termination_details = Text(ConnectionTerminationDetails),
+        transport_failure_reason = Text(ConnectionTransportFailureReason) since V1_39,
+        termination_details = Text(ConnectionTerminationDetails) since V1_39,
     }
     upstream {
-        address = Text(UpstreamAddress), port = Int(UpstreamPort), tls_version = Text(UpstreamTlsVersion),
-        subject_local_certificate = Text(UpstreamSubjectLocalCertificate),
-        subject_peer_certificate = Text(UpstreamSubjectPeerCertificate),
-        dns_san_local_certificate = Text(UpstreamDnsSanLocalCertificate),
-        dns_san_peer_certificate = Text(UpstreamDnsSanPeerCertificate),
-        uri_san_local_certificate = Text(UpstreamUriSanLocalCertificate),
-        uri_san_peer_certificate = Text(UpstreamUriSanPeerCertificate),
-        sha256_peer_certificate_digest = Text(UpstreamSha256PeerCertificateDigest),
-        local_address = Text(UpstreamLocalAddress),
-        transport_failure_reason = UpstreamFailure, num_endpoints = Endpoints,
-        request_attempt_count = Int(UpstreamRequestAttemptCount),
-        server_name = Text(UpstreamRequestedServerName),
+        address = Text(UpstreamAddress), port = Int(UpstreamPort), tls_version = Text(UpstreamTlsVersion) since V1_39,
+        subject_local_certificate = Text(UpstreamSubjectLocalCertificate) since V1_39,
+        subject_peer_certificate = Text(UpstreamSubjectPeerCertificate) since V1_39,
+        dns_san_local_certificate = Text(UpstreamDnsSanLocalCertificate) since V1_39,
+        dns_san_peer_certificate = Text(UpstreamDnsSanPeerCertificate) since V1_39,
+        uri_san_local_certificate = Text(UpstreamUriSanLocalCertificate) since V1_39,
+        uri_san_peer_certificate = Text(UpstreamUriSanPeerCertificate) since V1_39,
+        sha256_peer_certificate_digest = Text(UpstreamSha256PeerCertificateDigest) since V1_39,
+        local_address = Text(UpstreamLocalAddress) since V1_39,
+        transport_failure_reason = UpstreamFailure since V1_39, num_endpoints = Endpoints since V1_38,
+        request_attempt_count = Int(UpstreamRequestAttemptCount) since V1_39,
+        server_name = Text(UpstreamRequestedServerName) since V1_40,
     }
     xds {
-        route_name = Text(XdsRouteName), virtual_host_name = Text(XdsVirtualHostName),
-        filter_chain_name = Text(XdsFilterChainName), listener_direction = Int(XdsListenerDirection),
-        virtual_cluster_name = Text(XdsVirtualClusterName),
+        route_name = Text(XdsRouteName), virtual_host_name = Text(XdsVirtualHostName) since V1_40,
+        filter_chain_name = Text(XdsFilterChainName) since V1_40, listener_direction = Int(XdsListenerDirection) since V1_40,
+        virtual_cluster_name = Text(XdsVirtualClusterName) since V1_40,
     }
 }
 
-/// Names of one part: `connection_id`, which the built-in host still has, and those that it had up to 1.32.
-const SINGLE: &[(&str, Kind)] = &[
-    ("connection_id", Kind::Int(AttributeId::ConnectionId)),
-    ("route_name", Kind::Text(AttributeId::XdsRouteName)),
-    ("listener_direction", Kind::Int(AttributeId::XdsListenerDirection)),
-    ("filter_chain_name", Kind::Text(AttributeId::XdsFilterChainName)),
+/// Names of one part, with the path that they stand for: `connection_id`, which the built-in host still has, and those that
+/// it had up to 1.32.
+const SINGLE: &[(&str, (&str, &str))] = &[
+    ("connection_id", ("connection", "id")),
+    ("route_name", ("xds", "route_name")),
+    ("listener_direction", ("xds", "listener_direction")),
+    ("filter_chain_name", ("xds", "filter_chain_name")),
 ];
 
 /// First parts that are Envoy's, so that an unknown second part is not a plugin's own property.
@@ -133,8 +151,6 @@ const GROUPS: &[&str] = &[
     "metadata",
     "filter_state",
     "upstream_filter_state",
-    "node",
-    "listener_metadata",
 ];
 
 /// The attribute of a path of two parts.
@@ -144,8 +160,8 @@ pub(super) fn find(group: &[u8], name: &[u8]) -> Option<Name> {
 
 /// The attribute of a path of one part.
 pub(super) fn find_single(name: &[u8]) -> Option<Name> {
-    let (member, kind) = SINGLE.iter().find(|(single, _)| single.as_bytes() == name)?;
-    Some(Name { group: "", member, kind: *kind })
+    let (_, (group, member)) = SINGLE.iter().find(|(single, _)| single.as_bytes() == name)?;
+    find(group.as_bytes(), member.as_bytes())
 }
 
 /// Whether a first part is Envoy's.

@@ -133,11 +133,12 @@ pub(super) fn set_bytes<S: Stream>(
     let buffer = BufferType::try_from(buffer)?;
     call.with_stream(|call, stream| {
         let found = find(call.state(), buffer, stream)?;
-        let (memory, _) = call.memory_and_state();
+        let (memory, state) = call.memory_and_state();
         let value = memory::read(memory, value, value_length).ok_or(Status::InvalidMemoryAccess)?;
         let Found::Body(Some((stream, direction))) = found else {
             return Err(Status::BadArgument.into());
         };
+        state.keep(value.len())?;
         let buffered = stream.half(direction).buffering;
         let available = stream.stream.body_len(direction, buffered);
         let start = usize::try_from(start).unwrap_or(usize::MAX);

@@ -4,6 +4,7 @@
 //! that is not available is a `BAD_ARGUMENT`, except that reading all pairs of it gives an empty list.
 
 use super::{Answer, Call};
+use crate::engine::memory;
 use crate::host::contexts::StreamContext;
 use crate::host::pairs;
 use crate::host::stream::{Headers, Stream};
@@ -82,6 +83,9 @@ pub(super) fn set_pairs<S: Stream>(call: &mut Call<'_, S>, map: u32, address: u3
     call.read(address, length)?;
     call.with_stream(|call, stream| {
         let (map, stream) = writable(map, stream)?;
+        // Pairs that are no pairs are no bytes, and more than these are none.
+        let bytes = call.read(address, length)?.len().min(pairs::LONGEST);
+        call.state().keep(bytes)?;
         let names: Vec<Vec<u8>> = stream.stream.headers(map).iter().map(|(name, _)| name.to_vec()).collect();
         for name in &names {
             stream.stream.remove_header(map, name);
@@ -125,9 +129,11 @@ fn change<S: Stream>(
 ) -> Answer {
     let map = MapType::try_from(map)?;
     call.with_stream(|call, stream| {
-        let name = call.read(name.0, name.1)?;
-        let value = call.read(value.0, value.1)?;
+        let (memory, state) = call.memory_and_state();
+        let name = memory::read(memory, name.0, name.1).ok_or(Status::InvalidMemoryAccess)?;
+        let value = memory::read(memory, value.0, value.1).ok_or(Status::InvalidMemoryAccess)?;
         let (map, stream) = writable(map, stream)?;
+        state.keep(name.len().saturating_add(value.len()))?;
         // What the proxy refuses (a name that is no header name) the built-in host drops in silence.
         edit(&mut stream.stream, map, name, value);
         modified(map, stream);

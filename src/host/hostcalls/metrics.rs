@@ -23,11 +23,11 @@ pub(super) fn define<S: Stream>(
     let name = String::from_utf8_lossy(name).into_owned();
     call.check_words(&[id_at])?;
     let state = call.state();
-    if !state.metrics.has_room(kind) {
+    if !state.metrics.has_room(kind, name.len()) {
         return Err(Status::InternalFailure.into());
     }
     let metric = state.services.define_metric(kind, &name);
-    let id = state.metrics.enter(kind, metric).ok_or(Status::InternalFailure)?;
+    let id = state.metrics.enter(kind, name.len(), metric).ok_or(Status::InternalFailure)?;
     Ok(call.write_u32(id_at, id)?)
 }
 

@@ -3,6 +3,7 @@
 //! What names the plugin itself is answered here, for every context; all else is the stream's.
 
 use super::{Answer, Call};
+use crate::engine::memory;
 use crate::host::contexts::{Context, RootIndex};
 use crate::host::stream::{NoProperty, Stream};
 use crate::host::types::Status;
@@ -92,9 +93,11 @@ pub(super) fn set<S: Stream>(
     length: u32,
 ) -> Answer {
     call.with_stream(|call, stream| {
-        let path = call.read(path, path_length)?;
-        let value = call.read(value, length)?;
+        let (memory, state) = call.memory_and_state();
+        let path = memory::read(memory, path, path_length).ok_or(Status::InvalidMemoryAccess)?;
+        let value = memory::read(memory, value, length).ok_or(Status::InvalidMemoryAccess)?;
         let stream = stream.ok_or(Status::NotFound)?;
+        state.keep(path.len().saturating_add(value.len()))?;
         if stream.stream.set_property(path, value) { Ok(()) } else { Err(Status::BadArgument.into()) }
     })
 }

@@ -66,6 +66,7 @@ impl<S: Stream> Vm<S> {
                 has_plugin_configuration: false,
                 is_stopped: false,
                 has_done_roots: false,
+                kept_bytes: 0,
                 woken: Vec::new(),
                 scratch: Vec::new(),
                 limiter,

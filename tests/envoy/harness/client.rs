@@ -151,14 +151,6 @@ impl Client {
         }
     }
 
-    /// Sends raw bytes and reads the answer.
-    pub fn send_raw(&self, bytes: &[u8]) -> Response {
-        let mut stream = self.connect();
-        // Envoy may have answered and closed before it read everything.
-        let _ = std::io::Write::write_all(&mut stream, bytes);
-        read_response(&stream, false)
-    }
-
     fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).expect("connecting to Envoy");
         stream.set_nodelay(true).expect("an option of the socket");
@@ -228,8 +220,6 @@ fn read_response(stream: &TcpStream, to_head: bool) -> Response {
 }
 
 fn end_of(error: &std::io::Error) -> End {
-    match error.kind() {
-        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => End::Silent,
-        _ => End::Broken,
-    }
+    let timeouts = [std::io::ErrorKind::WouldBlock, std::io::ErrorKind::TimedOut];
+    if timeouts.contains(&error.kind()) { End::Silent } else { End::Broken }
 }

@@ -33,9 +33,9 @@ pub struct Plugin {
 /// How the filter configuration names the library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Module {
-    ByName,
-    ByFile,
-    ByNameAndClosed,
+    Named,
+    AtPath,
+    Closable,
 }
 
 impl Plugin {
@@ -45,7 +45,7 @@ impl Plugin {
             "name": name,
             "vm_config": { "runtime": "envoy.wasm.runtime.v8", "code": { "local": { "filename": code } } },
         });
-        Self { name: name.to_owned(), settings, module: Module::ByName }
+        Self { name: name.to_owned(), settings, module: Module::Named }
     }
 
     /// A plugin of this repository, by the name that `make plugins` gives it; it is also the plugin's.
@@ -88,13 +88,13 @@ impl Plugin {
 
     /// Names the library by its path instead of by its name (Envoy 1.38 and newer).
     pub fn module_by_file(mut self) -> Self {
-        self.module = Module::ByFile;
+        self.module = Module::AtPath;
         self
     }
 
     /// Lets Envoy unload the library with its last user, as far as the library lets it.
     pub fn module_may_be_closed(mut self) -> Self {
-        self.module = Module::ByNameAndClosed;
+        self.module = Module::Closable;
         self
     }
 
@@ -122,13 +122,13 @@ impl Plugin {
 
     fn module_config(&self) -> Value {
         match self.module {
-            Module::ByName => {
+            Module::Named => {
                 // The name says nothing about where; so a missing library is told here, with the command.
                 files::module();
                 json!({ "name": "graft", "do_not_close": true })
             }
-            Module::ByNameAndClosed => json!({ "name": "graft", "do_not_close": false }),
-            Module::ByFile => {
+            Module::Closable => json!({ "name": "graft", "do_not_close": false }),
+            Module::AtPath => {
                 json!({ "module": { "local": { "filename": files::module() } }, "do_not_close": true })
             }
         }
@@ -169,7 +169,7 @@ impl Route {
     }
 
     /// Gives Graft's filter `filter` a configuration of its own on this route.
-    pub fn with_filter_config(self, filter: &str, configuration: Value) -> Self {
+    pub fn with_filter_config(self, filter: &str, configuration: &Value) -> Self {
         let per_route = json!({
             "@type": "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute",
             "dynamic_module_config": { "name": "graft", "do_not_close": true },
@@ -247,8 +247,8 @@ impl Listener {
         let mut router = self.router.clone();
         router["@type"] = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router".into();
         filters.push(json!({ "name": "envoy.filters.http.router", "typed_config": router }));
-        let mut routes: Vec<_> = self.routes.iter().map(|route| route.0.clone()).collect();
-        routes.push(Route::new("/", "upstream").0);
+        let mut all: Vec<_> = self.routes.iter().map(|route| route.0.clone()).collect();
+        all.push(Route::new("/", "upstream").0);
         let manager = json!({
             "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
             "stat_prefix": self.name,
@@ -260,7 +260,7 @@ impl Listener {
             "http_filters": filters,
             "route_config": {
                 "name": "routes",
-                "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": routes }],
+                "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": all }],
             },
             "access_log": [{
                 "name": "file",

@@ -137,10 +137,6 @@ impl Envoy {
         Ended { status, log: read_log(home.path()) }
     }
 
-    pub fn version(&self) -> Version {
-        self.version
-    }
-
     pub fn admin(&self) -> Admin {
         self.admin
     }
@@ -214,21 +210,11 @@ impl Envoy {
         write_listeners(self.home.path(), listeners);
     }
 
-    /// Whether the process lives.
-    pub fn is_alive(&mut self) -> bool {
-        self.child.try_wait().expect("the state of the child").is_none()
-    }
-
     /// Tells Envoy to end and waits until it did.
     pub fn stop(mut self) -> Ended {
         self.admin.post("/quitquitquit");
         let status = eventually("Envoy to end", || self.child.try_wait().expect("the state of the child"));
         Ended { status, log: self.log() }
-    }
-
-    /// The process id, to look at it in `/proc`.
-    pub fn process_id(&self) -> u32 {
-        self.child.id()
     }
 }
 

@@ -52,7 +52,9 @@ pub fn send(address: SocketAddr, pace: &Pace, patience: Duration, request: &Requ
             .unwrap_or_else(|_| Response::nothing(End::Silent))
     });
     // A frame that nobody takes any more is no error here: the response tells how the stream ended.
-    let _ = send_frames(sender, Some(pace), &request.chunks, &request.trailers, Finish::Complete);
+    let _ = send_frames(&sender, Some(pace), &request.chunks, &request.trailers, Finish::Complete);
+    // The end of the body.
+    drop(sender);
     RUNTIME.block_on(exchange).expect("the exchange")
 }
 
@@ -98,7 +100,7 @@ async fn collect(mut body: Incoming) -> (Vec<u8>, Headers, bool) {
 
 /// Sends the parts of a body, each after Envoy has read the one before; `None` if nobody takes them.
 fn send_frames(
-    sender: FrameSender,
+    sender: &FrameSender,
     pace: Option<&Pace>,
     chunks: &[Vec<u8>],
     trailers: &Headers,
@@ -159,7 +161,7 @@ async fn answer(
     }
     let pace = upstream.pace();
     tokio::task::spawn_blocking(move || {
-        send_frames(sender, pace.as_ref(), &answer.chunks, &answer.trailers, answer.finish)
+        send_frames(&sender, pace.as_ref(), &answer.chunks, &answer.trailers, answer.finish)
     });
     response.body(Frames(frames)).map_err(std::io::Error::other)
 }

@@ -81,7 +81,7 @@ pub const ALL: &[Difference] = &[
                 "- access log: 200 wasm_fail_stream -",
                 "+ log info: on_context_create stream",
                 "+ log info: on_request_headers stream 6 eos=0",
-                r#"+ log error: \nthread '<unnamed>' (1) panicked at hostcalls/src/operations/flow.rs:45:28:\nas told"#,
+                r"+ log error: \nthread '<unnamed>' (1) panicked at *:\nas told",
                 "+ log error: note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace",
                 "+ log info: on_request_body stream 13 eos=0",
                 "+ log info: on_request_body stream 11 eos=0",

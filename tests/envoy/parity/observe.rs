@@ -98,16 +98,23 @@ pub fn plugin_lines(log: &[Line], logger: &str) -> Vec<Observed> {
         .filter(|line| line.logger == logger)
         .filter_map(|line| {
             let (prefix, text) = line.of_plugin()?.split_once(": ")?;
-            Some(Observed::new(prefix, format!("log {}: {}", line.level, quote(undated(text).as_bytes()))))
+            Some(Observed::new(prefix, format!("log {}: {}", line.level, quote(timeless(text).as_bytes()))))
         })
         .collect()
 }
 
-/// Takes out the value of the header `date`, if a plugin logged it.
-fn undated(text: &str) -> String {
-    let Some((before, rest)) = text.split_once("date=") else { return text.to_owned() };
-    match rest.split_once(" GMT") {
-        Some((_, after)) => format!("{before}date=*{}", undated(after)),
+/// Takes out what differs from day to day: the value of the header `date`, if a plugin logged it, and the line of
+/// a plugin's source that panicked.
+fn timeless(text: &str) -> String {
+    let text = without(text, "date=", " GMT");
+    without(&text, "panicked at ", ":\n")
+}
+
+/// Puts a star in place of what stands between two texts.
+fn without(text: &str, begin: &str, end: &str) -> String {
+    let Some((before, rest)) = text.split_once(begin) else { return text.to_owned() };
+    match rest.split_once(end) {
+        Some((_, after)) => format!("{before}{begin}*{end}{}", without(after, begin, end)),
         None => text.to_owned(),
     }
 }

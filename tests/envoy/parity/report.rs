@@ -41,7 +41,9 @@ fn report() -> String {
         text.push_str("```diff\n");
         for (name, lines) in difference.shows_in {
             let _ = writeln!(text, "# {name}");
-            lines.iter().for_each(|line| text.push_str(&format!("{line}\n")));
+            for line in *lines {
+                let _ = writeln!(text, "{line}");
+            }
         }
         text.push_str("```\n");
     }

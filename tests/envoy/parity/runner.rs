@@ -61,10 +61,11 @@ pub fn run(name: &str, scenario: &Scenario) {
         summaries.iter().map(String::as_str).eq(declared.iter().copied()).then_some(())
     });
     if judged.is_none() {
-        let found: String =
-            changes().iter().map(|change| format!("{} [{}]\n", change.summary(), change.place())).collect();
+        let found: Vec<_> =
+            changes().iter().map(|change| format!("{} [{}]", change.summary(), change.place())).collect();
+        let found = found.join("\n");
         let declared = declared.join("\n");
-        panic!("{name}: the sides do not differ as declared\n--- found\n{found}--- declared\n{declared}");
+        panic!("{name}: the sides do not differ as declared\n--- found\n{found}\n--- declared\n{declared}");
     }
     assert!(envoy.stop().status.success(), "Envoy ends well");
 }

@@ -1,4 +1,4 @@
-//! Plugins get the environment that their configuration names, and nothing else of the process.
+//! Plugins get their configurations, the environment that these name, and nothing else of the process.
 
 use serde_json::json;
 
@@ -22,5 +22,22 @@ on_each_envoy! {
         envoy.await_plugin_log("environment -> 0 [EMPTY=, FROM_HOST=host value, OWN=value]");
         envoy.client("bare").get("/");
         envoy.await_plugin_log("environment -> 0 []");
+    }
+
+    fn a_plugin_reads_its_configurations(version) {
+        let plugin = Plugin::scripted("configured", "
+            configure: buffer-get plugin-config 0 10
+            configure: buffer-get vm-config 0 100
+            request_headers: buffer-get plugin-config 0 10
+            request_headers: buffer-get vm-config 0 100
+        ")
+        .vm_configuration("# a comment");
+        let (envoy, _upstream) = Envoy::with_plugins(version, &[plugin]);
+        envoy.await_plugin_log(r#"wasm log: buffer-get plugin-config 0 10 -> 0 "configure:""#);
+        envoy.await_plugin_log(r##"wasm log: buffer-get vm-config 0 100 -> 0 "# a comment""##);
+        envoy.client("main").get("/");
+        // The plugin's configuration is handed out in on_configure only, the VM's always.
+        envoy.await_plugin_log("wasm log configured: buffer-get plugin-config 0 10 -> 1");
+        envoy.await_plugin_log(r##"wasm log configured: buffer-get vm-config 0 100 -> 0 "# a comment""##);
     }
 }

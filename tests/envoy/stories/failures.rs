@@ -1,14 +1,13 @@
 //! A plugin that fails costs its own stream; a fresh VM serves the next one.
 
 use crate::harness::envoy::on_each_envoy;
-use crate::harness::{Answer, Bootstrap, End, Envoy, Host, Listener, Plugin, Request, Upstream};
+use crate::harness::{Answer, Bootstrap, End, Envoy, Host, Listener, Plugin, Request, Upstream, eventually};
 
 const IN_THE_REQUEST: [&str; 3] = ["request_headers", "request_body", "request_trailers"];
 
-/// Panics in `callback` of a request that asks for it in its path: the plugin's VM sees the path in the headers
-/// only, so the panic in later callbacks is for every stream of the listener.
+/// A plugin that panics in `callback` of every stream, in a VM of its own.
 fn panicking(callback: &str) -> Plugin {
-    Plugin::scripted(callback, &format!("{callback}: panic \"as told\""))
+    Plugin::scripted(callback, &format!("{callback}: panic \"as told\"")).set("vm_config.vm_id", callback)
 }
 
 /// A request that reaches every callback.
@@ -84,6 +83,24 @@ on_each_envoy! {
         }
     }
 
+    fn a_plugin_that_fails_again_and_again_is_held_back_for_a_while(version) {
+        let (envoy, _upstream) = Envoy::with_plugins(version, &[Plugin::scripted("loops", "
+            request_headers: if-header request x-do panic panic \"as told\"
+            response_headers: add response x-plugin ran
+        ").set("reload_config.backoff.base_interval", "0.2s")]);
+        let client = envoy.client("main");
+        for _ in 0..10 {
+            assert_eq!(client.send(&Request::get("/").header("x-do", "panic")).status, 503);
+        }
+        envoy.await_log("fail one after the other");
+        let started = envoy.log().iter().filter(|line| line.text.contains("Function: proxy_on_request_headers failed")).count();
+        assert!(started < 10, "every stream got a VM to break");
+        eventually("the plugin to be tried again", || {
+            let response = client.get("/");
+            (response.header("x-plugin") == Some("ran")).then_some(())
+        });
+    }
+
     fn a_plugin_that_fails_open_lets_streams_pass(version) {
         let (envoy, upstream) = Envoy::with_plugins(version, &[Plugin::scripted("open", "
             request_headers: if-header request x-do panic panic \"as told\"
@@ -105,7 +122,7 @@ on_each_envoy! {
         });
         let envoy = Envoy::start(version, &bootstrap);
         for callback in callbacks {
-            for _ in 0..3 {
+            for _ in 0..2 {
                 let response = envoy.client(callback).get("/");
                 assert_eq!((response.status, response.text().as_str()), (200, "from the upstream"), "{callback}");
             }

@@ -12,12 +12,12 @@ on_each_envoy! {
         let other = string_value("response_headers: add response x-plugin other");
         let listener = Listener::new("main")
             .plugin(Host::Graft, &Plugin::scripted("routed", "response_headers: add response x-plugin usual"))
-            .route(Route::new("/other", "upstream").with_filter_config("routed", json!({ "configuration": other })))
+            .route(Route::new("/other", "upstream").with_filter_config("routed", &json!({ "configuration": other })))
             .route(
                 Route::new("/text", "upstream")
-                    .with_filter_config("routed", json!({ "configuration": "response_headers: add response x-plugin text" })),
+                    .with_filter_config("routed", &json!({ "configuration": "response_headers: add response x-plugin text" })),
             )
-            .route(Route::new("/off", "upstream").with_filter_config("routed", json!({ "disabled": true })));
+            .route(Route::new("/off", "upstream").with_filter_config("routed", &json!({ "disabled": true })));
         let envoy = Envoy::start(version, &Bootstrap::new().upstream(&upstream).listener(listener));
         let client = envoy.client("main");
         for _ in 0..3 {
@@ -33,7 +33,7 @@ on_each_envoy! {
         let upstream = Upstream::http1("upstream");
         let listener = Listener::new("main")
             .plugin(Host::Graft, &Plugin::scripted("routed", ""))
-            .route(Route::new("/other", "upstream").with_filter_config("routed", json!({ "disable": true })));
+            .route(Route::new("/other", "upstream").with_filter_config("routed", &json!({ "disable": true })));
         let bootstrap = Bootstrap::new().upstream(&upstream).listener(listener);
         let ended = Envoy::try_start(version, &bootstrap).expect_err("Envoy refuses");
         let line = ended.line("per-route configuration");

@@ -1,4 +1,4 @@
-//! Plugins read what Envoy knows of a stream. What an Envoy cannot serve is NOT_FOUND, never a failure.
+//! Plugins read what Envoy knows of a stream. What an Envoy cannot serve is `NOT_FOUND`, never a failure.
 
 use crate::harness::envoy::on_each_envoy;
 use crate::harness::{Answer, Bootstrap, Envoy, Host, Listener, Plugin, Request, Route, Upstream};

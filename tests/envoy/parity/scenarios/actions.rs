@@ -11,13 +11,16 @@ fn each_number(about: &'static str, callback: &str) -> Scenario {
 }
 
 pub fn actions_without_bodies() -> Scenario {
-    (0..=9).fold(scripts("0 to 9 from on_request_headers and on_response_headers, without a body"), |scenario, number| {
-        scenario
-            .case(&format!("request-{number}"), &format!("request_headers: return {number}"))
-            .step(Request::get("/"), Answer::status(204))
-            .case(&format!("response-{number}"), &format!("response_headers: return {number}"))
-            .step(Request::get("/"), Answer::status(204))
-    })
+    (0..=9).fold(
+        scripts("0 to 9 from on_request_headers and on_response_headers, without a body"),
+        |scenario, number| {
+            scenario
+                .case(&format!("request-{number}"), &format!("request_headers: return {number}"))
+                .step(Request::get("/"), Answer::status(204))
+                .case(&format!("response-{number}"), &format!("response_headers: return {number}"))
+                .step(Request::get("/"), Answer::status(204))
+        },
+    )
 }
 
 pub fn actions_of_request_headers() -> Scenario {
@@ -67,39 +70,46 @@ const CALLBACKS: [(&str, &str); 6] = [
 ];
 
 pub fn held_streams_resumed() -> Scenario {
-    CALLBACKS.iter().fold(scripts("a stream held in each callback, resumed by another stream"), |scenario, (callback, stream)| {
-        let hold = match *callback {
-            // The last chunk, so that nothing is on its way while the stream is resumed.
-            "request_body" | "response_body" => format!(
-                "
+    CALLBACKS.iter().fold(
+        scripts("a stream held in each callback, resumed by another stream"),
+        |scenario, (callback, stream)| {
+            let hold = match *callback {
+                // The last chunk, so that nothing is on its way while the stream is resumed.
+                "request_body" | "response_body" => format!(
+                    "
                 {callback}: if-not-eos return 1
                 {callback}: continue-later {stream}
                 {callback}: return 1
                 "
-            ),
-            _ => format!("{callback}: continue-later {stream}\n{callback}: return 1"),
-        };
-        let lines = format!(
-            "
+                ),
+                _ => format!("{callback}: continue-later {stream}\n{callback}: return 1"),
+            };
+            let lines = format!(
+                "
             request_headers: if-header request x-resume 1 continue-parked
             request_headers: if-header request x-resume 1 close request
             request_headers: if-header request x-resume 1 return 0
             {hold}
             "
-        );
-        let (request, answer) = match *callback {
-            "request_headers" => (Request::get("/held"), Answer::ok(&[b"answer"])),
-            "request_body" => (Request::post("/held", &[b"request one, ", b"request two"]), Answer::ok(&[b"answer"])),
-            "response_headers" => (Request::get("/held"), Answer::status(204)),
-            "response_body" => (Request::get("/held"), Answer::ok(&[b"answer one, ", b"answer two"])),
-            _ => (
-                Request::post("/held", &[b"request one, ", b"request two"]).trailers(&[("x-request-trailer", "value")]),
-                Answer::ok(&[b"answer one, ", b"answer two"]).trailers(&[("x-response-trailer", "value")]),
-            ),
-        };
-        let resumes = Request::get("/resumes").header("x-resume", "1");
-        scenario.case(callback, &lines).held_until(" parked", request, answer, resumes)
-    })
+            );
+            let (request, answer) = match *callback {
+                "request_headers" => (Request::get("/held"), Answer::ok(&[b"answer"])),
+                "request_body" => {
+                    (Request::post("/held", &[b"request one, ", b"request two"]), Answer::ok(&[b"answer"]))
+                }
+                "response_headers" => (Request::get("/held"), Answer::status(204)),
+                "response_body" => (Request::get("/held"), Answer::ok(&[b"answer one, ", b"answer two"])),
+                _ => (
+                    Request::post("/held", &[b"request one, ", b"request two"])
+                        .trailers(&[("x-request-trailer", "value")]),
+                    Answer::ok(&[b"answer one, ", b"answer two"])
+                        .trailers(&[("x-response-trailer", "value")]),
+                ),
+            };
+            let resumes = Request::get("/resumes").header("x-resume", "1");
+            scenario.case(callback, &lines).held_until(" parked", request, answer, resumes)
+        },
+    )
 }
 
 pub fn resumed_in_the_same_callback() -> Scenario {

@@ -27,7 +27,9 @@ pub fn body_reads() -> Scenario {
             "
         )
     });
-    script("reading ranges of a chunk: inside, past the end, wrapping around", &reads.join("\n")).two_chunks().everything()
+    script("reading ranges of a chunk: inside, past the end, wrapping around", &reads.join("\n"))
+        .two_chunks()
+        .everything()
 }
 
 pub fn body_edits_of_each_chunk() -> Scenario {
@@ -42,18 +44,21 @@ pub fn body_edits_of_each_chunk() -> Scenario {
         ("cut-end", "3 1000 \"\""),
         ("wrap", "1 -1 \"|\""),
     ];
-    edits.iter().fold(scripts("editing each chunk: before, after, instead, inside"), |scenario, (name, arguments)| {
-        let lines = ["request", "response"].map(|buffer| {
-            format!(
-                "
+    edits.iter().fold(
+        scripts("editing each chunk: before, after, instead, inside"),
+        |scenario, (name, arguments)| {
+            let lines = ["request", "response"].map(|buffer| {
+                format!(
+                    "
                 {buffer}_body: buffer-set {buffer} {arguments}
                 {buffer}_body: buffer-status {buffer}
                 {buffer}_body: buffer-get {buffer} 0 1000
                 "
-            )
-        });
-        scenario.case(name, &format!("{FORGET_LENGTH}{}", lines.concat())).two_chunks()
-    })
+                )
+            });
+            scenario.case(name, &format!("{FORGET_LENGTH}{}", lines.concat())).two_chunks()
+        },
+    )
 }
 
 pub fn whole_bodies_replaced() -> Scenario {
@@ -73,16 +78,16 @@ pub fn whole_bodies_replaced() -> Scenario {
             "
         ),
     )
-        .two_chunks()
-        .everything()
-        .step(
-            Request::post("/three", &[b"one ", b"two ", b"three"]),
-            Answer::ok(&[b"answer ", b"in three ", b"parts"]),
-        )
-        .step(
-            Request::post("/length", &[b"in one piece"]).header("content-length", "12"),
-            Answer::ok(&[b"also in one piece"]).header("content-length", "17"),
-        )
+    .two_chunks()
+    .everything()
+    .step(
+        Request::post("/three", &[b"one ", b"two ", b"three"]),
+        Answer::ok(&[b"answer ", b"in three ", b"parts"]),
+    )
+    .step(
+        Request::post("/length", &[b"in one piece"]).header("content-length", "12"),
+        Answer::ok(&[b"also in one piece"]).header("content-length", "17"),
+    )
 }
 
 pub fn bodies_emptied() -> Scenario {
@@ -107,7 +112,9 @@ pub fn bodies_emptied() -> Scenario {
 pub fn chunks_held_and_dropped() -> Scenario {
     let firsts = [1, 2, 3];
     firsts.iter().fold(
-        scripts("the first chunk answered with 1 (buffer), 2 (watermark), 3 (do not buffer), the next with 0"),
+        scripts(
+            "the first chunk answered with 1 (buffer), 2 (watermark), 3 (do not buffer), the next with 0",
+        ),
         |scenario, first| {
             let lines = ["request", "response"].map(|buffer| {
                 format!(
@@ -136,7 +143,10 @@ pub fn bodies_of_a_mebibyte() -> Scenario {
     let chunks: Vec<&[u8]> = chunks.iter().map(Vec::as_slice).collect();
     scripts("1 MiB in 32 chunks each way: through, and held until it is whole")
         .buffer_limit(2 * 1024 * 1024)
-        .case("through", "request_body: buffer-get request 0 2000000\nresponse_body: buffer-get response 0 2000000")
+        .case(
+            "through",
+            "request_body: buffer-get request 0 2000000\nresponse_body: buffer-get response 0 2000000",
+        )
         .step(Request::post("/", &chunks), Answer::ok(&chunks))
         .case(
             "whole",
@@ -173,12 +183,15 @@ const HOLDS_REQUESTS: &str = r#"
 pub fn response_body_over_the_limit() -> Scenario {
     let chunks: Vec<Vec<u8>> = mebibyte();
     let chunks: Vec<&[u8]> = chunks.iter().map(Vec::as_slice).collect();
-    Scenario::new("1 MiB held with a buffer limit of 64 KiB: 500 while the headers are held, too", Code::Text(HOLDS_RESPONSES))
-        .buffer_limit(64 * 1024)
-        .set("allow_on_headers_stop_iteration", true)
-        .case("plugin", "")
-        .step(Request::get("/"), Answer::ok(&chunks))
-        .get("/next")
+    Scenario::new(
+        "1 MiB held with a buffer limit of 64 KiB: 500 while the headers are held, too",
+        Code::Text(HOLDS_RESPONSES),
+    )
+    .buffer_limit(64 * 1024)
+    .set("allow_on_headers_stop_iteration", true)
+    .case("plugin", "")
+    .step(Request::get("/"), Answer::ok(&chunks))
+    .get("/next")
 }
 
 const HOLDS_RESPONSES: &str = r#"

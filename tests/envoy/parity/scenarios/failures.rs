@@ -50,7 +50,8 @@ pub fn panic_in_a_later_callback() -> Scenario {
 }
 
 pub fn panic_in_context_create() -> Scenario {
-    script("a panic in on_context_create of a stream", "context_create: if-stream panic \"as told\"").everything()
+    script("a panic in on_context_create of a stream", "context_create: if-stream panic \"as told\"")
+        .everything()
 }
 
 pub fn streams_after_a_panic() -> Scenario {
@@ -77,11 +78,14 @@ pub fn failures_that_pass() -> Scenario {
     CALLBACKS
         .iter()
         .take(6)
-        .fold(scripts("FAIL_OPEN: a panic in each callback, and the stream after it").isolated(), |scenario, callback| {
-            scenario
-                .case(callback, &format!("{callback}: panic \"as told\""))
-                .everything()
-                .step(exchange("nothing"), answer())
-        })
+        .fold(
+            scripts("FAIL_OPEN: a panic in each callback, and the stream after it").isolated(),
+            |scenario, callback| {
+                scenario
+                    .case(callback, &format!("{callback}: panic \"as told\""))
+                    .everything()
+                    .step(exchange("nothing"), answer())
+            },
+        )
         .set("failure_policy", "FAIL_OPEN")
 }

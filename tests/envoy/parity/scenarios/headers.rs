@@ -22,9 +22,10 @@ fn exchange(scenario: Scenario) -> Scenario {
 }
 
 pub fn header_reads() -> Scenario {
-    let reads = ["request_headers", "request_body", "response_headers", "response_body", "log", "done"].map(|callback| {
-        format!(
-            "
+    let reads = ["request_headers", "request_body", "response_headers", "response_body", "log", "done"].map(
+        |callback| {
+            format!(
+                "
             {callback}: get request :method
             {callback}: get request :path
             {callback}: get request x-one
@@ -42,10 +43,14 @@ pub fn header_reads() -> Scenario {
             {callback}: size request
             {callback}: size response
             "
-        )
-    });
-    exchange(script("reading headers in every callback: present, missing, repeated, in capitals", &reads.join("\n")))
-        .step(Request::post("/post", &[b"body"]), Answer::status(204))
+            )
+        },
+    );
+    exchange(script(
+        "reading headers in every callback: present, missing, repeated, in capitals",
+        &reads.join("\n"),
+    ))
+    .step(Request::post("/post", &[b"body"]), Answer::status(204))
 }
 
 pub fn request_header_writes() -> Scenario {
@@ -158,7 +163,10 @@ pub fn odd_header_pairs() -> Scenario {
         },
     );
     scenario
-        .case("response-bytes", "response_headers: add response x-bytes \"\\x80\\xfe\"\nresponse_headers: get response x-bytes")
+        .case(
+            "response-bytes",
+            "response_headers: add response x-bytes \"\\x80\\xfe\"\nresponse_headers: get response x-bytes",
+        )
         .get("/")
         .case("response-empty", "response_headers: set-pairs-raw response \"\"")
         .get("/")

@@ -43,7 +43,17 @@ const MAPS: [&str; 10] = [
 ];
 
 const BUFFERS: [&str; 11] = [
-    "request", "response", "downstream", "upstream", "call", "grpc", "vm-config", "plugin-config", "foreign", "9", "-1",
+    "request",
+    "response",
+    "downstream",
+    "upstream",
+    "call",
+    "grpc",
+    "vm-config",
+    "plugin-config",
+    "foreign",
+    "9",
+    "-1",
 ];
 
 pub fn header_maps_in_wrong_phases() -> Scenario {
@@ -68,7 +78,9 @@ pub fn header_map_writes_in_wrong_phases() -> Scenario {
             ]
         })
         .collect();
-    script("writing every header map in every callback", "").everywhere(&in_each(&CALLBACKS, &operations)).everything()
+    script("writing every header map in every callback", "")
+        .everywhere(&in_each(&CALLBACKS, &operations))
+        .everything()
 }
 
 pub fn buffers_in_wrong_phases() -> Scenario {
@@ -77,12 +89,16 @@ pub fn buffers_in_wrong_phases() -> Scenario {
         // What is in the configurations is this script: its size is enough.
         .flat_map(|buffer| [format!("buffer-get {buffer} 0 1"), format!("buffer-status {buffer}")])
         .collect();
-    script("reading every buffer in every callback", "").everywhere(&in_each(&CALLBACKS, &operations)).everything()
+    script("reading every buffer in every callback", "")
+        .everywhere(&in_each(&CALLBACKS, &operations))
+        .everything()
 }
 
 pub fn buffer_writes_in_wrong_phases() -> Scenario {
     let operations: Vec<_> = BUFFERS.iter().map(|buffer| format!("buffer-set {buffer} 0 0 x")).collect();
-    script("writing every buffer in every callback", "").everywhere(&in_each(&CALLBACKS, &operations)).everything()
+    script("writing every buffer in every callback", "")
+        .everywhere(&in_each(&CALLBACKS, &operations))
+        .everything()
 }
 
 const STREAMS: [&str; 6] = ["request", "response", "downstream", "upstream", "4", "-1"];
@@ -102,7 +118,10 @@ pub fn stream_control_at_the_start() -> Scenario {
 
 /// Without closing: there the built-in filter never comes back. The story `closing` shows what Graft does.
 pub fn stream_control_at_the_end() -> Scenario {
-    let operations: Vec<_> = stream_control().into_iter().filter(|operation| !operation.starts_with("close") && !operation.starts_with("reply")).collect();
+    let operations: Vec<_> = stream_control()
+        .into_iter()
+        .filter(|operation| !operation.starts_with("close") && !operation.starts_with("reply"))
+        .collect();
     script("resuming and answering when the stream is over", "")
         .everywhere(&in_each(&["log", "done", "delete"], &operations))
         .everything()

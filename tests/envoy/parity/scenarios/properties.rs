@@ -70,7 +70,9 @@ pub fn response_properties() -> Scenario {
     let grpc = Answer::ok(&[b"\0\0\0\0\x02ok"])
         .header("content-type", "application/grpc")
         .trailers(&[("grpc-status", "5"), ("grpc-message", "not there")]);
-    script("response.*", &reads(&PHASES, &properties)).everything().step(Request::grpc("/package.Service/Method"), grpc)
+    script("response.*", &reads(&PHASES, &properties))
+        .everything()
+        .step(Request::grpc("/package.Service/Method"), grpc)
 }
 
 pub fn connection_properties() -> Scenario {

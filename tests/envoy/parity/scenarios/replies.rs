@@ -25,7 +25,10 @@ fn reply_from(about: &'static str, callback: &str) -> Scenario {
 
 pub fn reply_from_request_headers() -> Scenario {
     reply_from("a local response from on_request_headers", "request_headers")
-        .case("by-client", &format!("request_headers: reply-full 418 details -1 \"a teapot\" x-plugin yes{LOOK}"))
+        .case(
+            "by-client",
+            &format!("request_headers: reply-full 418 details -1 \"a teapot\" x-plugin yes{LOOK}"),
+        )
         .get("/")
         .step(Request::new("HEAD", "/"), Answer::status(200))
         .step(Request::get("/").over_http2(), Answer::status(200))
@@ -63,20 +66,25 @@ pub fn reply_to_grpc() -> Scenario {
     let scenario = codes.iter().fold(
         scripts("a local response to a gRPC call: its grpc-status and grpc-message").http2_upstream(),
         |scenario, code| {
-            call(scenario.case(&format!("http-{code}"), &format!("request_headers: reply {code} why\n{look}")))
+            call(
+                scenario.case(&format!("http-{code}"), &format!("request_headers: reply {code} why\n{look}")),
+            )
         },
     );
     let others = [
         ("explicit", "request_headers: reply-full 403 d 7 \"a message with % and \\x01\""),
         ("ok", "request_headers: reply-full 200 d 0 \"\""),
         ("beyond", "request_headers: reply-full 403 d 17 why"),
-        ("with-headers", "request_headers: reply-full 403 d 7 why x-plugin yes grpc-status 3 content-type text/plain"),
+        (
+            "with-headers",
+            "request_headers: reply-full 403 d 7 why x-plugin yes grpc-status 3 content-type text/plain",
+        ),
         ("from-response", "response_headers: reply-full 403 d 7 why"),
         ("from-response-body", "response_body: reply-full 403 d 7 why"),
     ];
-    others
-        .iter()
-        .fold(scenario, |scenario, (name, operation)| call(scenario.case(name, &format!("{operation}\n{look}"))))
+    others.iter().fold(scenario, |scenario, (name, operation)| {
+        call(scenario.case(name, &format!("{operation}\n{look}")))
+    })
 }
 
 pub fn reply_with_odd_arguments() -> Scenario {
@@ -98,7 +106,9 @@ pub fn reply_with_odd_arguments() -> Scenario {
     cases.iter().fold(
         scripts("statuses out of range, headers that Envoy sets itself, details with spaces"),
         |scenario, (name, operation)| {
-            scenario.case(name, &format!("request_headers: {operation}\nlog: property response.code_details")).get("/")
+            scenario
+                .case(name, &format!("request_headers: {operation}\nlog: property response.code_details"))
+                .get("/")
         },
     )
 }
@@ -130,11 +140,16 @@ pub fn answers_of_others() -> Scenario {
 /// Not from the trailers of a response: there the built-in filter takes Envoy down with it. The story
 /// `closing` shows what Graft does.
 pub fn close_from_each_callback() -> Scenario {
-    let callbacks = ["request_headers", "request_body", "request_trailers", "response_headers", "response_body"];
-    callbacks.iter().fold(scripts("close_stream, of either direction, from each callback"), |scenario, callback| {
-        ["request", "response"].iter().fold(scenario, |scenario, stream| {
-            let lines = format!("{callback}: if-nth 1 close {stream}\nlog: property response.code_details");
-            scenario.case(&format!("{callback}-{stream}"), &lines).everything()
-        })
-    })
+    let callbacks =
+        ["request_headers", "request_body", "request_trailers", "response_headers", "response_body"];
+    callbacks.iter().fold(
+        scripts("close_stream, of either direction, from each callback"),
+        |scenario, callback| {
+            ["request", "response"].iter().fold(scenario, |scenario, stream| {
+                let lines =
+                    format!("{callback}: if-nth 1 close {stream}\nlog: property response.code_details");
+                scenario.case(&format!("{callback}-{stream}"), &lines).everything()
+            })
+        },
+    )
 }

@@ -30,20 +30,25 @@ pub fn rust_sdk() -> Scenario {
 
 pub fn go_sdk() -> Scenario {
     let scenario = requests(
-        Scenario::new("the Go SDK, built by standard Go as a reactor", Code::Built("sdk-go")).case("go", "Hello"),
+        Scenario::new("the Go SDK, built by standard Go as a reactor", Code::Built("sdk-go"))
+            .case("go", "Hello"),
     );
-    ["/append", "/prepend", "/empty"]
-        .into_iter()
-        .fold(scenario, |scenario, path| scenario.step(Request::post(path, &[b"the ", b"body"]), Answer::echo()))
+    ["/append", "/prepend", "/empty"].into_iter().fold(scenario, |scenario, path| {
+        scenario.step(Request::post(path, &[b"the ", b"body"]), Answer::echo())
+    })
 }
 
 pub fn assemblyscript() -> Scenario {
-    let scenario = Scenario::new("AssemblyScript", Code::Built("sdk-assemblyscript")).case("assemblyscript", "Hello");
+    let scenario =
+        Scenario::new("AssemblyScript", Code::Built("sdk-assemblyscript")).case("assemblyscript", "Hello");
     requests(scenario)
 }
 
 pub fn cpp() -> Scenario {
-    requests(Scenario::new("C++ with static objects and the standard library", Code::Built("journal")).case("cpp", " > "))
+    requests(
+        Scenario::new("C++ with static objects and the standard library", Code::Built("journal"))
+            .case("cpp", " > "),
+    )
 }
 
 pub fn abi_0_1_0() -> Scenario {
@@ -51,9 +56,9 @@ pub fn abi_0_1_0() -> Scenario {
         .case("legacy", "the configuration")
         .get("/")
         .everything();
-    ["resume", "pause", "resume-response"]
-        .into_iter()
-        .fold(scenario, |scenario, what| scenario.step(Request::get("/").header("x-do", what), Answer::ok(&[b"answer"])))
+    ["resume", "pause", "resume-response"].into_iter().fold(scenario, |scenario, what| {
+        scenario.step(Request::get("/").header("x-do", what), Answer::ok(&[b"answer"]))
+    })
 }
 
 pub fn example_add_header() -> Scenario {

@@ -123,11 +123,16 @@ pub fn route_cache() -> Scenario {
     let cases = [
         ("by-header", "request_headers: add request x-other-route 1"),
         ("by-path", "request_headers: replace request :path /other/path"),
-        ("after-a-look", "request_headers: property xds.route_name\nrequest_headers: add request x-other-route 1"),
+        (
+            "after-a-look",
+            "request_headers: property xds.route_name\nrequest_headers: add request x-other-route 1",
+        ),
         ("from-a-body", "request_body: add request x-other-route 1"),
         ("not", ""),
     ];
-    cases.iter().fold(scripts("a header that decides the route, added by the plugin"), |scenario, (name, lines)| {
-        scenario.case(name, &format!("{lines}\n{look}")).everything()
-    })
+    cases
+        .iter()
+        .fold(scripts("a header that decides the route, added by the plugin"), |scenario, (name, lines)| {
+            scenario.case(name, &format!("{lines}\n{look}")).everything()
+        })
 }
