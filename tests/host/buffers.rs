@@ -233,6 +233,43 @@ fn a_body_that_the_guest_let_go_is_gone_and_one_that_it_holds_is_not() {
 }
 
 #[test]
+fn a_buffered_body_stays_at_hand_after_continuing() {
+    let length = "(drop (call $proxy_get_buffer_status (i32.const 0) (i32.const 8) (i32.const 12)))
+        (call $say (i32.load (i32.const 8)))";
+    for (answer, expected) in [(1, ["5", "10", "10"]), (2, ["5", "5", "0"])] {
+        let mut vm = Guest::new()
+            .answer("proxy_on_request_body", answer, length)
+            .on(
+                "proxy_on_request_trailers",
+                &format!("{length} (drop (call $proxy_continue_stream (i32.const 0))) {length}"),
+            )
+            .start();
+        let stream = vm.open(exchange());
+        vm.request_body(stream).unwrap();
+        vm.request_trailers(stream).unwrap();
+        assert_eq!(vm.said(), expected, "{answer}");
+    }
+}
+
+#[test]
+fn the_configuration_of_0_1_0_is_the_plugins_while_it_is_configured_and_else_the_vms() {
+    let show =
+        "(call $say (call $proxy_get_configuration (i32.const 8) (i32.const 12))) (call $show (i32.const 8))";
+    let mut vm = Guest::new()
+        .abi("0_1_0")
+        .vm_configuration("the vm's")
+        .configuration("the plugin's")
+        .on("proxy_on_vm_start", show)
+        .on("proxy_on_configure", show)
+        .on("proxy_on_request_headers", show)
+        .start();
+    let stream = vm.open(exchange());
+    vm.request_headers(stream).unwrap();
+    assert_eq!(vm.said(), ["0", "the vm's", "0", "the plugin's", "0", "the vm's"]);
+    assert_eq!(unusual(Guest::new().abi("0_1_0"), Status::Ok, "proxy_get_configuration", &[8, 12]), []);
+}
+
+#[test]
 fn each_direction_has_its_own_body() {
     let see = "(call $say (local.get $1))
         (drop (call $proxy_get_buffer_bytes (i32.const 1) (i32.const 0) (i32.const 100) (i32.const 8) (i32.const 12)))

@@ -92,4 +92,21 @@ on_each_envoy! {
         assert_eq!(response.status, 200);
         assert_eq!(upstream.take_one().body, b"one two");
     }
+
+    /// Envoy itself crashes when it is told to go on with a response that there is not yet.
+    fn what_does_not_wait_is_not_resumed(version) {
+        let callbacks = ["context_create", "request_headers", "request_body", "response_headers", "response_body"];
+        let script: String = callbacks
+            .iter()
+            .flat_map(|callback| {
+                ["continue request", "continue response"].map(|operation| format!("{callback}: {operation}\n"))
+            })
+            .collect();
+        let (envoy, _upstream) = Envoy::with_plugins(version, &[Plugin::scripted("eager", &script)]);
+        for _ in 0..3 {
+            let response = envoy.client("main").send(&Request::post("/", &[b"one ", b"two"]));
+            assert_eq!((response.status, response.text().as_str()), (200, "from the upstream"));
+        }
+        assert!(envoy.stop().status.success());
+    }
 }
