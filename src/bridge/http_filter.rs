@@ -51,11 +51,12 @@ pub struct HttpFilter {
     has_replied: Cell<bool>,
 }
 
-/// Whether a hook brings a chunk of body.
+/// What a hook brings.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Brings {
+    Headers,
     Body,
-    NoBody,
+    Trailers,
 }
 
 /// What an entry point's answer is in Envoy's terms.
@@ -144,7 +145,7 @@ impl HttpFilter {
     /// Request headers arrived: the stream begins.
     pub fn on_request_headers(&self, envoy: HttpFilterHandle, end_of_stream: bool) -> HeadersStatus {
         self.begin(&envoy);
-        self.enter(envoy, Direction::Request, Brings::NoBody, |vm, stream| {
+        self.enter(envoy, Direction::Request, Brings::Headers, |vm, stream| {
             vm.on_headers(stream, Direction::Request, end_of_stream)
         })
     }
@@ -156,7 +157,7 @@ impl HttpFilter {
 
     /// Request trailers arrived.
     pub fn on_request_trailers(&self, envoy: HttpFilterHandle) -> TrailersStatus {
-        self.enter(envoy, Direction::Request, Brings::NoBody, |vm, stream| {
+        self.enter(envoy, Direction::Request, Brings::Trailers, |vm, stream| {
             vm.on_trailers(stream, Direction::Request)
         })
     }
@@ -164,7 +165,7 @@ impl HttpFilter {
     /// Response headers arrived.
     pub fn on_response_headers(&self, envoy: HttpFilterHandle, end_of_stream: bool) -> HeadersStatus {
         self.is_responding.set(true);
-        self.enter(envoy, Direction::Response, Brings::NoBody, |vm, stream| {
+        self.enter(envoy, Direction::Response, Brings::Headers, |vm, stream| {
             vm.on_headers(stream, Direction::Response, end_of_stream)
         })
     }
@@ -176,7 +177,7 @@ impl HttpFilter {
 
     /// Response trailers arrived.
     pub fn on_response_trailers(&self, envoy: HttpFilterHandle) -> TrailersStatus {
-        self.enter(envoy, Direction::Response, Brings::NoBody, |vm, stream| {
+        self.enter(envoy, Direction::Response, Brings::Trailers, |vm, stream| {
             vm.on_trailers(stream, Direction::Response)
         })
     }
@@ -325,9 +326,13 @@ impl HttpFilter {
         drop(vm);
         let Some(envoy) = envoy else { return A::STOP.status() };
         match called {
+            // Resumed before it waits. With trailers the exchange is complete and goes on, as in the built-in host.
+            Ok(_) if brings == Brings::Trailers && effects.first() == Some(&Effect::Continue(direction)) => {
+                A::CONTINUE.status()
+            }
             Ok(action) => {
-                self.apply(envoy, begun, effects);
                 self.holds(direction).set(action.holds());
+                self.apply(envoy, begun, effects);
                 action.status()
             }
             Err(_logged) => self.fail::<A>(envoy),
@@ -362,16 +367,13 @@ impl HttpFilter {
     fn apply(&self, mut envoy: HttpFilterHandle, begun: &Begun<HttpStream>, effects: Effects) {
         for effect in effects {
             match effect {
-                // Envoy crashes when it is told to go on with a response that there is not yet, so what does not wait is
-                // not resumed. Forgotten before the call: Envoy may come back with what comes next, and wait again.
-                Effect::Continue(direction) => {
-                    if self.holds(direction).replace(false) {
-                        match direction {
-                            Direction::Request => envoy.continue_decoding(),
-                            Direction::Response => envoy.continue_encoding(),
-                        }
-                    }
-                }
+                // Envoy crashes when it is told to go on with what does not wait, a response that there is not yet for one.
+                // Forgotten before the call: Envoy may come back with what comes next, and wait again.
+                Effect::Continue(direction) if self.holds(direction).replace(false) => match direction {
+                    Direction::Request => envoy.continue_decoding(),
+                    Direction::Response => envoy.continue_encoding(),
+                },
+                Effect::Continue(_) => {}
                 Effect::LocalResponse(response) => return self.reply(envoy, begun, *response),
                 Effect::Close(_) => {
                     if !envoy.reset_stream(ResetReason::LocalReset, CLOSED_BY_PLUGIN) {
