@@ -20,7 +20,7 @@ use super::local_response::{self, LocalReply};
 use super::route_config::RouteConfig;
 use super::{module, worker};
 use crate::abi::{
-    BodyStatus, HeadersStatus, HttpFilterHandle, LocalReplyStatus, ResetReason, TrailersStatus,
+    BodyStatus, HeadersStatus, HttpFilterHandle, LocalReplyStatus, ResetReason, Scheduler, TrailersStatus,
 };
 use crate::config::FailurePolicy;
 use crate::host::contexts::StreamIndex;
@@ -49,6 +49,9 @@ pub struct HttpFilter {
     is_responding: Cell<bool>,
     /// The plugin answered, so what comes after is not for it.
     has_replied: Cell<bool>,
+    /// What has to wait until Envoy is out of the hook that it was asked in, and what brings the next one.
+    deferred: Cell<Effects>,
+    scheduler: OnceCell<Option<Scheduler>>,
 }
 
 /// What a hook brings.
@@ -139,6 +142,8 @@ impl HttpFilter {
             holds_response: Cell::new(false),
             is_responding: Cell::new(false),
             has_replied: Cell::new(false),
+            deferred: Cell::default(),
+            scheduler: OnceCell::new(),
         }))
     }
 
@@ -225,7 +230,8 @@ impl HttpFilter {
         let Some(begun) = self.begun().filter(|_| !self.has_failed.get() && !self.has_replied.get()) else {
             return;
         };
-        let effects = begun.lease.lock().take_effects(begun.stream);
+        let mut effects = self.deferred.take();
+        effects.extend(begun.lease.lock().take_effects(begun.stream));
         self.apply(envoy, begun, effects);
     }
 
@@ -330,12 +336,25 @@ impl HttpFilter {
             Ok(_) if brings == Brings::Trailers && effects.first() == Some(&Effect::Continue(direction)) => {
                 A::CONTINUE.status()
             }
+            // Envoy crashes when a response is reset while it passes on its trailers.
+            Ok(_) if direction == Direction::Response && brings == Brings::Trailers && closes(&effects) => {
+                self.defer(&envoy, effects);
+                A::STOP.status()
+            }
             Ok(action) => {
                 self.holds(direction).set(action.holds());
                 self.apply(envoy, begun, effects);
                 action.status()
             }
             Err(_logged) => self.fail::<A>(envoy),
+        }
+    }
+
+    /// Has effects applied in a hook of their own.
+    fn defer(&self, envoy: &HttpFilterHandle, effects: Effects) {
+        self.deferred.set(effects);
+        if let Some(scheduler) = self.scheduler.get_or_init(|| envoy.scheduler()) {
+            scheduler.commit(0);
         }
     }
 
@@ -365,10 +384,13 @@ impl HttpFilter {
     /// Does what the plugin asked for. Envoy can come back from each of these; after one that ends the stream the
     /// handle is not used again.
     fn apply(&self, mut envoy: HttpFilterHandle, begun: &Begun<HttpStream>, effects: Effects) {
+        // A stream that is answered does not go on as well.
+        let is_answered = effects.iter().any(|effect| matches!(effect, Effect::LocalResponse(_)));
         for effect in effects {
             match effect {
                 // Envoy crashes when it is told to go on with what does not wait, a response that there is not yet for one.
                 // Forgotten before the call: Envoy may come back with what comes next, and wait again.
+                Effect::Continue(_) if is_answered => {}
                 Effect::Continue(direction) if self.holds(direction).replace(false) => match direction {
                     Direction::Request => envoy.continue_decoding(),
                     Direction::Response => envoy.continue_encoding(),
@@ -420,6 +442,10 @@ impl HttpFilter {
             Err(_logged) => local_response::send_failure(&mut envoy),
         }
     }
+}
+
+fn closes(effects: &Effects) -> bool {
+    effects.iter().any(|effect| matches!(effect, Effect::Close(_)))
 }
 
 /// Streams that got effects from another context are told to take them, each on its own worker.

@@ -5,11 +5,11 @@
 //! the same upstream. Everything that can be observed ([`observe`]) is compared line by line:
 //!
 //! ```text
-//!                       ┌─ listener "built-in" ─ envoy.filters.http.wasm ─┐
+//!                       ┌─ listener "BuiltIn" ─ envoy.filters.http.wasm ─┐
 //!   script of requests ─┤                                                ├─ upstream
-//!                       └─ listener "graft" ──── dynamic module ─────────┘
-//!             └────── responses, requests at the upstream, plugin logs, access logs ──────┘
-//!                                          equal, but for differences.rs
+//!                       └─ listener "Graft" ─── dynamic module ──────────┘
+//!       responses, requests at the upstream, plugin logs, access logs:
+//!       equal, but for differences.rs
 //! ```
 //!
 //! What differs and is meant to differ stands in [`differences`], line by line, with its reason. A difference

@@ -46,7 +46,8 @@ fn the_last_plugin_leaves_no_thread_and_no_code() {
     let before = compiled_mappings();
     for _ in 0..2 {
         let (one, two) = (house.load(&config("one", &fragile())), house.load(&config("two", &Guest::new())));
-        assert!(is_ticking());
+        // A new thread gives itself its name.
+        assert!(eventually(is_ticking), "the thread did not start");
         assert!(compiled_mappings() > before);
         serve(&two, 1);
         crash(&one, 0);

@@ -53,8 +53,8 @@ impl Plugin {
         Self::new(name, &files::plugin(name))
     }
 
-    /// The scripted plugin of this repository: each line says what it does in which callback. White space around
-    /// lines is of no account.
+    /// The scripted plugin of this repository: each line says what it does in which callback. White space
+    /// around lines is of no account.
     pub fn scripted(name: &str, lines: &str) -> Self {
         let lines: Vec<_> = lines.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         Self::built("hostcalls").named(name).configuration(&lines.join("\n"))
@@ -111,7 +111,7 @@ impl Plugin {
                 "config": self.settings,
             }),
             Host::Graft => json!({
-                "@type": "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
+                "@type": FILTER,
                 "dynamic_module_config": self.module_config(),
                 "filter_name": self.name,
                 "filter_config": { "@type": STRUCT, "value": self.settings },
@@ -136,6 +136,12 @@ impl Plugin {
 }
 
 const STRUCT: &str = "type.googleapis.com/google.protobuf.Struct";
+const FILTER: &str =
+    "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter";
+const PER_ROUTE: &str =
+    "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute";
+const CONNECTION_MANAGER: &str = "type.googleapis.com/\
+    envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 
 /// A string as an Any in its JSON form.
 pub fn string_value(text: &str) -> Value {
@@ -171,7 +177,7 @@ impl Route {
     /// Gives Graft's filter `filter` a configuration of its own on this route.
     pub fn with_filter_config(self, filter: &str, configuration: &Value) -> Self {
         let per_route = json!({
-            "@type": "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute",
+            "@type": PER_ROUTE,
             "dynamic_module_config": { "name": "graft", "do_not_close": true },
             "per_route_config_name": filter,
             "filter_config": { "@type": STRUCT, "value": configuration },
@@ -249,8 +255,9 @@ impl Listener {
         filters.push(json!({ "name": "envoy.filters.http.router", "typed_config": router }));
         let mut all: Vec<_> = self.routes.iter().map(|route| route.0.clone()).collect();
         all.push(Route::new("/", "upstream").0);
+        let access_log_format = format!("{}\n", self.access_log);
         let manager = json!({
-            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "@type": CONNECTION_MANAGER,
             "stat_prefix": self.name,
             "stream_idle_timeout": self.idle_timeout,
             // How long Envoy lets a client read before it closes for good: enough here, and no second lost.
@@ -267,7 +274,7 @@ impl Listener {
                 "typed_config": {
                     "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
                     "path": access_log(home, &self.name),
-                    "log_format": { "text_format_source": { "inline_string": format!("{}\n", self.access_log) } },
+                    "log_format": { "text_format_source": { "inline_string": access_log_format } },
                 },
             }],
         });
@@ -330,7 +337,8 @@ impl Bootstrap {
         self
     }
 
-    /// Takes the listeners from a file that Envoy watches, so that [`super::Envoy::publish`] can replace them.
+    /// Takes the listeners from a file that Envoy watches, so that [`super::Envoy::publish`] can replace
+    /// them.
     pub fn listeners_from_file(mut self) -> Self {
         self.from_file = true;
         self

@@ -20,7 +20,8 @@ impl Guests {
     }
 
     /// Compiles the body of a Wasm module. What every guest needs is added: the ABI marker, one page of
-    /// memory, and an allocator that hands out ascending addresses from 4096 on and wraps before the page ends.
+    /// memory, and an allocator that hands out ascending addresses from 4096 on and wraps before the page
+    /// ends.
     pub fn add(&self, name: &str, body: &str) -> PathBuf {
         self.add_whole(name, &format!("(module {body} {BASE})"))
     }
@@ -52,7 +53,8 @@ const BASE: &str = r#"
     (if (i32.gt_u (i32.add (global.get $top) (local.get $size)) (i32.const 65536))
       (then (global.set $top (i32.const 4096))))
     (local.set $at (global.get $top))
-    (global.set $top (i32.and (i32.add (i32.add (global.get $top) (local.get $size)) (i32.const 7)) (i32.const -8)))
+    (global.set $top
+      (i32.and (i32.add (i32.add (global.get $top) (local.get $size)) (i32.const 7)) (i32.const -8)))
     (local.get $at))
   (func (export "proxy_abi_version_0_2_1"))
 "#;

@@ -10,7 +10,8 @@ impl Admin {
         self.stats(&format!("^{}$", escape(name))).get(name)?.parse().ok()
     }
 
-    /// The statistics whose name matches `pattern`, as Envoy prints them (a histogram is a line of quantiles).
+    /// The statistics whose name matches `pattern`, as Envoy prints them (a histogram is a line of
+    /// quantiles).
     pub fn stats(self, pattern: &str) -> BTreeMap<String, String> {
         let text = self.get(&format!("/stats?filter={}", encode(pattern))).unwrap_or_default();
         text.lines()

@@ -195,8 +195,8 @@ impl Upstream {
         let mut reader = BufReader::new(stream);
         while let Ok(Some(head)) = http1::read_head(&mut reader) {
             let body = http1::read_body(&mut reader, &head, Side::Request);
-            // Envoy's own filter, when a plugin creates trailers, sends them after the end of the message. What is
-            // no request ends the connection, or it would be taken for the next one's.
+            // Envoy's own filter, when a plugin creates trailers, sends them after the end of the message.
+            // What is no request ends the connection, or it would be taken for the next one's.
             if !head.start.ends_with(" HTTP/1.1") {
                 break;
             }

@@ -1,8 +1,8 @@
 //! Everything that can be observed of one side, as lines that can be compared.
 //!
-//! Left out is what differs between any two runs: the header `date`, and how far a request came that broke off.
-//! What a plugin logs while it starts (`proxy_on_vm_start`, `proxy_on_configure`) is compared as a set, because the
-//! hosts start different numbers of VMs: the built-in filter a canary and one for each worker.
+//! Left out is what differs between any two runs: the header `date`, and how far a request came that broke
+//! off. What a plugin logs while it starts (`proxy_on_vm_start`, `proxy_on_configure`) is compared as a set,
+//! because the hosts start different numbers of VMs: the built-in filter a canary and one for each worker.
 
 use std::collections::BTreeSet;
 
@@ -103,8 +103,8 @@ pub fn plugin_lines(log: &[Line], logger: &str) -> Vec<Observed> {
         .collect()
 }
 
-/// Takes out what differs from day to day: the value of the header `date`, if a plugin logged it, and the line of
-/// a plugin's source that panicked.
+/// Takes out what differs from day to day: the value of the header `date`, if a plugin logged it, and the
+/// line of a plugin's source that panicked.
 fn timeless(text: &str) -> String {
     let text = without(text, "date=", " GMT");
     without(&text, "panicked at ", ":\n")

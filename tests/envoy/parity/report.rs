@@ -1,7 +1,7 @@
 //! The report in `docs/PROXY_WASM.md`, between two markers.
 //!
-//! It is written from the tables, [`scenarios::ALL`] and [`differences::ALL`]; that the tables are true is what the
-//! scenarios test. `GRAFT_UPDATE_DOCS=1` writes it, otherwise it is checked.
+//! It is written from the tables, [`scenarios::ALL`] and [`differences::ALL`]; that the tables are true is
+//! what the scenarios test. `GRAFT_UPDATE_DOCS=1` writes it, otherwise it is checked.
 
 use std::fmt::Write as _;
 
@@ -19,9 +19,9 @@ fn report() -> String {
     // Writing to a string cannot fail.
     let _ = writeln!(
         text,
-        "{} scenarios run in one Envoy 1.40.0 under `envoy.filters.http.wasm` (V8) and under Graft. {equal} are equal in \
-         every line: what the client gets, what the upstream sees, what the plugin logs, the access log. In the others \
-         the lines below differ, and no other.\n",
+        "{} scenarios run in one Envoy 1.40.0 under `envoy.filters.http.wasm` (V8) and under Graft. \
+         {equal} are equal in every line: what the client gets, what the upstream sees, what the plugin logs, \
+         the access log. In the others the lines below differ, and no other.\n",
         scenarios::ALL.len(),
     );
     text.push_str("| scenario | what is compared | result |\n| --- | --- | --- |\n");

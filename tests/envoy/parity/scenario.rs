@@ -35,7 +35,8 @@ pub struct Case {
     pub steps: Vec<Step>,
 }
 
-/// One plugin in some configurations. All cases share an Envoy, and, as a plugin's users are used to, their VM.
+/// One plugin in some configurations. All cases share an Envoy, and, as a plugin's users are used to, their
+/// VM.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     /// One line for the report: what is compared.

@@ -46,8 +46,14 @@ on_each_envoy! {
 
     fn large_bodies_pass_unharmed(version) {
         let upstream = Upstream::http1("upstream");
-        let through = Plugin::scripted("through", "request_body: buffer-status request\nresponse_body: buffer-status response");
-        let held = Plugin::scripted("held", "request_body: if-not-eos return 1\nresponse_body: if-not-eos return 1");
+        let through = Plugin::scripted("through", "
+            request_body: buffer-status request
+            response_body: buffer-status response
+        ");
+        let held = Plugin::scripted("held", "
+            request_body: if-not-eos return 1
+            response_body: if-not-eos return 1
+        ");
         let envoy = Envoy::start(version, &Bootstrap::new()
             .upstream(&upstream)
             .listener(Listener::new("through").plugin(Host::Graft, &through))
@@ -67,7 +73,10 @@ on_each_envoy! {
         let upstream = Upstream::http1("upstream");
         let request = Plugin::scripted("request", "request_body: if-not-eos return 1");
         // Once the headers of a response are out there is no other answer to give; so they are held as well.
-        let response = Plugin::scripted("response", "response_headers: return 1\nresponse_body: if-not-eos return 1")
+        let response = Plugin::scripted("response", "
+            response_headers: return 1
+            response_body: if-not-eos return 1
+        ")
             .set("allow_on_headers_stop_iteration", true);
         let envoy = Envoy::start(version, &Bootstrap::new()
             .upstream(&upstream)

@@ -26,7 +26,8 @@ on_each_envoy! {
         upstream.answer(Answer::ok(&[b"answer ", b"body"]));
         let response = envoy.client("main").send(&Request::post("/", &[b"request ", b"body"]));
         let chain = |headers: &crate::harness::Headers| {
-            headers.iter().filter(|(name, _)| name == "x-chain").map(|(_, value)| value.as_str()).collect::<String>()
+            let values = headers.iter().filter(|(name, _)| name == "x-chain");
+            values.map(|(_, value)| value.as_str()).collect::<String>()
         };
         let seen = upstream.take_one();
         assert_eq!(chain(&seen.headers), "abc");

@@ -59,10 +59,12 @@ on_each_envoy! {
     }
 
     fn a_client_that_goes_away_ends_its_context(version) {
-        let (envoy, upstream) = Envoy::with_plugins(version, &[Plugin::scripted("gone", "request_headers: return 1")]);
+        let plugin = Plugin::scripted("gone", "request_headers: return 1");
+        let (envoy, upstream) = Envoy::with_plugins(version, &[plugin]);
         let address = envoy.address("main").expect("the listener");
         let mut stream = std::net::TcpStream::connect(address).expect("connecting");
-        std::io::Write::write_all(&mut stream, b"GET / HTTP/1.1\r\nhost: example.test\r\n\r\n").expect("writing");
+        let request = b"GET / HTTP/1.1\r\nhost: example.test\r\n\r\n";
+        std::io::Write::write_all(&mut stream, request).expect("writing");
         envoy.await_plugin_log("on_request_headers stream 5 eos=1");
         drop(stream);
         envoy.await_plugin_log("on_delete stream");

@@ -1,7 +1,12 @@
 //! Plugins read and change headers in both directions.
 
 use crate::harness::envoy::on_each_envoy;
-use crate::harness::{Answer, Envoy, Plugin, Request, header};
+use crate::harness::{Answer, Envoy, Headers, Plugin, Request, header};
+
+/// All values of a header.
+fn values<'a>(headers: &'a Headers, name: &str) -> Vec<&'a str> {
+    headers.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
+}
 
 on_each_envoy! {
     fn a_plugin_changes_request_headers(version) {
@@ -23,11 +28,8 @@ on_each_envoy! {
         let seen = upstream.take_one();
         assert_eq!(seen.path, "/elsewhere?by=plugin");
         assert_eq!(header(&seen.headers, "x-kept"), Some("as it was"));
-        let added: Vec<_> = seen.headers.iter().filter(|(name, _)| name == "x-added").map(|(_, value)| value).collect();
-        assert_eq!(added, ["one", "two"]);
-        let replaced: Vec<_> =
-            seen.headers.iter().filter(|(name, _)| name == "x-replaced").map(|(_, value)| value).collect();
-        assert_eq!(replaced, ["new"]);
+        assert_eq!(values(&seen.headers, "x-added"), ["one", "two"]);
+        assert_eq!(values(&seen.headers, "x-replaced"), ["new"]);
         assert_eq!(header(&seen.headers, "x-removed"), None);
         envoy.await_plugin_log(r#"get request x-kept -> 0 "as it was""#);
         envoy.await_plugin_log("get request x-missing -> 1");
@@ -60,8 +62,7 @@ on_each_envoy! {
         upstream.answer(Answer::status(200).header("x-old", "gone"));
         let response = envoy.client("main").get("/");
         assert_eq!(response.status, 203);
-        let only: Vec<_> = response.headers.iter().filter(|(name, _)| name == "x-only").map(|(_, value)| value).collect();
-        assert_eq!(only, ["one", "two"]);
+        assert_eq!(values(&response.headers, "x-only"), ["one", "two"]);
         assert_eq!(response.header("x-old"), None);
     }
 }

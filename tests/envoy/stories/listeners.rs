@@ -12,7 +12,8 @@ fn listener(name: &str, value: &str) -> Listener {
 on_each_envoy! {
     fn listeners_come_and_go(version) {
         let upstream = Upstream::http1("upstream");
-        let bootstrap = Bootstrap::new().upstream(&upstream).listener(listener("first", "first")).listeners_from_file();
+        let bootstrap =
+            Bootstrap::new().upstream(&upstream).listener(listener("first", "first")).listeners_from_file();
         let envoy = Envoy::start(version, &bootstrap);
         for round in 0..5 {
             envoy.publish(&[listener("first", "first"), listener("second", &format!("round-{round}"))]);
@@ -36,7 +37,8 @@ on_each_envoy! {
 
     fn a_new_configuration_takes_over_while_streams_flow(version) {
         let upstream = Upstream::http1("upstream");
-        let bootstrap = Bootstrap::new().upstream(&upstream).listener(listener("main", "old")).listeners_from_file();
+        let bootstrap =
+            Bootstrap::new().upstream(&upstream).listener(listener("main", "old")).listeners_from_file();
         let envoy = Envoy::start(version, &bootstrap);
         let client = envoy.client("main");
         assert_eq!(client.get("/").header("x-plugin"), Some("old"));

@@ -6,6 +6,9 @@ use crate::harness::{Bootstrap, Envoy, Host, Listener, Plugin, Upstream, Version
 /// What Envoy warns of if it does not know the version of the ABI that a module was built for.
 const COMPLAINTS: [&str; 4] = ["ABI version", "deprecated", "abi version", "mismatch"];
 
+/// What a plugin does that marks the responses that it saw.
+const MARK: &str = "response_headers: add response x-plugin ran";
+
 fn assert_clean(envoy: Envoy) {
     assert_eq!(envoy.complaints(), []);
     let ended = envoy.stop();
@@ -17,15 +20,16 @@ fn assert_clean(envoy: Envoy) {
 
 on_each_envoy! {
     fn the_module_loads_by_name(version) {
-        let (envoy, _upstream) = Envoy::with_plugins(version, &[Plugin::scripted("by-name", "response_headers: add response x-plugin ran")]);
+        let (envoy, _upstream) = Envoy::with_plugins(version, &[Plugin::scripted("by-name", MARK)]);
         assert_eq!(envoy.client("main").get("/").header("x-plugin"), Some("ran"));
         assert_clean(envoy);
     }
 
     fn the_module_loads_by_file(version) {
-        let plugin = Plugin::scripted("by-file", "response_headers: add response x-plugin ran").module_by_file();
+        let plugin = Plugin::scripted("by-file", MARK).module_by_file();
         let upstream = Upstream::http1("upstream");
-        let bootstrap = Bootstrap::new().upstream(&upstream).listener(Listener::new("main").plugin(Host::Graft, &plugin));
+        let listener = Listener::new("main").plugin(Host::Graft, &plugin);
+        let bootstrap = Bootstrap::new().upstream(&upstream).listener(listener);
         match Envoy::try_start(version, &bootstrap) {
             // Only from 1.38 on does Envoy know the field `module`.
             Err(ended) if version < Version::V1_38 => {

@@ -10,12 +10,16 @@ on_each_envoy! {
     fn a_route_has_a_configuration_of_its_own(version) {
         let upstream = Upstream::http1("upstream");
         let other = string_value("response_headers: add response x-plugin other");
+        let text = "response_headers: add response x-plugin text";
         let listener = Listener::new("main")
             .plugin(Host::Graft, &Plugin::scripted("routed", "response_headers: add response x-plugin usual"))
-            .route(Route::new("/other", "upstream").with_filter_config("routed", &json!({ "configuration": other })))
+            .route(
+                Route::new("/other", "upstream")
+                    .with_filter_config("routed", &json!({ "configuration": other })),
+            )
             .route(
                 Route::new("/text", "upstream")
-                    .with_filter_config("routed", &json!({ "configuration": "response_headers: add response x-plugin text" })),
+                    .with_filter_config("routed", &json!({ "configuration": text })),
             )
             .route(Route::new("/off", "upstream").with_filter_config("routed", &json!({ "disabled": true })));
         let envoy = Envoy::start(version, &Bootstrap::new().upstream(&upstream).listener(listener));
@@ -37,6 +41,6 @@ on_each_envoy! {
         let bootstrap = Bootstrap::new().upstream(&upstream).listener(listener);
         let ended = Envoy::try_start(version, &bootstrap).expect_err("Envoy refuses");
         let line = ended.line("per-route configuration");
-        assert!(line.contains("disable") && line.contains("unknown field") && line.contains("disabled"), "{line}");
+        assert!(line.contains("unknown field") && line.contains("disabled"), "{line}");
     }
 }

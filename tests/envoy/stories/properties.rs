@@ -61,7 +61,10 @@ on_each_envoy! {
         envoy.await_plugin_log("on_delete stream");
         let log = envoy.plugin_log();
         let wrong: Vec<_> = reads()
-            .filter(|(_, read, answer)| !log.iter().any(|line| line.ends_with(&format!(": {read} -> {answer}"))))
+            .filter(|(_, read, answer)| {
+                let expected = format!(": {read} -> {answer}");
+                !log.iter().any(|line| line.ends_with(&expected))
+            })
             .collect();
         assert!(wrong.is_empty(), "{wrong:#?}\n{log:#?}");
         // What a plugin sets is filter state, for access logs and other filters.
@@ -94,7 +97,11 @@ on_each_envoy! {
             response_headers: property xds.route_name
         ");
         let listener = Listener::new("main").plugin(Host::Graft, &plugin)
-            .route(Route::by_header("x-other-route", "upstream").set("name", "other").set("route.prefix_rewrite", "/other"))
+            .route(
+                Route::by_header("x-other-route", "upstream")
+                    .set("name", "other")
+                    .set("route.prefix_rewrite", "/other"),
+            )
             .route(Route::new("/", "upstream").set("name", "first"));
         let envoy = Envoy::start(version, &Bootstrap::new().upstream(&upstream).listener(listener));
         envoy.client("main").get("/");

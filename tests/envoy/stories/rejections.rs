@@ -1,5 +1,5 @@
-//! A wrong configuration is refused, and one line of the log says whose it is, which field, what was found and
-//! what was expected.
+//! A wrong configuration is refused, and one line of the log says whose it is, which field, what was found
+//! and what was expected.
 
 use serde_json::json;
 

@@ -1,12 +1,13 @@
-//! Plugins of every SDK that users have, and the examples of this repository. That each does what it does under
-//! Envoy's own filter is the parity runner's matter; here each works on every Envoy.
+//! Plugins of every SDK that users have, and the examples of this repository. That each does what it does
+//! under Envoy's own filter is the parity runner's matter; here each works on every Envoy.
 
 use crate::harness::envoy::on_each_envoy;
 use crate::harness::{Answer, Envoy, Plugin, Request, header};
 
 on_each_envoy! {
     fn the_rust_sdk_works(version) {
-        let (envoy, upstream) = Envoy::with_plugins(version, &[Plugin::built("sdk-http").configuration("Hello")]);
+        let plugin = Plugin::built("sdk-http").configuration("Hello");
+        let (envoy, upstream) = Envoy::with_plugins(version, &[plugin]);
         let client = envoy.client("main");
         let response = client.send(&Request::post("/", &[b"some ", b"body"]).trailers(&[("x-check", "sum")]));
         assert_eq!(response.status, 200);
@@ -68,7 +69,8 @@ on_each_envoy! {
         ]);
         let client = envoy.client("main");
         assert_eq!(client.get("/").status, 403);
-        upstream.answer(Answer::ok(&[br#"{"user": "ann", "pass"#, br#"word": "secret"}"#]).header("content-type", "application/json"));
+        let json: [&[u8]; 2] = [br#"{"user": "ann", "pass"#, br#"word": "secret"}"#];
+        upstream.answer(Answer::ok(&json).header("content-type", "application/json"));
         let response = client.send(&Request::get("/").header("x-request-id", "1"));
         assert_eq!(response.status, 200);
         assert_eq!(response.header("x-served-by"), Some("graft"));

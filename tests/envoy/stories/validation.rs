@@ -23,7 +23,8 @@ on_each_envoy! {
         let line = ended.line("plugin \"wrong\"");
         assert!(line.contains("vm_config.code.local.filename") && line.contains("no such file"), "{line}");
 
-        let ended = Envoy::validate(version, &bootstrap(&Plugin::scripted("script", "no such callback: log info x")));
+        let refuses = Plugin::scripted("script", "no such callback: log info x");
+        let ended = Envoy::validate(version, &bootstrap(&refuses));
         assert!(!ended.status.success(), "{ended}");
         ended.line("plugin \"script\"");
     }

@@ -174,8 +174,8 @@ pub fn request_body_over_the_limit() -> Scenario {
         .get("/next")
 }
 
-/// A guest that holds request bodies and says nothing: how many chunks Envoy reads before the limit is a matter
-/// of time.
+/// A guest that holds request bodies and says nothing: how many chunks Envoy reads before the limit is a
+/// matter of time.
 const HOLDS_REQUESTS: &str = r#"
     (func (export "proxy_on_request_body") (param i32 i32 i32) (result i32) (i32.const 1))
 "#;

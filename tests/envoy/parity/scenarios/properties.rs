@@ -48,7 +48,7 @@ pub fn request_properties() -> Scenario {
         .header("user-agent", "the harness")
         .header("x-request-id", "11111111-2222-3333-4444-555555555555")
         .trailers(&[("x-request-trailer", "value")]);
-    script("request.*", &reads(&PHASES, &properties)).step(request, Answer::ok(&[b"answer"])).get("/")
+    script("`request.*`", &reads(&PHASES, &properties)).step(request, Answer::ok(&[b"answer"])).get("/")
 }
 
 pub fn response_properties() -> Scenario {
@@ -70,7 +70,7 @@ pub fn response_properties() -> Scenario {
     let grpc = Answer::ok(&[b"\0\0\0\0\x02ok"])
         .header("content-type", "application/grpc")
         .trailers(&[("grpc-status", "5"), ("grpc-message", "not there")]);
-    script("response.*", &reads(&PHASES, &properties))
+    script("`response.*`", &reads(&PHASES, &properties))
         .everything()
         .step(Request::grpc("/package.Service/Method"), grpc)
 }
@@ -102,7 +102,7 @@ pub fn connection_properties() -> Scenario {
         "property-size upstream.cx_pool_ready_duration",
         "property-status connection_id",
     ];
-    script("source.*, destination.*, connection.*, upstream.*", &reads(&PHASES, &properties)).everything()
+    script("`source.*`, `destination.*`, `connection.*`, `upstream.*`", &reads(&PHASES, &properties)).everything()
 }
 
 pub fn environment_properties() -> Scenario {
@@ -130,7 +130,7 @@ pub fn environment_properties() -> Scenario {
         "property-int listener_direction",
     ];
     let callbacks = ["vm_start", "configure", "request_headers", "response_headers", "log"];
-    script("plugin_*, xds.*, and the names that Envoy 1.33 removed", "")
+    script("`plugin_*`, `xds.*`, and the names that Envoy 1.33 removed", "")
         .everywhere(&reads(&callbacks, &properties))
         .set("root_id", "the-root")
         .set("vm_config.vm_id", "the-vm")

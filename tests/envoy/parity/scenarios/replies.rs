@@ -55,7 +55,8 @@ pub fn reply_from_response_trailers() -> Scenario {
 }
 
 pub fn reply_to_grpc() -> Scenario {
-    let look = "response_headers: pairs response\nlog: pairs response";
+    let look =
+        "response_headers: pairs response\nlog: get response grpc-status\nlog: get response grpc-message";
     let call = |scenario: Scenario| {
         let answer = Answer::ok(&[b"\0\0\0\0\x02ok"])
             .header("content-type", "application/grpc")
