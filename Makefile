@@ -38,7 +38,7 @@ lint: packages ## Check format, lints, documentation, dependencies and scripts
 	test -z "$$(PATH="$$PATH:$${XDG_CACHE_HOME:-$$HOME/.cache}/graft/go/bin" gofmt -l tests/plugins/go | tee /dev/stderr)"
 	shellcheck -x -P SCRIPTDIR $$(grep -lE '^#!.*bash' tools/* .ci/* bazel/*) tools/common.sh
 	cargo clippy --release --all-targets --locked -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --release --no-deps --locked
+	RUSTDOCFLAGS='-D warnings' cargo doc --release --no-deps --document-private-items --locked
 	tools/deny
 
 bench: packages ## Measure the hot path

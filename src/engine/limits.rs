@@ -19,7 +19,7 @@ pub struct Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Linear memory would have passed its limit.
-    #[error("memory of {wanted} bytes was refused: the limit is {limit} bytes")]
+    #[error("memory of {wanted} bytes was refused: graft.limits.memory_bytes is {limit}")]
     Memory {
         /// Bytes that the guest wanted in all.
         wanted: usize,
@@ -27,7 +27,7 @@ pub enum Refusal {
         limit: usize,
     },
     /// A table would have passed its limit.
-    #[error("a table of {wanted} elements was refused: the limit is {limit}")]
+    #[error("a table of {wanted} elements was refused: graft.limits.table_elements is {limit}")]
     Table {
         /// Elements that the guest wanted in all.
         wanted: usize,
@@ -107,7 +107,10 @@ mod tests {
         assert_eq!(limiter.last_refusal(), None);
         assert!(!limiter.memory_growing(65_536, 131_072, None).unwrap());
         let refusal = limiter.last_refusal().unwrap();
-        assert_eq!(refusal.to_string(), "memory of 131072 bytes was refused: the limit is 65536 bytes");
+        assert_eq!(
+            refusal.to_string(),
+            "memory of 131072 bytes was refused: graft.limits.memory_bytes is 65536"
+        );
         assert!(!limiter.table_growing(10, 11, None).unwrap());
         assert!(limiter.last_refusal().unwrap().to_string().contains("table of 11"));
     }

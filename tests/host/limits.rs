@@ -179,7 +179,9 @@ fn a_trap_after_a_refused_growth_says_what_was_refused() {
         .start();
     let error = failure(vm);
     assert!(
-        error.contains("; before that, memory of 6684672 bytes was refused: the limit is 262144 bytes"),
+        error.contains(
+            "; before that, memory of 6684672 bytes was refused: graft.limits.memory_bytes is 262144"
+        ),
         "{error}"
     );
 }

@@ -210,10 +210,16 @@ fn a_plugin_that_needs_more_than_its_limits() {
     let memory = limits(65_536, 20);
     let start = "plugin \"auth\": vm_config.code.local: the plugin cannot be instantiated: ";
     assert!(memory.starts_with(start), "{memory}");
-    assert!(memory.ends_with("memory of 131072 bytes was refused: the limit is 65536 bytes"), "{memory}");
+    assert!(
+        memory.ends_with("memory of 131072 bytes was refused: graft.limits.memory_bytes is 65536"),
+        "{memory}"
+    );
     let table = limits(131_072, 19);
     assert!(table.starts_with(start), "{table}");
-    assert!(table.ends_with("a table of 20 elements was refused: the limit is 19"), "{table}");
+    assert!(
+        table.ends_with("a table of 20 elements was refused: graft.limits.table_elements is 19"),
+        "{table}"
+    );
 }
 
 #[test]
@@ -225,7 +231,8 @@ fn a_plugin_whose_growth_was_refused_before_it_trapped() {
     let text =
         House::new(1).refuse(&with_limits(&config("auth", &guest), |limits| limits.memory_bytes = 131_072));
     let first = text.lines().next().unwrap();
-    let end = "executed; before that, memory of 6684672 bytes was refused: the limit is 131072 bytes";
+    let end =
+        "executed; before that, memory of 6684672 bytes was refused: graft.limits.memory_bytes is 131072";
     assert!(first.ends_with(end), "{first}");
 }
 
