@@ -11,6 +11,7 @@
 //! ```
 //!
 //! - [`module`]: what this process has once: the registry, the log sink.
+//! - [`entering`]: how hooks enter a VM, also those that come back while this thread is inside one.
 //! - [`http_config`], [`route_config`], [`http_filter`]: Envoy's three objects.
 //! - [`http_stream`]: the host's `Stream` over Envoy's callbacks; [`body`] and [`properties`] are parts of it.
 //! - [`local_response`]: a plugin's reply, which the plugin itself may still edit.
@@ -19,7 +20,9 @@
 //! The rule of this layer (D3 of the design): nothing of ours is borrowed or locked across a callback that can come
 //! back. Effects are applied when the VM's lock is free, and a filter is `&self` with cells.
 
+mod action;
 mod body;
+mod entering;
 pub mod http_config;
 pub mod http_filter;
 pub mod http_stream;

@@ -86,6 +86,10 @@ fn config() -> Config {
         // Deadlines; see the module's text.
         .epoch_interruption(true)
         .max_wasm_stack(GUEST_STACK_BYTES)
+        // Traps by explicit checks, not by faults: signal handlers are the process's, and Envoy's own Wasm filter has some.
+        // V8 takes its handler away when it sees a fault that is not its own, and the next of its faults is the end of
+        // Envoy.
+        .signals_based_traps(false)
         // A new VM maps its first memory copy-on-write from an image of the data segments.
         .memory_init_cow(true)
         // Traps walk frame pointers; only external debuggers would read the unwind tables.

@@ -28,7 +28,7 @@ pub struct HttpConfig {
 impl HttpConfig {
     /// `on_http_filter_config_new`: loads the plugin. `None` refuses the configuration; the reason is one line in the
     /// log.
-    #[allow(clippy::needless_pass_by_value)] // The seam hands it over; issue: nothing of it is kept yet.
+    #[allow(clippy::needless_pass_by_value)] // The seam hands it over.
     pub fn new(envoy: HttpFilterConfigHandle, name: &[u8], config: &[u8]) -> Option<Arc<Self>> {
         let filter_name = String::from_utf8_lossy(name);
         let plugin = match config::parse_plugin(&filter_name, config) {

@@ -14,6 +14,8 @@ use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::action::Action;
+use super::entering;
 use super::http_config::HttpConfig;
 use super::http_stream::HttpStream;
 use super::local_response::{self, LocalReply};
@@ -25,7 +27,7 @@ use crate::abi::{
 use crate::config::FailurePolicy;
 use crate::host::contexts::StreamIndex;
 use crate::host::stream::{Effect, Effects, LocalResponse};
-use crate::host::types::{BodyAction, Direction, HeadersAction, TrailersAction};
+use crate::host::types::{BodyAction, Direction, HeadersAction};
 use crate::host::vm::{CallError, Vm};
 use crate::lifecycle::generation::{BeginError, Begun, Generation};
 use crate::telemetry::{self, Level};
@@ -62,74 +64,6 @@ enum Brings {
     Trailers,
 }
 
-/// What an entry point's answer is in Envoy's terms.
-trait Action: Copy {
-    /// Envoy's status.
-    type Status;
-    /// The plugin has no part.
-    const CONTINUE: Self;
-    /// The plugin failed and the stream was answered.
-    const STOP: Self;
-    fn status(self) -> Self::Status;
-    /// Whether something waits here now, to be resumed later.
-    fn holds(self) -> bool;
-}
-
-impl Action for HeadersAction {
-    type Status = HeadersStatus;
-    const CONTINUE: Self = Self::Continue;
-    const STOP: Self = Self::StopAllAndWatermark;
-
-    fn status(self) -> HeadersStatus {
-        match self {
-            Self::Continue => HeadersStatus::Continue,
-            Self::StopIteration => HeadersStatus::StopIteration,
-            Self::StopAllAndBuffer => HeadersStatus::StopAllIterationAndBuffer,
-            Self::StopAllAndWatermark => HeadersStatus::StopAllIterationAndWatermark,
-        }
-    }
-
-    fn holds(self) -> bool {
-        self != Self::Continue
-    }
-}
-
-impl Action for BodyAction {
-    type Status = BodyStatus;
-    const CONTINUE: Self = Self::Continue;
-    const STOP: Self = Self::StopNoBuffer;
-
-    fn status(self) -> BodyStatus {
-        match self {
-            Self::Continue => BodyStatus::Continue,
-            Self::StopAndBuffer => BodyStatus::StopIterationAndBuffer,
-            Self::StopAndWatermark => BodyStatus::StopIterationAndWatermark,
-            Self::StopNoBuffer => BodyStatus::StopIterationNoBuffer,
-        }
-    }
-
-    fn holds(self) -> bool {
-        self != Self::Continue
-    }
-}
-
-impl Action for TrailersAction {
-    type Status = TrailersStatus;
-    const CONTINUE: Self = Self::Continue;
-    const STOP: Self = Self::StopIteration;
-
-    fn status(self) -> TrailersStatus {
-        match self {
-            Self::Continue => TrailersStatus::Continue,
-            Self::StopIteration => TrailersStatus::StopIteration,
-        }
-    }
-
-    fn holds(self) -> bool {
-        self != Self::Continue
-    }
-}
-
 impl HttpFilter {
     /// `on_http_filter_new`. The VM is leased later, at the first hook: before, Envoys to 1.37 have nothing attached.
     pub fn new(config: &Arc<HttpConfig>, _envoy: HttpFilterHandle) -> Option<Rc<Self>> {
@@ -150,6 +84,10 @@ impl HttpFilter {
     /// Request headers arrived: the stream begins.
     pub fn on_request_headers(&self, envoy: HttpFilterHandle, end_of_stream: bool) -> HeadersStatus {
         self.begin(&envoy);
+        if self.begun.get().is_none() && !self.is_bypassed.get() {
+            // It came while this thread is inside a VM, where no stream can begin.
+            return self.fail::<HeadersAction>(envoy);
+        }
         self.enter(envoy, Direction::Request, Brings::Headers, |vm, stream| {
             vm.on_headers(stream, Direction::Request, end_of_stream)
         })
@@ -192,25 +130,25 @@ impl HttpFilter {
         // A request that another filter answered before it came here is logged all the same, as in the built-in host.
         self.begin(&envoy);
         let Some(begun) = self.begun().filter(|_| !self.is_bypassed.get()) else { return };
-        let mut vm = begun.lease.lock();
-        if let Some(stream) = vm.stream_mut(begun.stream) {
-            stream.stream.attach(envoy, None);
-        }
-        // The work is over here already, where everything about the exchange can still be asked for.
-        let ended = vm.on_log(begun.stream).and_then(|()| vm.on_done(begun.stream));
-        if let Err(error) = &ended {
-            vm.log_failure(error);
-        }
-        if let Some(stream) = vm.stream_mut(begun.stream) {
-            stream.stream.detach();
-        }
-        wake_others(&mut vm);
+        entering::enter(&begun.lease, |vm| {
+            if let Some(stream) = vm.stream_mut(begun.stream) {
+                stream.stream.attach(envoy, None);
+            }
+            // The work is over here already, where everything about the exchange can still be asked for.
+            let ended = vm.on_log(begun.stream).and_then(|()| vm.on_done(begun.stream));
+            if let Err(error) = &ended {
+                vm.log_failure(error);
+            }
+            if let Some(stream) = vm.stream_mut(begun.stream) {
+                stream.stream.detach();
+            }
+        });
     }
 
     /// Envoy destroys the filter: the context ends.
     pub fn on_destroy(&self) {
         if let Some(begun) = self.begun() {
-            begun.lease.lock().end_stream(begun.stream);
+            entering::end(&begun.lease, begun.stream);
         }
     }
 
@@ -225,13 +163,18 @@ impl HttpFilter {
         LocalReplyStatus::Continue
     }
 
-    /// Another stream of the plugin asked for something here: resume, close, answer.
+    /// Another stream of the plugin asked for something here (resume, close, answer), or the VM died.
     pub fn on_scheduled(&self, envoy: HttpFilterHandle, _event_id: u64) {
         let Some(begun) = self.begun().filter(|_| !self.has_failed.get() && !self.has_replied.get()) else {
             return;
         };
         let mut effects = self.deferred.take();
-        effects.extend(begun.lease.lock().take_effects(begun.stream));
+        let taken = entering::enter(&begun.lease, |vm| (vm.take_effects(begun.stream), vm.has_failed()));
+        let Some((others, has_vm_failed)) = taken else { return };
+        effects.extend(others);
+        if has_vm_failed && effects.is_empty() {
+            return self.fail_what_waits(envoy);
+        }
         self.apply(envoy, begun, effects);
     }
 
@@ -259,7 +202,11 @@ impl HttpFilter {
 
     /// Makes the stream's context, once.
     fn begin(&self, envoy: &HttpFilterHandle) {
-        if self.begun.get().is_some() || self.is_bypassed.get() || self.has_failed.get() {
+        if self.begun.get().is_some()
+            || self.is_bypassed.get()
+            || self.has_failed.get()
+            || entering::is_inside()
+        {
             return;
         }
         let base = &self.config.generation;
@@ -279,7 +226,7 @@ impl HttpFilter {
         }
         let _was_empty = self.begun.set(begun);
         if let Ok(module) = module::module()
-            && module.services.metrics.is_any_waiting()
+            && module.services.metrics.is_any_waiting(&self.config.metric_ids)
         {
             module.services.metrics.carry(envoy, &self.config.metric_ids);
         }
@@ -311,43 +258,63 @@ impl HttpFilter {
             // the built-in host.
             None => return A::CONTINUE.status(),
         };
-        let mut vm = begun.lease.lock();
-        let Some(stream) = vm.stream_mut(begun.stream) else {
-            drop(vm);
-            return self.fail::<A>(envoy);
-        };
-        stream.stream.attach(envoy, (brings == Brings::Body).then_some(direction));
-        let called = call(&mut vm, begun.stream);
-        let effects = vm.take_effects(begun.stream);
-        let envoy = vm.stream_mut(begun.stream).and_then(|stream| {
-            if called.as_ref().is_ok_and(|action| action.holds()) {
-                stream.stream.make_wakeable();
+        let entered = entering::enter(&begun.lease, |vm| {
+            let Some(stream) = vm.stream_mut(begun.stream) else { return Err(envoy) };
+            stream.stream.attach(envoy, (brings == Brings::Body).then_some(direction));
+            let called = call(vm, begun.stream);
+            let effects = vm.take_effects(begun.stream);
+            let envoy = vm.stream_mut(begun.stream).and_then(|stream| {
+                if called.as_ref().is_ok_and(|action| action.holds()) {
+                    stream.stream.make_wakeable();
+                }
+                stream.stream.detach()
+            });
+            if let Err(error) = &called {
+                vm.log_failure(error);
             }
-            stream.stream.detach()
+            Ok((called, effects, envoy))
         });
-        wake_others(&mut vm);
-        if let Err(error) = &called {
-            vm.log_failure(error);
-        }
-        drop(vm);
-        let Some(envoy) = envoy else { return A::STOP.status() };
-        match called {
-            // Resumed before it waits. With trailers the exchange is complete and goes on, as in the built-in host.
-            Ok(_) if brings == Brings::Trailers && effects.first() == Some(&Effect::Continue(direction)) => {
-                A::CONTINUE.status()
+        match entered {
+            // Envoy came back while this very stream's plugin runs: it is answering or ending the stream.
+            None => A::CONTINUE.status(),
+            Some(Err(envoy)) => self.fail::<A>(envoy),
+            Some(Ok((_, _, None))) => A::STOP.status(),
+            Some(Ok((Ok(action), effects, Some(envoy)))) => {
+                self.follow(envoy, begun, (direction, brings), action, effects).status()
             }
+            Some(Ok((Err(_logged), effects, Some(envoy)))) => {
+                // What was denied before the trap stays denied, also where the policy is to let streams pass.
+                if self.config.failure_policy == FailurePolicy::Open && effects.iter().any(ends) {
+                    self.is_bypassed.set(true);
+                    self.apply(envoy, begun, effects);
+                    return A::STOP.status();
+                }
+                self.fail::<A>(envoy)
+            }
+        }
+    }
+
+    /// Does what an entry point answered and asked for.
+    fn follow<A: Action>(
+        &self,
+        envoy: HttpFilterHandle,
+        begun: &Begun<HttpStream>,
+        (direction, brings): (Direction, Brings),
+        action: A,
+        effects: Effects,
+    ) -> A {
+        if brings == Brings::Trailers && effects.iter().any(ends) && direction == Direction::Response {
             // Envoy crashes when a response is reset while it passes on its trailers.
-            Ok(_) if direction == Direction::Response && brings == Brings::Trailers && closes(&effects) => {
+            if effects.iter().any(|effect| matches!(effect, Effect::Close(_))) {
                 self.defer(&envoy, effects);
-                A::STOP.status()
+                return A::STOP;
             }
-            Ok(action) => {
-                self.holds(direction).set(action.holds());
-                self.apply(envoy, begun, effects);
-                action.status()
-            }
-            Err(_logged) => self.fail::<A>(envoy),
         }
+        let is_resumed = effects.contains(&Effect::Continue(direction)) && !effects.iter().any(ends);
+        // Resumed before it waits: with trailers the exchange is complete and goes on, as in the built-in host.
+        let action = if brings == Brings::Trailers && is_resumed { A::CONTINUE } else { action };
+        self.holds(direction).set(action.holds());
+        if self.apply(envoy, begun, effects) { A::STOP } else { action }
     }
 
     /// Has effects applied in a hook of their own.
@@ -381,9 +348,32 @@ impl HttpFilter {
         }
     }
 
-    /// Does what the plugin asked for. Envoy can come back from each of these; after one that ends the stream the
+    /// The VM died while the stream waited in it: the policy decides. A stream that does not wait finds out at its next
+    /// hook.
+    fn fail_what_waits(&self, mut envoy: HttpFilterHandle) {
+        if !self.holds_request.get() && !self.holds_response.get() {
+            return;
+        }
+        match self.config.failure_policy {
+            FailurePolicy::Open => {
+                self.is_bypassed.set(true);
+                if self.holds_request.replace(false) {
+                    envoy.continue_decoding();
+                }
+                if self.holds_response.replace(false) {
+                    envoy.continue_encoding();
+                }
+            }
+            FailurePolicy::Closed | FailurePolicy::Reload => {
+                self.has_failed.set(true);
+                local_response::send_failure(&mut envoy);
+            }
+        }
+    }
+
+    /// Does what the plugin asked for; answers whether that ended the stream. Envoy can come back from each of these; after one that ends the stream the
     /// handle is not used again.
-    fn apply(&self, mut envoy: HttpFilterHandle, begun: &Begun<HttpStream>, effects: Effects) {
+    fn apply(&self, mut envoy: HttpFilterHandle, begun: &Begun<HttpStream>, effects: Effects) -> bool {
         // A stream that is answered does not go on as well.
         let is_answered = effects.iter().any(|effect| matches!(effect, Effect::LocalResponse(_)));
         for effect in effects {
@@ -396,19 +386,23 @@ impl HttpFilter {
                     Direction::Response => envoy.continue_encoding(),
                 },
                 Effect::Continue(_) => {}
-                Effect::LocalResponse(response) => return self.reply(envoy, begun, *response),
+                Effect::LocalResponse(response) => {
+                    self.reply(envoy, begun, *response);
+                    return true;
+                }
                 Effect::Close(_) => {
                     if !envoy.reset_stream(ResetReason::LocalReset, CLOSED_BY_PLUGIN) {
                         // Envoy 1.37 cannot reset from a filter.
                         envoy.send_response(503, &[], b"", CLOSED_BY_PLUGIN);
                     }
-                    return;
+                    return true;
                 }
             }
             if envoy.is_closed() {
-                return;
+                return true;
             }
         }
+        false
     }
 
     /// Answers the stream for the plugin. During the request the plugin sees its own reply first.
@@ -423,19 +417,22 @@ impl HttpFilter {
             reply.send(&mut envoy);
             return;
         }
-        let mut vm = begun.lease.lock();
-        let Some(stream) = vm.stream_mut(begun.stream) else { return };
-        stream.stream.attach(envoy, None);
-        let shown = show(&mut vm, begun.stream, reply);
-        if let Err(error) = &shown {
-            vm.log_failure(error);
-        }
-        let envoy = vm.stream_mut(begun.stream).and_then(|stream| {
+        let shown = entering::enter(&begun.lease, |vm| {
+            if vm.has_failed() {
+                // It answered and then trapped: nobody is left to look at the reply.
+                return Some((Ok(reply), envoy));
+            }
+            let stream = vm.stream_mut(begun.stream)?;
+            stream.stream.attach(envoy, None);
+            let shown = show(vm, begun.stream, reply);
+            if let Err(error) = &shown {
+                vm.log_failure(error);
+            }
+            let stream = vm.stream_mut(begun.stream)?;
             stream.stream.local_reply = None;
-            stream.stream.detach()
+            Some((shown, stream.stream.detach()?))
         });
-        drop(vm);
-        let Some(mut envoy) = envoy else { return };
+        let Some((shown, mut envoy)) = shown.flatten() else { return };
         self.has_replied.set(true);
         match shown {
             Ok(reply) => reply.send(&mut envoy),
@@ -444,16 +441,11 @@ impl HttpFilter {
     }
 }
 
-fn closes(effects: &Effects) -> bool {
-    effects.iter().any(|effect| matches!(effect, Effect::Close(_)))
-}
-
-/// Streams that got effects from another context are told to take them, each on its own worker.
-fn wake_others(vm: &mut Vm<HttpStream>) {
-    for index in vm.take_woken() {
-        if let Some(stream) = vm.stream_mut(index) {
-            stream.stream.wake();
-        }
+/// Whether an effect ends the stream.
+fn ends(effect: &Effect) -> bool {
+    match effect {
+        Effect::LocalResponse(_) | Effect::Close(_) => true,
+        Effect::Continue(_) => false,
     }
 }
 

@@ -43,6 +43,11 @@ struct Waiting {
     updates: Mutex<Vec<MetricUpdate>>,
 }
 
+/// Most metrics of a process. Envoy never forgets one, so a plugin that makes up names must not go on for ever: those
+/// beyond share one name.
+const MOST_METRICS: usize = 100_000;
+const BEYOND: &[u8] = b"graft_too_many_metrics";
+
 /// Most updates that one metric keeps waiting; a root context that counts for hours without traffic must not fill
 /// memory. Counters and gauges are added up, so only histograms lose samples.
 const MOST_WAITING: usize = 1024;
@@ -54,7 +59,8 @@ type Key = (MetricType, Box<[u8]>);
 #[derive(Debug, Default)]
 pub struct Metrics {
     by_name: Mutex<HashMap<Key, Arc<Metric>>>,
-    is_any_waiting: AtomicBool,
+    /// Counts updates that had to wait, so that each configuration looks for its own once after each.
+    waits: AtomicU64,
 }
 
 impl Metrics {
@@ -62,7 +68,10 @@ impl Metrics {
     pub fn define(&self, kind: MetricType, name: &str) -> Arc<Metric> {
         let mut by_name = self.by_name.lock();
         let index = by_name.len();
-        let name: Box<[u8]> = name.as_bytes().into();
+        let mut name: Box<[u8]> = name.as_bytes().into();
+        if index >= MOST_METRICS && !by_name.contains_key(&(kind, name.clone())) {
+            name = BEYOND.into();
+        }
         let metric = by_name.entry((kind, name.clone())).or_insert_with(|| {
             Arc::new(Metric {
                 index,
@@ -80,25 +89,24 @@ impl Metrics {
     pub fn wait(&self, metric: &Metric, update: MetricUpdate) {
         metric.shadow(update);
         metric.waiting.add(update);
-        self.is_any_waiting.store(true, Ordering::Release);
+        self.waits.fetch_add(1, Ordering::Release);
     }
 
-    /// Whether updates may be waiting somewhere. Cheap; asked once a stream.
-    pub fn is_any_waiting(&self) -> bool {
-        self.is_any_waiting.load(Ordering::Acquire)
+    /// Whether updates may be waiting that a configuration has not looked at. Cheap; asked once a stream.
+    pub fn is_any_waiting(&self, ids: &Ids) -> bool {
+        self.waits.load(Ordering::Acquire) != ids.seen.load(Ordering::Relaxed)
     }
 
     /// Carries what waits to Envoy, with a stream's handle.
     pub fn carry(&self, envoy: &HttpFilterHandle, ids: &Ids) {
-        self.is_any_waiting.store(false, Ordering::Release);
+        ids.seen.store(self.waits.load(Ordering::Acquire), Ordering::Relaxed);
         let waiting: Vec<Arc<Metric>> = {
             let by_name = self.by_name.lock();
             by_name.values().filter(|metric| metric.waiting.is_any.load(Ordering::Acquire)).cloned().collect()
         };
         for metric in waiting {
             if metric.is_defined.load(Ordering::Relaxed) && !ids.knows(&metric) {
-                // Another configuration's stream takes these.
-                self.is_any_waiting.store(true, Ordering::Release);
+                // A stream of the configuration that has it takes these.
                 continue;
             }
             for update in metric.waiting.take() {
@@ -138,17 +146,20 @@ impl Metric {
 }
 
 impl Waiting {
+    /// Notes an update. What sums up is summed up: only samples of a histogram are kept one by one.
     fn add(&self, update: MetricUpdate) {
+        use MetricUpdate::{Add, Record, Set, Subtract};
         let mut updates = self.updates.lock();
         let merged = match (updates.last().copied(), update) {
-            (Some(MetricUpdate::Add(sum)), MetricUpdate::Add(value)) => {
-                Some(MetricUpdate::Add(sum.saturating_add(value)))
+            (Some(Add(sum)), Add(value)) => Some(Add(sum.saturating_add(value))),
+            (Some(Subtract(sum)), Subtract(value)) => Some(Subtract(sum.saturating_add(value))),
+            (Some(Add(more)), Subtract(less)) | (Some(Subtract(less)), Add(more)) => {
+                Some(if more >= less { Add(more.abs_diff(less)) } else { Subtract(less.abs_diff(more)) })
             }
-            (Some(MetricUpdate::Subtract(sum)), MetricUpdate::Subtract(value)) => {
-                Some(MetricUpdate::Subtract(sum.saturating_add(value)))
-            }
-            (Some(MetricUpdate::Set(_)), MetricUpdate::Set(value)) => Some(MetricUpdate::Set(value)),
-            _different_or_a_sample => None,
+            (Some(Set(old)), Add(value)) => Some(Set(old.wrapping_add(value))),
+            (Some(Set(old)), Subtract(value)) => Some(Set(old.wrapping_sub(value))),
+            (Some(_), Set(value)) => Some(Set(value)),
+            (None | Some(Record(_)), _) | (_, Record(_)) => None,
         };
         if merged.is_some() {
             updates.pop();
@@ -175,6 +186,8 @@ pub struct Ids {
     late_counter: Option<MetricId>,
     late_gauge: Option<MetricId>,
     late_histogram: Option<MetricId>,
+    /// Up to where this configuration has looked for updates that wait.
+    seen: AtomicU64,
 }
 
 impl Ids {
@@ -185,6 +198,7 @@ impl Ids {
             late_counter: envoy.define_counter(b"wasm_counter", &[LATE_LABEL]).ok(),
             late_gauge: envoy.define_gauge(b"wasm_gauge", &[LATE_LABEL]).ok(),
             late_histogram: envoy.define_histogram(b"wasm_histogram", &[LATE_LABEL]).ok(),
+            seen: AtomicU64::new(0),
         };
         for metric in metrics {
             if ids.known.len() <= metric.index {
@@ -197,7 +211,7 @@ impl Ids {
                 MetricType::Histogram => envoy.define_histogram(&metric.name, &[]),
             }
             .ok();
-            metric.is_defined.store(true, Ordering::Relaxed);
+            metric.is_defined.fetch_or(place.is_some(), Ordering::Relaxed);
         }
         ids
     }
@@ -283,7 +297,7 @@ mod tests {
         let counter = metrics.define(MetricType::Counter, "c");
         metrics.wait(&counter, MetricUpdate::Add(2));
         metrics.wait(&counter, MetricUpdate::Add(3));
-        assert!(metrics.is_any_waiting());
+        assert!(metrics.is_any_waiting(&Ids::default()));
         assert_eq!(counter.value(), 5);
         assert_eq!(counter.waiting.take(), [MetricUpdate::Add(5)]);
         assert!(counter.waiting.take().is_empty());

@@ -17,6 +17,8 @@ use crate::abi::process::{self, Release};
 use crate::abi::{AttributeId, HeaderType, HttpFilterHandle, MetadataSource};
 use crate::host::stream::NoProperty;
 
+use smallvec::SmallVec;
+
 use self::names::Kind;
 use super::http_stream::Observed;
 
@@ -24,8 +26,10 @@ use super::http_stream::Observed;
 const OWN_PREFIX: &[u8] = b"wasm.";
 
 /// The key of a plugin's own property in Envoy's filter state.
-pub(super) fn own_key(path: &[u8]) -> Vec<u8> {
-    [OWN_PREFIX, path].concat()
+pub(super) fn own_key(path: &[u8]) -> SmallVec<[u8; 64]> {
+    let mut key = SmallVec::from_slice(OWN_PREFIX);
+    key.extend_from_slice(path);
+    key
 }
 
 /// Writes a property's value. `Ok(false)`: the path is none of Envoy's names.
@@ -40,7 +44,7 @@ pub(super) fn get(
 ) -> Result<bool, NoProperty> {
     let mut parts = path.split(|byte| *byte == 0);
     let first = parts.next().unwrap_or_default();
-    let rest: Vec<&[u8]> = parts.collect();
+    let rest: SmallVec<[&[u8]; 8]> = parts.collect();
     let found = match (first, rest.as_slice()) {
         (b"request", [b"headers", name @ ..]) => headers(envoy, HeaderType::RequestHeaders, name, value),
         (b"response", [b"headers", name @ ..]) => headers(envoy, HeaderType::ResponseHeaders, name, value),

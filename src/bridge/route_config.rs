@@ -6,6 +6,7 @@
 //! when both are there, whichever comes first, and refused if the plugin refuses it. Where it is not, it is tried
 //! when the first stream comes.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
@@ -26,6 +27,8 @@ pub struct RouteConfig {
     /// The plugin is off for this route.
     pub is_disabled: bool,
     configuration: Option<Vec<u8>>,
+    /// A plugin of its name took it.
+    is_accepted: AtomicBool,
     variants: RwLock<Vec<Variant>>,
 }
 
@@ -69,16 +72,18 @@ impl RouteConfig {
             name,
             is_disabled: parsed.disabled,
             configuration: parsed.configuration,
+            is_accepted: AtomicBool::new(false),
             variants: RwLock::default(),
         });
         let configs = Known::add_route(&route);
-        for config in configs.iter().filter(|config| config.name == route.name) {
-            if let Err(error) = route.try_on(config) {
-                telemetry::log(Level::Error, format_args!("graft: {error}"));
-                return None;
-            }
+        let tried =
+            configs.iter().filter(|config| config.name == route.name).map(|config| route.try_on(config));
+        let refusals: Vec<RouteError> = tried.filter_map(Result::err).collect();
+        for error in &refusals {
+            telemetry::log(Level::Error, format_args!("graft: {error}"));
         }
-        Some(route)
+        // There may be several plugins of that name, an old one that drains among them: one that accepts is enough.
+        (refusals.is_empty() || route.is_accepted.load(Ordering::Relaxed)).then_some(route)
     }
 
     /// The generation that a stream of this route begins on.
@@ -112,21 +117,31 @@ impl RouteConfig {
         if self.is_disabled {
             return Ok(());
         }
-        self.generation(&config.generation).map(drop).map_err(|error| RouteError {
+        let tried = self.generation(&config.generation).map_err(|error| RouteError {
             plugin: config.name.clone(),
             route: self.name.clone(),
             error,
-        })
+        });
+        self.is_accepted.fetch_or(tried.is_ok(), Ordering::Relaxed);
+        tried.map(drop)
     }
 }
 
 /// A filter configuration was made: the routes of its name are tried on it.
 ///
 /// # Errors
-/// The first route's configuration that the plugin refuses.
+/// A route's configuration that this plugin refuses, and no other of its name has accepted.
 pub(super) fn configured(config: &Arc<HttpConfig>) -> Result<(), RouteError> {
     let routes = Known::add_config(config);
-    routes.iter().filter(|route| route.name == config.name).try_for_each(|route| route.try_on(config))
+    for route in routes.iter().filter(|route| route.name == config.name) {
+        let was_accepted = route.is_accepted.load(Ordering::Relaxed);
+        match route.try_on(config) {
+            Ok(()) => {}
+            Err(error) if was_accepted => telemetry::log(Level::Warn, format_args!("graft: {error}")),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 impl Known {

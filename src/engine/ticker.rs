@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::telemetry::{self, Level};
+
 /// How often the epoch advances, and so how late a deadline can strike. A hundred wake-ups a second cost less
 /// than a thousandth of a core.
 pub const TICK: Duration = Duration::from_millis(10);
@@ -50,11 +52,15 @@ impl Ticker {
         state.kept = state.kept.saturating_add(1);
         if !state.is_running {
             let shared = Arc::clone(&self.shared);
-            // Without the thread guests run without a deadline, which is no reason to refuse them.
-            state.is_running = std::thread::Builder::new()
-                .name("graft:ticker".to_owned())
-                .spawn(move || run(&shared))
-                .is_ok();
+            let spawned =
+                std::thread::Builder::new().name("graft:ticker".to_owned()).spawn(move || run(&shared));
+            state.is_running = spawned.is_ok();
+            // Tried again with the next VM. Guests without a deadline are better than none, and it has to be known.
+            if let Err(error) = spawned {
+                let line =
+                    format_args!("graft: plugins run without a deadline: no thread can be started ({error})");
+                telemetry::log(Level::Critical, line);
+            }
         }
         Ticking { shared: Arc::clone(&self.shared) }
     }

@@ -177,16 +177,16 @@ impl<S: Stream> StreamContext<S> {
         self.effects.iter().any(|effect| matches!(effect, Effect::LocalResponse(_)))
     }
 
-    /// Queues what the guest asked for. A guest that resumes in an endless loop does not fill memory.
+    /// Queues what the guest asked for, each thing once: a guest that asks in an endless loop does not fill memory, and
+    /// what it asks for last is not lost.
     pub(super) fn ask(&mut self, effect: Effect) {
-        const MOST_EFFECTS: usize = 16;
         if let Effect::Continue(_) = effect {
             // As in the built-in host: whichever direction resumes, the request's objects are let go.
             self.request.headers = false;
             self.request.body = false;
             self.request.trailers = false;
         }
-        if self.effects.len() < MOST_EFFECTS {
+        if !self.effects.contains(&effect) {
             self.effects.push(effect);
         }
     }
@@ -307,6 +307,13 @@ impl<S: Stream> Contexts<S> {
             Place::Here(context) => Some(context),
             Place::Free { .. } | Place::Out => None,
         }
+    }
+
+    pub(super) fn streams(&self) -> impl Iterator<Item = &StreamContext<S>> {
+        self.streams.iter().filter_map(|place| match place {
+            Place::Here(context) => Some(&**context),
+            Place::Free { .. } | Place::Out => None,
+        })
     }
 
     pub(super) fn stream_mut(&mut self, index: StreamIndex) -> Option<&mut StreamContext<S>> {

@@ -25,6 +25,9 @@ use crate::telemetry::Level;
 
 pub use self::start::StartError;
 
+/// Longest message of a guest's log line, in bytes; the rest is cut off. As much as one write of WASI prints.
+const LONGEST_LINE: usize = 64 * 1024;
+
 /// The data of a store: what hostcalls work on.
 #[allow(clippy::struct_excessive_bools)] // Facts about the call that runs, each on its own.
 pub struct State<S: Stream> {
@@ -101,6 +104,7 @@ impl<S: Stream> State<S> {
                 .and_then(|root| self.contexts.root(root))
                 .map_or("", |root| &root.stream_log_prefix),
         };
+        let message = message.get(..LONGEST_LINE).unwrap_or(message);
         self.scratch.clear();
         self.scratch.extend_from_slice(b"wasm log");
         self.scratch.extend_from_slice(prefix.as_bytes());
@@ -186,7 +190,7 @@ struct Inner<S: Stream> {
     call_ticks: u64,
     start_ticks: u64,
     has_failed: bool,
-    /// A stream ended well here.
+    /// Headers went through the guest, or a stream ended well: the VM is worth something.
     has_served: bool,
     /// Whose call it was that trapped.
     failed_plugin: Option<Arc<Plugin>>,
@@ -270,7 +274,7 @@ impl<S: Stream> Vm<S> {
         self.inner.has_failed
     }
 
-    /// Whether a stream ended well on this VM: it is worth something.
+    /// Whether headers went through the guest, or a stream ended well: the VM is worth something.
     pub fn has_served(&self) -> bool {
         self.inner.has_served
     }

@@ -6,8 +6,9 @@
 
 use std::time::Duration;
 
-/// Replacements in a row that do not wait. A crash or two is chance; a loop shows soon.
-const FREE_REPLACEMENTS: u32 = 3;
+/// Replacements in a row that do not wait. Requests that crash can come in a row by chance, or from somebody who knows
+/// one; those of others must be served between them.
+pub const FREE_REPLACEMENTS: u32 = 16;
 
 /// The waits of a pool: `reload_config.backoff`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub struct Breaker {
 }
 
 impl Breaker {
-    /// A VM failed and a stream wants another. `has_served`: streams had ended well on it.
+    /// A VM failed and a stream wants another. `has_served`: it had done work for streams.
     ///
     /// # Errors
     /// How long it has to wait yet.

@@ -9,6 +9,9 @@ use crate::host::stream::{NoProperty, Stream};
 use crate::host::types::Status;
 use crate::host::vm::State;
 
+/// What is kept of the memory that values are built in, in bytes.
+const MOST_SCRATCH: usize = 64 * 1024;
+
 /// Longest path that is looked at, in bytes. Real ones have two or three short parts.
 const LONGEST_PATH: u32 = 16 * 1024;
 
@@ -29,6 +32,8 @@ pub(super) fn get<S: Stream>(
     let answer = look_up(call, path, path_length, &mut value)
         .map_err(Into::into)
         .and_then(|()| call.give(&value, value_at, length_at));
+    // A rare large value does not stay in memory for the life of the VM.
+    value.shrink_to(MOST_SCRATCH);
     call.state().scratch = value;
     answer
 }

@@ -19,7 +19,7 @@ use crate::host::template::Template;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StartError {
     /// The instance could not be made: not enough memory under the limits, or the start section trapped.
-    #[error("cannot be instantiated: {0}")]
+    #[error("cannot be instantiated: {0}, expected a module that starts within graft.limits")]
     Instantiate(String),
     /// An entry point has a type that the ABI does not give it.
     #[error("{0}, expected the type that the Proxy-Wasm ABI gives it")]

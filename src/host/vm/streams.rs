@@ -42,6 +42,11 @@ impl<S: Stream> Vm<S> {
         self.inner.store.data_mut().contexts.stream_mut(index)
     }
 
+    /// The streams that are here, in no order.
+    pub fn streams(&self) -> impl Iterator<Item = &StreamContext<S>> {
+        self.inner.store.data().contexts.streams()
+    }
+
     /// What the guest asked for since the last time.
     pub fn take_effects(&mut self, index: StreamIndex) -> Effects {
         self.stream_mut(index).map(|stream| std::mem::take(&mut stream.effects)).unwrap_or_default()
@@ -88,6 +93,7 @@ impl<S: Stream> Vm<S> {
                 self.inner.call(Phase::Serve, context, name, function, parameters)
             }
         }?;
+        self.inner.has_served = true;
         let action = if self.is_stopped() {
             HeadersAction::StopAllAndWatermark
         } else {

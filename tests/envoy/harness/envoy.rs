@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -14,7 +15,7 @@ use super::config::{Bootstrap, Host, Listener, Plugin};
 use super::log::{self, Line};
 use super::pace::Pace;
 use super::upstream::Upstream;
-use super::{eventually, files};
+use super::{eventually, files, within};
 
 /// A release of Envoy that Graft supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,12 +72,21 @@ macro_rules! on_each_envoy {
 }
 pub(crate) use on_each_envoy;
 
-/// A running Envoy. It is killed when this is dropped; if the test failed, its log is printed first.
+/// How long an Envoy may take to start: the built-in filter compiles a large plugin for many seconds.
+const START: Duration = Duration::from_mins(2);
+
+/// An Envoy that serves.
 #[derive(Debug)]
 pub struct Envoy {
+    process: Process,
+    admin: Admin,
+}
+
+/// A process and its files. It is killed when this is dropped; if the test failed, its log is printed first.
+#[derive(Debug)]
+struct Process {
     child: Child,
     home: TempDir,
-    admin: Admin,
     version: Version,
 }
 
@@ -98,22 +108,21 @@ impl Envoy {
 
     /// Starts Envoy and waits until it serves, or ends because it refuses its configuration.
     pub fn try_start(version: Version, bootstrap: &Bootstrap) -> Result<Self, Ended> {
-        let home = tempfile::tempdir().expect("a temporary folder");
-        let mut child = command(version, bootstrap, home.path()).spawn().expect("the Envoy binary runs");
-        let address = home.path().join("admin");
-        let admin = eventually("Envoy to serve or to end", || {
-            if let Some(status) = child.try_wait().expect("the state of the child") {
+        let mut process = Process::start(version, bootstrap, &[]);
+        let address = process.home.path().join("admin");
+        let admin = within(START, || {
+            if let Some(status) = process.status() {
                 return Some(Err(status));
             }
             let address = fs::read_to_string(&address).ok()?.trim().parse().ok()?;
             let admin = Admin(address);
             (admin.get("/ready")?.trim() == "LIVE").then_some(Ok(admin))
         });
-        match admin {
-            Err(status) => Err(Ended { status, log: read_log(home.path()) }),
+        match admin.expect("Envoy serves or ends in time") {
+            Err(status) => Err(Ended { status, log: process.log() }),
             Ok(admin) => {
                 bootstrap.tell_upstreams(admin);
-                Ok(Self { child, home, admin, version })
+                Ok(Self { process, admin })
             }
         }
     }
@@ -130,11 +139,9 @@ impl Envoy {
 
     /// `envoy --mode validate`.
     pub fn validate(version: Version, bootstrap: &Bootstrap) -> Ended {
-        let home = tempfile::tempdir().expect("a temporary folder");
-        let mut command = command(version, bootstrap, home.path());
-        let mut child = command.args(["--mode", "validate"]).spawn().expect("the Envoy binary runs");
-        let status = eventually("Envoy to validate", || child.try_wait().expect("the state of the child"));
-        Ended { status, log: read_log(home.path()) }
+        let mut process = Process::start(version, bootstrap, &["--mode", "validate"]);
+        let status = eventually("Envoy to validate", || process.status());
+        Ended { status, log: process.log() }
     }
 
     pub fn admin(&self) -> Admin {
@@ -154,7 +161,7 @@ impl Envoy {
 
     /// Everything logged so far.
     pub fn log(&self) -> Vec<Line> {
-        read_log(self.home.path())
+        self.process.log()
     }
 
     /// What plugins logged so far, each line from its `wasm log` on.
@@ -187,7 +194,7 @@ impl Envoy {
 
     /// The lines of a listener's access log so far.
     pub fn access_log(&self, listener: &str) -> Vec<String> {
-        let text = fs::read_to_string(access_log(self.home.path(), listener)).unwrap_or_default();
+        let text = fs::read_to_string(access_log(self.process.home.path(), listener)).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
 
@@ -207,25 +214,46 @@ impl Envoy {
 
     /// Publishes these listeners in place of those that there are; see [`Bootstrap::listeners_from_file`].
     pub fn publish(&self, listeners: &[Listener]) {
-        write_listeners(self.home.path(), listeners);
+        write_listeners(self.process.home.path(), listeners);
     }
 
     /// Tells Envoy to end and waits until it did.
     pub fn stop(mut self) -> Ended {
         self.admin.post("/quitquitquit");
-        let status = eventually("Envoy to end", || self.child.try_wait().expect("the state of the child"));
+        let status = eventually("Envoy to end", || self.process.status());
         Ended { status, log: self.log() }
     }
 }
 
-impl Drop for Envoy {
+impl Process {
+    fn start(version: Version, bootstrap: &Bootstrap, arguments: &[&str]) -> Self {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let mut command = command(version, bootstrap, home.path());
+        let child = command.args(arguments).spawn().expect("the Envoy binary runs");
+        Self { child, home, version }
+    }
+
+    /// How it ended, if it did.
+    fn status(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("the state of the child")
+    }
+
+    fn log(&self) -> Vec<Line> {
+        let bytes = fs::read(self.home.path().join("log")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).lines().map(Line::parse).collect()
+    }
+}
+
+impl Drop for Process {
     fn drop(&mut self) {
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
             eprintln!("--- log of Envoy {}", self.version.number());
-            self.log().iter().for_each(|line| eprintln!("[{}][{}] {}", line.level, line.logger, line.text));
+            for line in self.log() {
+                eprintln!("[{}][{}] {}", line.level, line.logger, line.text);
+            }
         }
     }
 }
@@ -292,9 +320,4 @@ fn write_listeners(home: &Path, listeners: &[Listener]) {
     let fresh = home.join("listeners.json.new");
     fs::write(&fresh, text).expect("writing the listeners");
     fs::rename(fresh, listeners_file(home)).expect("publishing the listeners");
-}
-
-fn read_log(home: &Path) -> Vec<Line> {
-    let bytes = fs::read(home.join("log")).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).lines().map(Line::parse).collect()
 }

@@ -1,8 +1,9 @@
 //! What differs between the built-in filter and Graft, line by line, and why.
 //!
 //! A line is a [`Change::summary`](super::observe::Change::summary), without the place: `-` is what only the
-//! built-in filter does, `+` what only Graft does; a line with both signs is one that stands elsewhere. The
-//! changes of a scenario must be exactly those that are declared here for it.
+//! built-in filter does, `+` what only Graft does; a line with both signs is one that stands elsewhere. A line
+//! that differs in several places of a scenario is declared once. The lines of a scenario must be exactly those
+//! that are declared here for it: one more fails, and so does one that is no longer seen.
 
 /// A difference and its reason.
 pub struct Difference {
@@ -437,6 +438,19 @@ pub const ALL: &[Difference] = &[
         reason: "A stream that another one resumes goes on after that one's callback, in an event of its own; the \
             built-in filter resumes it at once.",
         shows_in: &[("held_streams_resumed", &["- log info: on_log stream", "+ log info: on_log stream"])],
+    },
+    Difference {
+        reason: "The line about a capability that the configuration denies is a line of the plugin, so it says which \
+                 plugin; that of the built-in filter does not.",
+        shows_in: &[(
+            "capabilities",
+            &[
+                "+ log error: Attempted call to restricted proxy-wasm capability: proxy_add_header_map_value",
+                "+ log error: Attempted call to restricted proxy-wasm capability: proxy_get_property",
+                "+ log error: Attempted call to restricted WASI capability: random_get",
+                "+ log error: Attempted call to restricted proxy-wasm capability: proxy_send_local_response",
+            ],
+        )],
     },
 ];
 

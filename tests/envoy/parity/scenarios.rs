@@ -105,6 +105,7 @@ scenarios! {
         environment_variables,
         configurations,
         route_cache,
+        capabilities,
     }
     sdks {
         rust_sdk,

@@ -103,4 +103,28 @@ on_each_envoy! {
         assert_eq!(seen.body, b"BODY");
         assert_eq!(header(&seen.headers, "content-length"), Some("4"));
     }
+
+    /// Envoy answers or resets a stream whose guest writes too much while that guest still runs.
+    fn a_guest_that_writes_over_the_limit_ends_its_own_stream(version) {
+        let upstream = Upstream::http1("upstream");
+        let scripts = [
+            ("request_body", "request_body: return 1\nrequest_body: buffer-set request 999999 0 x**100000"),
+            ("request_trailers", "request_body: return 1\nrequest_trailers: buffer-set request 999999 0 x**100000"),
+            ("response_body", "response_body: return 1\nresponse_body: buffer-set response 999999 0 x**100000"),
+            ("response_trailers", "response_body: return 1\nresponse_trailers: buffer-set response 999999 0 x**100000"),
+        ];
+        let bootstrap = scripts.iter().fold(Bootstrap::new().upstream(&upstream), |bootstrap, (name, script)| {
+            let plugin = Plugin::scripted(name, script);
+            bootstrap.listener(Listener::new(name).plugin(Host::Graft, &plugin).buffer_limit(16_384))
+        });
+        let envoy = Envoy::start(version, &bootstrap);
+        upstream.answer(Answer::ok(&[b"three ", b"four"]).trailers(&[("x-trailer", "value")]));
+        for (name, _) in scripts {
+            let request = Request::post("/", &[b"one ", b"two"]).trailers(&[("x-trailer", "value")]);
+            // What comes of it is Envoy's to say; it must come, and leave nothing behind.
+            envoy.client(name).send(&request);
+            envoy.await_quiet(name);
+        }
+        assert!(envoy.stop().status.success());
+    }
 }

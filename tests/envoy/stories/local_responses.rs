@@ -86,4 +86,26 @@ on_each_envoy! {
         assert!(upstream.take_seen().is_empty());
         assert_eq!(envoy.await_access_log("main", 1).len(), 1);
     }
+
+    /// Whatever else a plugin asks for in the same callback, also if it panics then and may fail open.
+    fn a_denial_stays_a_denial(version) {
+        let upstream = Upstream::http1("upstream");
+        let scripts = ["request_headers", "request_body", "request_trailers"].map(|callback| {
+            let resumed = format!("{callback}: continue request\n{callback}: reply 403 no");
+            let panics = format!("{callback}: reply 403 no\n{callback}: panic after");
+            [(format!("{callback}-resumed"), resumed), (format!("{callback}-panics"), panics)]
+        });
+        let scripts: Vec<_> = scripts.into_iter().flatten().collect();
+        let bootstrap = scripts.iter().fold(Bootstrap::new().upstream(&upstream), |bootstrap, (name, script)| {
+            let plugin = Plugin::scripted(name, script)
+                .set("failure_policy", "FAIL_OPEN")
+                .set("vm_config.vm_id", name.as_str());
+            bootstrap.listener(Listener::new(name).plugin(Host::Graft, &plugin))
+        });
+        let envoy = Envoy::start(version, &bootstrap);
+        for (name, _) in &scripts {
+            let request = Request::post("/", &[b"one ", b"two"]).trailers(&[("x-trailer", "value")]);
+            assert_eq!(envoy.client(name).send(&request).status, 403, "{name}");
+        }
+    }
 }

@@ -109,4 +109,36 @@ on_each_envoy! {
         }
         assert!(envoy.stop().status.success());
     }
+
+    /// The stream that waits hears of it when the VM dies under another one.
+    fn a_held_stream_does_not_wait_for_a_dead_vm(version) {
+        let script = "
+            request_headers: if-header request x-do hold return 1
+            request_headers: if-header request x-do die panic now
+        ";
+        let upstream = Upstream::http1("upstream");
+        let listener = |policy: &str| {
+            let plugin = Plugin::scripted(policy, script)
+                .set("failure_policy", policy)
+                .set("vm_config.vm_id", policy);
+            Listener::new(policy).plugin(Host::Graft, &plugin)
+        };
+        let bootstrap =
+            Bootstrap::new().upstream(&upstream).listener(listener("FAIL_CLOSED")).listener(listener("FAIL_OPEN"));
+        let envoy = Envoy::start(version, &bootstrap);
+        for (policy, status) in [("FAIL_CLOSED", 503), ("FAIL_OPEN", 200)] {
+            let client = envoy.client(policy);
+            let lines = || {
+                let prefix = format!("wasm log {policy} {policy}: on_request_headers");
+                envoy.plugin_log().iter().filter(|line| line.starts_with(&prefix)).count()
+            };
+            std::thread::scope(|scope| {
+                let held = scope.spawn(|| client.send(&Request::get("/").header("x-do", "hold")));
+                eventually("the stream to be held", || (lines() > 0).then_some(()));
+                envoy.client(policy).send(&Request::get("/").header("x-do", "die"));
+                assert_eq!(held.join().expect("the client").status, status, "{policy}");
+            });
+        }
+        assert!(envoy.stop().status.success());
+    }
 }

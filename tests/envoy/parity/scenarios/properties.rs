@@ -102,7 +102,8 @@ pub fn connection_properties() -> Scenario {
         "property-size upstream.cx_pool_ready_duration",
         "property-status connection_id",
     ];
-    script("`source.*`, `destination.*`, `connection.*`, `upstream.*`", &reads(&PHASES, &properties)).everything()
+    script("`source.*`, `destination.*`, `connection.*`, `upstream.*`", &reads(&PHASES, &properties))
+        .everything()
 }
 
 pub fn environment_properties() -> Scenario {

@@ -136,3 +136,33 @@ pub fn route_cache() -> Scenario {
             scenario.case(name, &format!("{lines}\n{look}")).everything()
         })
 }
+
+pub fn capabilities() -> Scenario {
+    let allowed = [
+        "proxy_on_context_create",
+        "proxy_on_vm_start",
+        "proxy_on_configure",
+        "proxy_on_request_headers",
+        "proxy_on_response_headers",
+        "proxy_on_log",
+        "proxy_log",
+        "proxy_get_buffer_bytes",
+        "proxy_get_header_map_value",
+        "fd_write",
+    ];
+    let allowed: serde_json::Map<_, _> = allowed.iter().map(|name| ((*name).to_owned(), json!({}))).collect();
+    script(
+        "a plugin that may call, and be called by, a list of functions only",
+        "
+        request_headers: get request :path
+        request_headers: add request x-denied 1
+        request_headers: property request.path
+        request_headers: random 16
+        request_body: get request :path
+        response_headers: reply 418 denied
+        log: get response :status
+        ",
+    )
+    .set("capability_restriction_config.allowed_capabilities", allowed)
+    .everything()
+}

@@ -1,0 +1,95 @@
+//! Entering a VM, from hooks that may come while this thread is inside one already.
+//!
+//! A callback of Envoy's can come back into us while a guest runs: a guest that writes more into a buffered body than
+//! the buffer's limit has Envoy answer or reset the stream on the spot, which calls hooks of the same filter, and of
+//! others whose plugins share the VM. The VM's lock is held by this very thread then, so it must not be waited for.
+//! Each thread notes which VMs it is inside: a hook that comes back into one of them finds it closed, and a context
+//! that ends meanwhile is ended when the thread has left.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use super::http_stream::HttpStream;
+use crate::host::contexts::StreamIndex;
+use crate::host::vm::Vm;
+use crate::lifecycle::pool::Lease;
+
+#[derive(Default)]
+struct Thread {
+    /// Addresses of the VMs' locks.
+    inside: Vec<usize>,
+    ended: Vec<(Lease<HttpStream>, StreamIndex)>,
+}
+
+thread_local! {
+    static THREAD: RefCell<Thread> = RefCell::default();
+}
+
+/// Whether this thread is inside a VM.
+pub(super) fn is_inside() -> bool {
+    // A thread that is past its thread-locals is inside nothing.
+    THREAD.try_with(|thread| !thread.borrow().inside.is_empty()).unwrap_or(false)
+}
+
+/// Runs a body inside a VM, and afterwards tells the streams that it gave something to do. `None`: this thread is
+/// inside that VM already.
+pub(super) fn enter<R>(lease: &Lease<HttpStream>, body: impl FnOnce(&mut Vm<HttpStream>) -> R) -> Option<R> {
+    let inside = Inside::begin(Arc::as_ptr(lease).addr())?;
+    let mut vm = lease.lock();
+    let had_failed = vm.has_failed();
+    let result = body(&mut vm);
+    for index in vm.take_woken() {
+        if let Some(stream) = vm.stream_mut(index) {
+            stream.stream.wake();
+        }
+    }
+    if vm.has_failed() && !had_failed {
+        // Whoever waits in a VM that is dead waits in vain.
+        vm.streams().for_each(|stream| stream.stream.wake());
+    }
+    drop(vm);
+    drop(inside);
+    end_what_ended();
+    Some(result)
+}
+
+/// Ends a stream's context, now or when this thread has left the VM.
+pub(super) fn end(lease: &Lease<HttpStream>, index: StreamIndex) {
+    if enter(lease, |vm| vm.end_stream(index)).is_none() {
+        let ended = (Arc::clone(lease), index);
+        let _noted = THREAD.try_with(|thread| thread.borrow_mut().ended.push(ended));
+    }
+}
+
+fn end_what_ended() {
+    while !is_inside() {
+        let next = THREAD.try_with(|thread| thread.borrow_mut().ended.pop()).ok().flatten();
+        let Some((lease, index)) = next else { return };
+        end(&lease, index);
+    }
+}
+
+/// A note that this thread is inside a VM. Taken back when it is dropped, also by a panic.
+struct Inside;
+
+impl Inside {
+    fn begin(vm: usize) -> Option<Self> {
+        let is_noted = THREAD.try_with(|thread| {
+            let mut thread = thread.borrow_mut();
+            let is_new = !thread.inside.contains(&vm);
+            if is_new {
+                thread.inside.push(vm);
+            }
+            is_new
+        });
+        // Not `then_some`: a note that was not made must not be taken back.
+        is_noted.unwrap_or(true).then(|| Self)
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        // Notes are taken back in the reverse order.
+        let _past_its_thread_locals = THREAD.try_with(|thread| thread.borrow_mut().inside.pop());
+    }
+}
