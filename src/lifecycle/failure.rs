@@ -6,9 +6,27 @@
 
 use std::time::Duration;
 
-/// Replacements in a row that do not wait. Requests that crash can come in a row by chance, or from somebody who knows
-/// one; those of others must be served between them.
-pub const FREE_REPLACEMENTS: u32 = 16;
+/// What became of a home's last VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Past {
+    /// It had done work for streams before it failed.
+    Served,
+    /// It failed before any work was done.
+    Fruitless,
+    /// It did not even start, which can take as long as `start_deadline`.
+    Unstarted,
+}
+
+impl Past {
+    /// Replacements in a row that do not wait. Requests that crash can come in a row by chance, or from somebody who
+    /// knows one; those of others must be served between them.
+    fn free_replacements(self) -> u32 {
+        match self {
+            Self::Served | Self::Fruitless => 16,
+            Self::Unstarted => 3,
+        }
+    }
+}
 
 /// The waits of a pool: `reload_config.backoff`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,15 +45,15 @@ pub struct Breaker {
 }
 
 impl Breaker {
-    /// A VM failed and a stream wants another. `has_served`: it had done work for streams.
+    /// A VM failed and a stream wants another.
     ///
     /// # Errors
     /// How long it has to wait yet.
-    pub fn replace(&mut self, back_off: BackOff, has_served: bool, now: u64) -> Result<(), Duration> {
-        if has_served {
+    pub fn replace(&mut self, back_off: BackOff, past: Past, now: u64) -> Result<(), Duration> {
+        if past == Past::Served {
             self.in_a_row = 0;
         }
-        let doublings = self.in_a_row.checked_sub(FREE_REPLACEMENTS);
+        let doublings = self.in_a_row.checked_sub(past.free_replacements());
         let wait = doublings.map_or(Duration::ZERO, |doublings| {
             let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
             back_off.base.saturating_mul(factor).min(back_off.longest)
@@ -61,31 +79,31 @@ mod tests {
     fn a_vm_that_served_is_replaced_at_once_however_often_it_fails() {
         let mut breaker = Breaker::default();
         for now in 0..1000 {
-            assert_eq!(breaker.replace(BACK_OFF, true, now), Ok(()));
+            assert_eq!(breaker.replace(BACK_OFF, Past::Served, now), Ok(()));
         }
     }
 
     #[test]
     fn a_loop_waits_twice_as_long_each_time_up_to_the_longest() {
         let mut breaker = Breaker::default();
-        for _ in 0..FREE_REPLACEMENTS {
-            assert_eq!(breaker.replace(BACK_OFF, false, 0), Ok(()));
+        for _ in 0..Past::Fruitless.free_replacements() {
+            assert_eq!(breaker.replace(BACK_OFF, Past::Fruitless, 0), Ok(()));
         }
         let mut now = 0;
         for wait in [1, 2, 4, 8, 10, 10] {
-            assert_eq!(breaker.replace(BACK_OFF, false, now), Err(Duration::from_secs(wait)));
+            assert_eq!(breaker.replace(BACK_OFF, Past::Fruitless, now), Err(Duration::from_secs(wait)));
             let almost = now + wait * SECOND - 1;
-            assert_eq!(breaker.replace(BACK_OFF, false, almost), Err(Duration::from_nanos(1)));
+            assert_eq!(breaker.replace(BACK_OFF, Past::Fruitless, almost), Err(Duration::from_nanos(1)));
             now += wait * SECOND;
-            assert_eq!(breaker.replace(BACK_OFF, false, now), Ok(()));
+            assert_eq!(breaker.replace(BACK_OFF, Past::Fruitless, now), Ok(()));
         }
     }
 
     #[test]
     fn one_stream_that_ends_well_ends_the_loop() {
         let mut breaker = Breaker { in_a_row: 50, last: 5 };
-        assert!(breaker.replace(BACK_OFF, false, 5).is_err());
-        assert_eq!(breaker.replace(BACK_OFF, true, 5), Ok(()));
-        assert_eq!(breaker.replace(BACK_OFF, false, 5), Ok(()));
+        assert!(breaker.replace(BACK_OFF, Past::Fruitless, 5).is_err());
+        assert_eq!(breaker.replace(BACK_OFF, Past::Served, 5), Ok(()));
+        assert_eq!(breaker.replace(BACK_OFF, Past::Fruitless, 5), Ok(()));
     }
 }

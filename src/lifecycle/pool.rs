@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::failure::{BackOff, Breaker};
+use super::failure::{BackOff, Breaker, Past};
 use crate::host::contexts::{Plugin, RootIndex};
 use crate::host::stream::{Services as _, Stream};
 use crate::host::template::Template;
@@ -91,19 +91,19 @@ impl<S: Stream> Pool<S> {
     /// A new VM did not start, or has to wait because the last ones failed.
     pub fn home(&self, worker: usize) -> Result<Lease<S>, HomeError> {
         let mut home = self.place(worker).lock();
-        let has_served = match &home.occupant {
+        let past = match &home.occupant {
             Occupant::Nobody => None,
             Occupant::Vm(lease) => {
                 // A lock that is held is held by a guest that runs: that VM has not failed yet, or is about to.
                 let failed = lease.try_lock().filter(|vm| vm.has_failed()).map(|vm| vm.has_served());
                 let Some(has_served) = failed else { return Ok(Arc::clone(lease)) };
-                Some(has_served)
+                Some(if has_served { Past::Served } else { Past::Fruitless })
             }
-            Occupant::Broken => Some(false),
+            Occupant::Broken => Some(Past::Unstarted),
         };
-        if let Some(has_served) = has_served {
+        if let Some(past) = past {
             let now = self.services.monotonic_nanoseconds();
-            home.breaker.replace(self.back_off, has_served, now).map_err(HomeError::BackingOff)?;
+            home.breaker.replace(self.back_off, past, now).map_err(HomeError::BackingOff)?;
         }
         home.occupant = Occupant::Broken;
         let lease = Arc::new(Mutex::new(Vm::start(&self.template)?));

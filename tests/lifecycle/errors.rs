@@ -211,13 +211,13 @@ fn a_plugin_that_needs_more_than_its_limits() {
     let start = "plugin \"auth\": vm_config.code.local: the plugin cannot be instantiated: ";
     assert!(memory.starts_with(start), "{memory}");
     assert!(
-        memory.ends_with("memory of 131072 bytes was refused: graft.limits.memory_bytes is 65536"),
+        memory.contains("memory of 131072 bytes was refused: graft.limits.memory_bytes is 65536"),
         "{memory}"
     );
     let table = limits(131_072, 19);
     assert!(table.starts_with(start), "{table}");
     assert!(
-        table.ends_with("a table of 20 elements was refused: graft.limits.table_elements is 19"),
+        table.contains("a table of 20 elements was refused: graft.limits.table_elements is 19"),
         "{table}"
     );
 }

@@ -1,7 +1,9 @@
 //! A plugin that fails costs its own stream; a fresh VM serves the next one.
 
 use crate::harness::envoy::on_each_envoy;
-use crate::harness::{Answer, Bootstrap, End, Envoy, Host, Listener, Plugin, Request, Upstream, eventually};
+use crate::harness::{
+    Answer, Bootstrap, End, Envoy, Host, Listener, Plugin, Request, Upstream, Version, eventually,
+};
 
 const IN_THE_REQUEST: [&str; 3] = ["request_headers", "request_body", "request_trailers"];
 
@@ -100,6 +102,31 @@ on_each_envoy! {
             let response = client.get("/");
             (response.header("x-plugin") == Some("ran")).then_some(())
         });
+    }
+
+    /// Signal handlers are the process's: V8's must survive the traps of wasmtime.
+    fn traps_here_and_in_the_built_in_filter_do_no_harm_to_each_other(version) {
+        let script = |header: &str| format!("request_headers: if-header request {header} oob bad-access");
+        let plugin = |name: &str| Plugin::scripted(name, &script(name)).set("vm_config.vm_id", name);
+        // The wheel of 1.38 is built without the built-in filter; there two plugins of ours stand beside each other.
+        let other = if version == Version::V1_38 { Host::Graft } else { Host::BuiltIn };
+        let upstream = Upstream::http1("upstream");
+        let chains = [("here-first", Host::Graft, other), ("there-first", other, Host::Graft)];
+        let bootstrap = chains.iter().fold(Bootstrap::new().upstream(&upstream), |bootstrap, (name, first, second)| {
+            bootstrap.listener(
+                Listener::new(name)
+                    .plugin(*first, &plugin(&format!("{name}-1")))
+                    .plugin(*second, &plugin(&format!("{name}-2"))),
+            )
+        });
+        let envoy = Envoy::start(version, &bootstrap);
+        for (name, ..) in chains {
+            for trap in ["1", "2", "1", "2"] {
+                let request = Request::get("/").header(&format!("{name}-{trap}"), "oob");
+                assert_eq!(envoy.client(name).send(&request).status, 503, "{name} {trap}");
+            }
+        }
+        assert!(envoy.stop().status.success());
     }
 
     fn a_plugin_that_fails_open_lets_streams_pass(version) {
