@@ -3,7 +3,7 @@
 //! Each benchmark is one pass through the host's public functions, as the bridge calls them, with a guest that does
 //! little and a stream and a process made of plain data. That fake answers from vectors without allocating, so
 //! what is measured is the host, the compiled guest, and the copies between them; Envoy's own work is not in it.
-//! `docs/PERFORMANCE.md` has numbers, and `make bench` also runs the whole of Envoy.
+//! `docs/PERFORMANCE.md` says what to make of it.
 
 #![allow(
     clippy::arithmetic_side_effects,

@@ -244,11 +244,8 @@ impl HttpFilter {
         brings: Brings,
         call: impl FnOnce(&mut Vm<HttpStream>, StreamIndex) -> Result<A, CallError>,
     ) -> A::Status {
-        if self.is_bypassed.get() || self.has_replied.get() {
-            return A::CONTINUE.status();
-        }
-        if self.has_failed.get() {
-            // The failure's own reply passes through here.
+        // The plugin has no part, or had its last word: what comes now is not for it.
+        if self.is_bypassed.get() || self.has_replied.get() || self.has_failed.get() {
             return A::CONTINUE.status();
         }
         let begun = match self.begun.get() {
@@ -420,7 +417,7 @@ impl HttpFilter {
         let shown = entering::enter(&begun.lease, |vm| {
             if vm.has_failed() {
                 // It answered and then trapped: nobody is left to look at the reply.
-                return Some((Ok(reply), envoy));
+                return Some((Ok(Some(reply)), envoy));
             }
             let stream = vm.stream_mut(begun.stream)?;
             stream.stream.attach(envoy, None);
@@ -435,8 +432,8 @@ impl HttpFilter {
         let Some((shown, mut envoy)) = shown.flatten() else { return };
         self.has_replied.set(true);
         match shown {
-            Ok(reply) => reply.send(&mut envoy),
-            Err(_logged) => local_response::send_failure(&mut envoy),
+            Ok(Some(reply)) => reply.send(&mut envoy),
+            Ok(None) | Err(_) => local_response::send_failure(&mut envoy),
         }
     }
 }
@@ -451,10 +448,13 @@ fn ends(effect: &Effect) -> bool {
 
 /// Shows a reply to the plugin that made it, headers and then the body, and answers what the plugin made of it. A
 /// plugin that replies to its own reply replaces it, and that one is not shown. Holding one's own reply has no effect.
-fn show(vm: &mut Vm<HttpStream>, index: StreamIndex, reply: LocalReply) -> Result<LocalReply, CallError> {
+fn show(
+    vm: &mut Vm<HttpStream>,
+    index: StreamIndex,
+    reply: LocalReply,
+) -> Result<Option<LocalReply>, CallError> {
     let has_body = reply.has_body();
-    let shown = reply.clone();
-    let Some(stream) = vm.stream_mut(index) else { return Ok(shown) };
+    let Some(stream) = vm.stream_mut(index) else { return Ok(Some(reply)) };
     stream.stream.local_reply = Some(reply);
     vm.on_headers(index, Direction::Response, !has_body)?;
     let replaced = vm.take_effects(index).into_iter().find_map(|effect| match effect {
@@ -465,12 +465,11 @@ fn show(vm: &mut Vm<HttpStream>, index: StreamIndex, reply: LocalReply) -> Resul
         vm.on_body(index, Direction::Response, true)?;
         drop(vm.take_effects(index));
     }
-    let Some(stream) = vm.stream_mut(index) else { return Ok(shown) };
-    let edited = stream.stream.local_reply.take().unwrap_or(shown);
-    Ok(match replaced {
+    let edited = vm.stream_mut(index).and_then(|stream| stream.stream.local_reply.take());
+    Ok(edited.map(|edited| match replaced {
         Some(response) => edited.replaced_by(response),
         None => edited,
-    })
+    }))
 }
 
 impl std::fmt::Debug for HttpFilter {

@@ -190,6 +190,24 @@ pub struct Ids {
     seen: AtomicU64,
 }
 
+/// Tells Envoy of an update. A stream's handle and a configuration's have the same five callbacks, by the same names.
+macro_rules! tell {
+    ($envoy:ident, $metric:ident, $update:ident, $id:ident, $labels:ident) => {
+        match ($metric.kind, $update) {
+            (MetricType::Gauge, MetricUpdate::Add(value)) => $envoy.increment_gauge($id, $labels, value),
+            (MetricType::Gauge, MetricUpdate::Subtract(value)) => $envoy.decrement_gauge($id, $labels, value),
+            (MetricType::Gauge, MetricUpdate::Set(value) | MetricUpdate::Record(value)) => {
+                $envoy.set_gauge($id, $labels, value)
+            }
+            (MetricType::Histogram, MetricUpdate::Record(value)) => {
+                $envoy.record_histogram($id, $labels, value)
+            }
+            (MetricType::Counter, MetricUpdate::Add(value)) => $envoy.increment_counter($id, $labels, value),
+            (MetricType::Counter | MetricType::Histogram, _) => Ok(()),
+        }
+    };
+}
+
 impl Ids {
     /// Defines metrics, and the three for late ones.
     pub fn define(envoy: &HttpFilterConfigHandle, metrics: &[Arc<Metric>]) -> Self {
@@ -226,16 +244,7 @@ impl Ids {
     pub fn update(&self, envoy: &HttpFilterHandle, metric: &Metric, update: MetricUpdate) {
         let label = [&*metric.name];
         let Some((id, labels)) = self.find(metric, &label) else { return };
-        let _refused = match (metric.kind, update) {
-            (MetricType::Gauge, MetricUpdate::Add(value)) => envoy.increment_gauge(id, labels, value),
-            (MetricType::Gauge, MetricUpdate::Subtract(value)) => envoy.decrement_gauge(id, labels, value),
-            (MetricType::Gauge, MetricUpdate::Set(value) | MetricUpdate::Record(value)) => {
-                envoy.set_gauge(id, labels, value)
-            }
-            (MetricType::Histogram, MetricUpdate::Record(value)) => envoy.record_histogram(id, labels, value),
-            (MetricType::Counter, MetricUpdate::Add(value)) => envoy.increment_counter(id, labels, value),
-            (MetricType::Counter | MetricType::Histogram, _) => Ok(()),
-        };
+        let _refused = tell!(envoy, metric, update, id, labels);
     }
 
     /// The same through the filter configuration.
@@ -250,16 +259,7 @@ impl Ids {
     ) -> Result<(), MetricError> {
         let label = [&*metric.name];
         let Some((id, labels)) = self.find(metric, &label) else { return Err(MetricError::NotFound) };
-        match (metric.kind, update) {
-            (MetricType::Gauge, MetricUpdate::Add(value)) => envoy.increment_gauge(id, labels, value),
-            (MetricType::Gauge, MetricUpdate::Subtract(value)) => envoy.decrement_gauge(id, labels, value),
-            (MetricType::Gauge, MetricUpdate::Set(value) | MetricUpdate::Record(value)) => {
-                envoy.set_gauge(id, labels, value)
-            }
-            (MetricType::Histogram, MetricUpdate::Record(value)) => envoy.record_histogram(id, labels, value),
-            (MetricType::Counter, MetricUpdate::Add(value)) => envoy.increment_counter(id, labels, value),
-            (MetricType::Counter | MetricType::Histogram, _) => Ok(()),
-        }
+        tell!(envoy, metric, update, id, labels)
     }
 
     /// Envoy's id of a metric, with the label value if it is late.

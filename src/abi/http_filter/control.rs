@@ -58,7 +58,7 @@ impl HttpFilterHandle {
         self.tell(callbacks().http_filter_continue_decoding);
     }
 
-    /// Resumes a response that a hook stopped, as [`continue_decoding`](Self::continue_decoding) does a request.
+    /// Resumes a response that a hook stopped. Only then: where there is no response yet, Envoy crashes.
     pub fn continue_encoding(&mut self) {
         self.tell(callbacks().http_filter_continue_encoding);
     }
