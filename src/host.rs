@@ -17,6 +17,7 @@
 //! - [`template`]: code that is linked and checked, from which VMs are made.
 //! - [`vm`]: one instance with its contexts, and every entry point as a method.
 //! - [`hostcalls`]: the table of what a guest may import; one file a family.
+//! - [`foreign`]: what `proxy_call_foreign_function` can call by name; one file a family.
 //! - [`pairs`]: the wire form of header maps. [`testing`]: a stream and a process for tests.
 //!
 //! The rules come from the Proxy-Wasm specification (`abi-versions/v0.2.1`); where Envoy's built-in host differs and
@@ -24,6 +25,7 @@
 
 pub mod contexts;
 pub mod entry_points;
+pub mod foreign;
 pub mod hostcalls;
 pub mod metrics;
 pub mod pairs;

@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use super::foreign::{Declarations, Expressions};
 use super::stream::{Effect, Effects, Stream};
 use super::types::{Direction, HeaderMap};
 
@@ -90,6 +91,9 @@ pub struct Root {
     pub(super) stream_log_prefix: Box<str>,
     pub(super) state: RootState,
     pub(super) streams: usize,
+    /// Foreign functions: what was declared, and made.
+    pub(super) declarations: Declarations,
+    pub(super) expressions: Expressions,
 }
 
 /// The state of one direction of a stream: what its guest may touch now.
@@ -131,6 +135,8 @@ pub struct StreamContext<S> {
     pub(super) is_created: bool,
     pub(super) is_done: bool,
     pub(super) effects: Effects,
+    /// What its guest declared from it.
+    pub(super) declarations: Declarations,
 }
 
 impl<S: Stream> StreamContext<S> {
@@ -239,6 +245,8 @@ impl<S: Stream> Contexts<S> {
             plugin,
             state: RootState::Active,
             streams: 0,
+            declarations: Declarations::default(),
+            expressions: Expressions::default(),
         };
         let free = self.roots.iter_mut().position(|place| place.is_none());
         let index = free.unwrap_or(self.roots.len());
@@ -285,6 +293,7 @@ impl<S: Stream> Contexts<S> {
             is_created: false,
             is_done: false,
             effects: Effects::new(),
+            declarations: Declarations::default(),
         });
         if let Some(root) = self.root_mut(root) {
             root.streams = root.streams.saturating_add(1);

@@ -5,7 +5,7 @@ use graft::host::types::Status;
 use crate::guest::{Guest, hostcalls};
 use crate::phases::unusual;
 
-/// What is not there yet: ticks, shared data and queues, callouts, gRPC, foreign functions, name resolution.
+/// What is not there yet: ticks, shared data and queues, callouts, gRPC, name resolution.
 const ABSENT: &[&str] = &[
     "proxy_set_tick_period_milliseconds",
     "proxy_get_shared_data",
@@ -20,7 +20,6 @@ const ABSENT: &[&str] = &[
     "proxy_grpc_send",
     "proxy_grpc_cancel",
     "proxy_grpc_close",
-    "proxy_call_foreign_function",
     "envoy_resolve_dns",
 ];
 

@@ -1,4 +1,4 @@
-//! Hostcalls that this version does not have yet: callouts, gRPC, ticks, shared data, queues, foreign functions.
+//! Hostcalls that this version does not have yet: callouts, gRPC, ticks, shared data, queues.
 //! They are linked, so that plugins which import them load, and answer `UNIMPLEMENTED`.
 
 use super::{Answer, Call};
@@ -19,7 +19,6 @@ unimplemented! {
     three(_a, _b, _c);
     four(_a, _b, _c, _d);
     five(_a, _b, _c, _d, _e);
-    six(_a, _b, _c, _d, _e, _f);
     nine(_a, _b, _c, _d, _e, _f, _g, _h, _i);
     ten(_a, _b, _c, _d, _e, _f, _g, _h, _i, _j);
     twelve(_a, _b, _c, _d, _e, _f, _g, _h, _i, _j, _k, _l);
