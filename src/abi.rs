@@ -44,8 +44,8 @@ pub use attribute_id::AttributeId;
 pub use buffer::Buffers;
 pub(crate) use buffer::envoy_bytes;
 pub use http_config::HttpFilterConfigHandle;
-pub use http_filter::{Headers, HttpFilterHandle, Scheduler};
+pub use http_filter::{ChildSpan, Headers, HttpFilterHandle, Scheduler};
 pub use types::{
-    BodyStatus, BodyType, Direction, HeaderType, HeadersStatus, Level, LocalReplyStatus, MetadataSource,
-    MetricError, MetricId, ResetReason, TimingInfo, TrailersStatus, UnknownNumber,
+    BodyStatus, BodyType, Direction, HeaderType, HeadersStatus, Level, LifeSpan, LocalReplyStatus,
+    MetadataSource, MetricError, MetricId, ResetReason, TimingInfo, TrailersStatus, UnknownNumber,
 };

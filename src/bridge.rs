@@ -23,6 +23,7 @@
 mod action;
 mod body;
 mod entering;
+mod foreign;
 pub mod http_config;
 pub mod http_filter;
 pub mod http_stream;

@@ -51,8 +51,7 @@ pub(super) fn declare_property<S: Stream>(scene: Scene<'_, S>, message: &[u8]) -
     /// `WasmType.String`; 0 are bytes, 2 flat buffers, 3 messages.
     const STRING: u64 = 1;
     let mut name = "";
-    let mut declaration =
-        Declaration { is_read_only: false, is_text: false, span: LifeSpan::FilterChain };
+    let mut declaration = Declaration { is_read_only: false, is_text: false, span: LifeSpan::FilterChain };
     wire::read(message, |number, value| {
         match number {
             1 => name = value.text()?,

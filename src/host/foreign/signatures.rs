@@ -5,6 +5,8 @@
 //! are SubjectPublicKeyInfo and PKCS #8, in DER or PEM (the older forms of private keys too, in PEM), as there.
 
 mod keys;
+#[cfg(test)]
+mod tests;
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
@@ -103,6 +105,10 @@ fn find(key: KeyType, hash: Hash) -> Option<&'static Algorithm> {
 /// `{1: string hash_function, 2: bytes public_key, 3: bytes signature, 4: bytes text, 5: string public_key_pem}` to
 /// `{1: bool result, 2: string error}`.
 pub(super) fn verify<S: Stream>(_: Scene<'_, S>, message: &[u8]) -> Answer {
+    answer_verify(message)
+}
+
+fn answer_verify(message: &[u8]) -> Answer {
     let (mut hash, mut der, mut signature, mut text, mut pem) = ("", &b""[..], &b""[..], &b""[..], "");
     wire::read(message, |number, value| {
         match number {
@@ -142,6 +148,10 @@ pub(super) fn verify<S: Stream>(_: Scene<'_, S>, message: &[u8]) -> Answer {
 /// `{1: string hash_function, 2: bytes private_key, 3: bytes text, 4: string private_key_pem}` to
 /// `{1: bool result, 2: bytes signature, 3: string error}`.
 pub(super) fn sign<S: Stream>(_: Scene<'_, S>, message: &[u8]) -> Answer {
+    answer_sign(message)
+}
+
+fn answer_sign(message: &[u8]) -> Answer {
     let (mut hash, mut der, mut text, mut pem) = ("", &b""[..], &b""[..], "");
     wire::read(message, |number, value| {
         match number {
@@ -162,7 +172,9 @@ pub(super) fn sign<S: Stream>(_: Scene<'_, S>, message: &[u8]) -> Answer {
     let key = key.ok_or(Status::BadArgument)?;
     let signed = match Hash::find(hash) {
         None => Err(format!("{hash} is not supported.")),
-        Some(hash) => signature(&key, hash, text).ok_or_else(|| "Failed to initialize digest sign.".to_owned()),
+        Some(hash) => {
+            signature(&key, hash, text).ok_or_else(|| "Failed to initialize digest sign.".to_owned())
+        }
     };
     let mut answer = Vec::new();
     wire::put_number(&mut answer, 1, u64::from(signed.is_ok()));

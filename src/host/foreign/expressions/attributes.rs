@@ -157,7 +157,8 @@ impl Node {
             Self::Nothing => None,
             Self::Value(value) => Some(value),
             Self::Map(map) => {
-                let entries = map.into_iter().filter_map(|(name, node)| Some((Key::from(name), node.value()?)));
+                let entries =
+                    map.into_iter().filter_map(|(name, node)| Some((Key::from(name), node.value()?)));
                 Some(Value::from(entries.collect::<HashMap<Key, Value>>()))
             }
         }
@@ -176,7 +177,8 @@ impl Node {
     }
 
     fn look_up<S: Stream>(&mut self, scene: &mut Scene<'_, S>, path: &[&str]) {
-        let metadata = METADATA.iter().find_map(|(prefix, source)| Some((*source, path.strip_prefix(*prefix)?)));
+        let metadata =
+            METADATA.iter().find_map(|(prefix, source)| Some((*source, path.strip_prefix(*prefix)?)));
         if let Some((source, below)) = metadata {
             let Some(stream) = scene.stream.as_mut().map(|context| &mut context.stream) else { return };
             let found = metadata_below(stream, source, below);
@@ -196,7 +198,9 @@ impl Node {
                 let name = name.first();
                 let found = match name {
                     None => headers(stream, first, map),
-                    Some(name) => property(stream, &[first, map, name]).map(|bytes| Node::Value(values::text(&bytes))),
+                    Some(name) => {
+                        property(stream, &[first, map, name]).map(|bytes| Node::Value(values::text(&bytes)))
+                    }
                 };
                 let path: Vec<&str> = [first, map].into_iter().chain(name).copied().collect();
                 self.put(&path, found);
@@ -257,7 +261,9 @@ fn headers<S: Stream>(stream: &mut S, group: &str, map: &str) -> Option<Node> {
         let entry = joined.entry(String::from_utf8_lossy(name).into_owned());
         entry.and_modify(|all| *all += &format!(",{value}")).or_insert_with(|| value.into_owned());
     }
-    Some(Node::Map(joined.into_iter().map(|(name, value)| (name, Node::Value(values::text(value.as_bytes())))).collect()))
+    Some(Node::Map(
+        joined.into_iter().map(|(name, value)| (name, Node::Value(values::text(value.as_bytes())))).collect(),
+    ))
 }
 
 /// Metadata below `metadata`: `filter_metadata`, a namespace, a key.
@@ -269,14 +275,18 @@ fn metadata_below<S: Stream>(stream: &mut S, source: MetadataSource, path: &[&st
         }
         ["filter_metadata"] => {
             let namespaces = stream.metadata_keys(source, None);
-            Some(Node::Map(named(namespaces, |name| metadata_below(stream, source, &["filter_metadata", name]))))
+            Some(Node::Map(named(namespaces, |name| {
+                metadata_below(stream, source, &["filter_metadata", name])
+            })))
         }
         ["filter_metadata", namespace] => {
             let keys = stream.metadata_keys(source, Some(namespace.as_bytes()));
             if keys.is_empty() {
                 return None;
             }
-            Some(Node::Map(named(keys, |key| metadata_below(stream, source, &["filter_metadata", namespace, key]))))
+            Some(Node::Map(named(keys, |key| {
+                metadata_below(stream, source, &["filter_metadata", namespace, key])
+            })))
         }
         ["filter_metadata", namespace, key, ..] => {
             let value = stream.metadata(source, namespace.as_bytes(), key.as_bytes())?;

@@ -78,9 +78,8 @@ impl Survey {
                 if call.func_name == "_+_" && nesting > 0 {
                     self.sums = self.sums.saturating_add(1);
                 }
-                parts(expression).fold(own_steps(call), |sum, part| {
-                    sum.saturating_add(self.steps(part, depth, nesting))
-                })
+                parts(expression)
+                    .fold(own_steps(call), |sum, part| sum.saturating_add(self.steps(part, depth, nesting)))
             }
             _ => parts(expression)
                 .fold(0, |sum: u64, part| sum.saturating_add(self.steps(part, depth, nesting))),

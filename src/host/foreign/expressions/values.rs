@@ -82,7 +82,8 @@ fn encode_pairs<'a>(entries: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Resu
     if entries.is_empty() {
         return Ok(vec![0; 4]);
     }
-    let length = pairs::encoded_len(entries.iter().copied()).map_err(|_too_large| Status::SerializationFailure)?;
+    let length =
+        pairs::encoded_len(entries.iter().copied()).map_err(|_too_large| Status::SerializationFailure)?;
     let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
     pairs::encode_into(&mut bytes, entries).map_err(|_too_large| Status::SerializationFailure)?;
     Ok(bytes)
