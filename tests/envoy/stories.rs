@@ -5,6 +5,7 @@ mod chains;
 mod closing;
 mod environment;
 mod failures;
+mod foreign;
 mod headers;
 mod hostile;
 mod listeners;

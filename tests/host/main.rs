@@ -25,6 +25,7 @@ mod buffers;
 mod capabilities;
 mod contexts;
 mod entry_points;
+mod foreign_functions;
 mod failure;
 mod guest;
 mod headers;

@@ -196,6 +196,7 @@ pub struct Listener {
     idle_timeout: &'static str,
     access_log: String,
     router: Value,
+    manager: Vec<(&'static str, Value)>,
 }
 
 impl Listener {
@@ -210,6 +211,7 @@ impl Listener {
             access_log: "%RESPONSE_CODE% %RESPONSE_CODE_DETAILS% %RESPONSE_FLAGS%".to_owned(),
             // The headers x-envoy-* hold times, which differ from run to run.
             router: json!({ "suppress_envoy_headers": true }),
+            manager: Vec::new(),
         }
     }
 
@@ -248,6 +250,12 @@ impl Listener {
         self
     }
 
+    /// Sets a field of the HTTP connection manager.
+    pub fn manager(mut self, field: &'static str, value: impl Into<Value>) -> Self {
+        self.manager.push((field, value.into()));
+        self
+    }
+
     fn to_json(&self, home: &Path) -> Value {
         let mut filters = self.filters.clone();
         let mut router = self.router.clone();
@@ -256,7 +264,7 @@ impl Listener {
         let mut all: Vec<_> = self.routes.iter().map(|route| route.0.clone()).collect();
         all.push(Route::new("/", "upstream").0);
         let access_log_format = format!("{}\n", self.access_log);
-        let manager = json!({
+        let mut manager = json!({
             "@type": CONNECTION_MANAGER,
             "stat_prefix": self.name,
             "stream_idle_timeout": self.idle_timeout,
@@ -278,6 +286,9 @@ impl Listener {
                 },
             }],
         });
+        for (field, value) in &self.manager {
+            manager[*field] = value.clone();
+        }
         let mut listener = json!({
             "name": self.name,
             "address": { "socket_address": { "address": "127.0.0.1", "port_value": 0 } },
