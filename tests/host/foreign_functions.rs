@@ -72,11 +72,9 @@ fn a_guest_that_wants_no_result_gives_no_address() {
 
 #[test]
 fn addresses_outside_the_memory_are_refused() {
-    for arguments in [
-        [0xffff_fff0, 8, 0, 0, 8, 12],
-        [0, 0, 0xffff_fff0, 8, 8, 12],
-    ] {
-        let refused = unusual(Guest::new(), Status::InvalidMemoryAccess, "proxy_call_foreign_function", &arguments);
+    for arguments in [[0xffff_fff0, 8, 0, 0, 8, 12], [0, 0, 0xffff_fff0, 8, 8, 12]] {
+        let refused =
+            unusual(Guest::new(), Status::InvalidMemoryAccess, "proxy_call_foreign_function", &arguments);
         assert_eq!(refused, [], "{arguments:?}");
     }
     let body = r#"(call $say (call $proxy_call_foreign_function
@@ -158,17 +156,25 @@ fn a_property_that_was_declared_read_only_is_set_once() {
 fn an_expression_is_evaluated_over_the_stream() {
     let mut vm = Guest::new()
         .named("name", "root", "vm")
-        .on("proxy_on_configure", &[
-            call("expr_create", b"request.path + ' ' + plugin_name"),
-            call("expr_create", b"request.headers['none']"),
-            call("expr_create", b"1 +"),
-        ].concat())
-        .on("proxy_on_request_headers", &[
-            call("expr_evaluate", &[0; 4]),
-            call("expr_evaluate", &[1, 0, 0, 0]),
-            call("expr_delete", &[0; 4]),
-            call("expr_evaluate", &[0; 4]),
-        ].concat())
+        .on(
+            "proxy_on_configure",
+            &[
+                call("expr_create", b"request.path + ' ' + plugin_name"),
+                call("expr_create", b"request.headers['none']"),
+                call("expr_create", b"1 +"),
+            ]
+            .concat(),
+        )
+        .on(
+            "proxy_on_request_headers",
+            &[
+                call("expr_evaluate", &[0; 4]),
+                call("expr_evaluate", &[1, 0, 0, 0]),
+                call("expr_delete", &[0; 4]),
+                call("expr_evaluate", &[0; 4]),
+            ]
+            .concat(),
+        )
         .start();
     let stream = vm.open(exchange());
     vm.request_headers(stream).unwrap();
@@ -231,7 +237,10 @@ fn spans_and_hosts_are_told_to_the_proxy() {
     ]);
     let statuses: Vec<_> = said.iter().step_by(2).collect();
     assert_eq!(statuses, ["0", "0", "0", "0", "1", "0", "1", "0", "2"]);
-    assert_eq!(told, ["tag of 0 k v", "event event", "child work", "tag of 1 k v", "end of 1", "strict host 10:1"]);
+    assert_eq!(
+        told,
+        ["tag of 0 k v", "event event", "child work", "tag of 1 k v", "end of 1", "strict host 10:1"]
+    );
 }
 
 #[test]

@@ -56,13 +56,18 @@ impl Expressions {
         self.table.len() < MOST_EXPRESSIONS && self.text.saturating_add(text) <= MOST_TEXT
     }
 
+    /// Leaves the next token out.
+    fn skip(&mut self) {
+        self.next = self.next.wrapping_add(1);
+    }
+
     /// Tokens count from 0; after four thousand million they begin again, without those in use.
     fn enter(&mut self, expression: Expression) -> u32 {
         while self.find(self.next).is_some() {
-            self.next = self.next.wrapping_add(1);
+            self.skip();
         }
         let token = self.next;
-        self.next = self.next.wrapping_add(1);
+        self.skip();
         self.text = self.text.saturating_add(expression.text);
         self.table.push((token, Arc::new(expression)));
         token
@@ -86,12 +91,21 @@ pub(super) fn create<S: Stream>(mut scene: Scene<'_, S>, text: &[u8]) -> Answer 
     if !root(&mut scene)?.expressions.has_room(length) {
         return Err(Status::InternalFailure);
     }
-    let expression = compile(text).map_err(|error| {
-        note(scene.state, Level::Info, &format!("expr_create: {error}"));
-        Status::BadArgument
-    })?;
-    let token = root(&mut scene)?.expressions.enter(expression);
-    Ok(token.to_le_bytes().to_vec())
+    let reason = match compile(text) {
+        Ok(expression) if unknown_function(&expression.program).is_none() => {
+            let token = root(&mut scene)?.expressions.enter(expression);
+            return Ok(token.to_le_bytes().to_vec());
+        }
+        Ok(expression) => {
+            // The built-in host notices this after it has taken a token.
+            root(&mut scene)?.expressions.skip();
+            let name = unknown_function(&expression.program).unwrap_or_default();
+            format!("no function is called {name:?}")
+        }
+        Err(reason) => reason,
+    };
+    note(scene.state, Level::Info, &format!("expr_create: {reason}"));
+    Err(Status::BadArgument)
 }
 
 /// A token to the value, in its wire form.
@@ -132,6 +146,43 @@ fn compile(text: &[u8]) -> Result<Expression, String> {
     bounds::check(program.expression())?;
     let attributes = Attributes::of(program.expression());
     Ok(Expression { program, attributes, text: text.len() })
+}
+
+/// Functions and macros of CEL by name; operators have names that cannot be written.
+const FUNCTIONS: &[&str] = &[
+    "bool",
+    "bytes",
+    "contains",
+    "double",
+    "duration",
+    "dyn",
+    "endsWith",
+    "getDate",
+    "getDayOfMonth",
+    "getDayOfWeek",
+    "getDayOfYear",
+    "getFullYear",
+    "getHours",
+    "getMilliseconds",
+    "getMinutes",
+    "getMonth",
+    "getSeconds",
+    "int",
+    "matches",
+    "size",
+    "startsWith",
+    "string",
+    "timestamp",
+    "type",
+    "uint",
+];
+
+/// A function that is called and is none.
+fn unknown_function(program: &Program) -> Option<String> {
+    let is_written = |name: &&str| name.starts_with(|first: char| first.is_ascii_alphabetic());
+    let references = program.references();
+    let mut functions = references.functions().into_iter().filter(is_written);
+    functions.find(|name| !FUNCTIONS.contains(name)).map(str::to_owned)
 }
 
 /// The plugin that the guest acts for.

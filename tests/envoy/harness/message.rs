@@ -39,6 +39,10 @@ pub fn message(fields: &[(u8, Field)]) -> Vec<u8> {
 
 /// Bytes as a word of a script.
 pub fn word(bytes: &[u8]) -> String {
-    let hex: String = bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect();
-    format!("\"{hex}\"")
+    let word = bytes.iter().map(|byte| match byte {
+        b'"' | b'\\' => format!("\\x{byte:02x}"),
+        b' '..=b'~' => char::from(*byte).to_string(),
+        _ => format!("\\x{byte:02x}"),
+    });
+    format!("\"{}\"", word.collect::<String>())
 }
