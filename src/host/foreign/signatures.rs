@@ -1,7 +1,7 @@
 //! `sign` and `verify_signature`: RSA (PKCS #1 v1.5) and ECDSA over a hash of the text.
 //!
 //! The built-in host gives the key and the name of the hash to BoringSSL, which takes any pair of them. Here a pair is
-//! a row of [`ALGORITHMS`]; one that is not there answers as BoringSSL does for a key that cannot sign. Keys
+//! a row of [`ALGORITHMS`]; one that is not there, and what is no key, answers as there a key that cannot sign. Keys
 //! are SubjectPublicKeyInfo and PKCS #8, in DER or PEM (the older forms of private keys too, in PEM), as there.
 
 mod keys;
@@ -123,16 +123,17 @@ fn answer_verify(message: &[u8]) -> Answer {
     })
     .ok_or(Status::BadArgument)?;
     let key = match (der, pem) {
+        ([], "") => return Err(Status::BadArgument),
         (der, "") => PublicKey::from_der(der),
         ([], pem) => PublicKey::from_pem(pem),
-        (_, _) => None,
+        (_, _) => return Err(Status::BadArgument),
     };
-    let key = key.ok_or(Status::BadArgument)?;
-    let verified = match (Hash::find(hash), key.key_type()) {
-        (None, _) => Err(format!("{hash} is not supported.")),
-        (Some(hash), key_type) => match find(key_type, hash) {
+    let algorithm = |hash| key.as_ref().and_then(|key| Some((find(key.key_type(), hash)?, key)));
+    let verified = match Hash::find(hash) {
+        None => Err(format!("{hash} is not supported.")),
+        Some(hash) => match algorithm(hash) {
             None => Err("Failed to initialize digest verify.".to_owned()),
-            Some(algorithm) => UnparsedPublicKey::new(algorithm.verifying, key.der())
+            Some((algorithm, key)) => UnparsedPublicKey::new(algorithm.verifying, key.der())
                 .verify(text, signature)
                 .map_err(|_wrong| "Failed to verify digest. Error code: 0".to_owned()),
         },
@@ -165,16 +166,17 @@ fn answer_sign(message: &[u8]) -> Answer {
     })
     .ok_or(Status::BadArgument)?;
     let key = match (der, pem) {
+        ([], "") => return Err(Status::BadArgument),
         (der, "") => PrivateKey::from_der(der),
         ([], pem) => PrivateKey::from_pem(pem),
-        (_, _) => None,
+        (_, _) => return Err(Status::BadArgument),
     };
-    let key = key.ok_or(Status::BadArgument)?;
     let signed = match Hash::find(hash) {
         None => Err(format!("{hash} is not supported.")),
-        Some(hash) => {
-            signature(&key, hash, text).ok_or_else(|| "Failed to initialize digest sign.".to_owned())
-        }
+        Some(hash) => key
+            .ok_or("Invalid key type: private key required for signing operation.")
+            .and_then(|key| signature(&key, hash, text).ok_or("Failed to initialize digest sign."))
+            .map_err(str::to_owned),
     };
     let mut answer = Vec::new();
     wire::put_number(&mut answer, 1, u64::from(signed.is_ok()));

@@ -1,5 +1,8 @@
 //! Plugins call foreign functions: those of the built-in filter, and ours.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
 use serde_json::json;
 
 use crate::harness::envoy::on_each_envoy;
@@ -196,9 +199,12 @@ on_each_envoy! {
             "request_headers: property kept\nrequest_headers: set-property kept value\n".to_owned(),
         ].concat());
         let (envoy, _upstream) = Envoy::with_plugins(version, &[plugin]);
-        let client = envoy.client("main");
-        client.get("/");
-        client.get("/");
+        let mut connection = TcpStream::connect(envoy.address("main").unwrap()).unwrap();
+        for last in ["", "connection: close\r\n"] {
+            connection.write_all(format!("GET / HTTP/1.1\r\nhost: a\r\n{last}\r\n").as_bytes()).unwrap();
+            envoy.await_plugin_log("set-property kept value -> 0");
+        }
+        connection.read_to_end(&mut Vec::new()).unwrap();
         let log = envoy.plugin_log();
         let read: Vec<_> = log.iter().filter(|line| line.contains(" property kept -> ")).collect();
         let second = if version == Version::V1_40 { r#"-> 0 "value""# } else { "-> 1" };

@@ -120,23 +120,35 @@ fn a_public_key_can_be_pem() {
 }
 
 #[test]
-fn what_is_no_key_or_two_keys_or_no_message_is_a_bad_argument() {
+fn no_key_and_two_keys_and_no_message_are_bad_arguments() {
     let keys = curve(&ECDSA_P256_SHA256_ASN1_SIGNING);
-    let pem = pem("PUBLIC KEY", &keys.public);
-    let bare = keys.public.get(keys.public.len() - 65..).unwrap();
-    let verifies: [&[(u64, &[u8])]; 5] = [
-        &[(1, b"sha256")],
-        &[(1, b"sha256"), (2, b"no key")],
-        &[(1, b"sha256"), (2, bare)],
-        &[(1, b"sha256"), (2, &keys.public), (5, pem.as_bytes())],
-        &[(1, b"sha256"), (5, b"-----BEGIN PUBLIC KEY-----")],
-    ];
-    for fields in verifies {
-        assert_eq!(answer_verify(&message(fields)), Err(Status::BadArgument), "{fields:?}");
+    let both = message(&[(1, b"sha256"), (2, &keys.public), (5, pem("PUBLIC KEY", &keys.public).as_bytes())]);
+    for verify in [&message(&[(1, b"sha256")]), &both, &b"\x0a\xff".to_vec()] {
+        assert_eq!(answer_verify(verify), Err(Status::BadArgument), "{verify:?}");
     }
-    assert_eq!(answer_verify(b"\x0a\xff"), Err(Status::BadArgument));
-    assert_eq!(answer_sign(b"\x0a\xff"), Err(Status::BadArgument));
-    assert_eq!(answer_sign(&message(&[(1, b"sha256"), (2, &keys.public)])), Err(Status::BadArgument));
+    let both =
+        message(&[(1, b"sha256"), (2, &keys.private), (4, pem("PRIVATE KEY", &keys.private).as_bytes())]);
+    for sign in [&message(&[(1, b"sha256")]), &both, &b"\x0a\xff".to_vec()] {
+        assert_eq!(answer_sign(sign), Err(Status::BadArgument), "{sign:?}");
+    }
+}
+
+#[test]
+fn what_is_no_key_verifies_and_signs_nothing() {
+    let keys = curve(&ECDSA_P256_SHA256_ASN1_SIGNING);
+    let bare = keys.public.get(keys.public.len() - 65..).unwrap();
+    let verifies: [(u64, &[u8]); 4] =
+        [(2, b"no key"), (2, bare), (2, &keys.private), (5, b"-----BEGIN PUBLIC KEY-----")];
+    for key in verifies {
+        let answer = answer_verify(&message(&[(1, b"sha256"), key])).unwrap();
+        assert_eq!(verified(&answer), "Failed to initialize digest verify.", "{key:?}");
+    }
+    let signs: [(u64, &[u8]); 3] = [(2, b"no key"), (2, &keys.public), (4, b"no PEM")];
+    for key in signs {
+        let (is_signed, _, error) = signed(&answer_sign(&message(&[(1, b"sha256"), key])).unwrap());
+        let expected = "Invalid key type: private key required for signing operation.";
+        assert_eq!((is_signed, error.as_str()), (false, expected), "{key:?}");
+    }
 }
 
 #[test]

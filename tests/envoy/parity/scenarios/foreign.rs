@@ -182,6 +182,11 @@ pub fn signatures() -> Scenario {
         verify("sha256", b"no key", &keys.curve_signature, b"text"),
         verify("sha256", b"", &keys.curve_signature, b"text"),
         verify("sha256", &keys.curve.0, &keys.curve_signature, b"text"),
+        call(
+            "request_headers",
+            "verify_signature",
+            &message(&[(1, Field::Bytes(b"sha256")), (5, Field::Bytes(b"no PEM"))]),
+        ),
         call("request_headers", "verify_signature", b"\x0a\xff"),
         call("request_headers", "verify_signature", b""),
     ];
@@ -203,7 +208,9 @@ pub fn signing() -> Scenario {
         sign("md5", &keys.rsa.0),
         sign("md5", &keys.curve.0),
         sign("sha256", &keys.rsa.1),
+        sign("sha256", b"no key"),
         sign("sha256", b""),
+        call("request_headers", "sign", &message(&[(1, Field::Bytes(b"sha256")), (4, Field::Bytes(b"no PEM"))])),
         call("request_headers", "sign", b"\x0a\xff"),
     ];
     script("signing with RSA", &lines.concat()).get("/")
