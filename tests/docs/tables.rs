@@ -60,6 +60,12 @@ fn every_hostcall_has_a_row_that_is_right() {
 }
 
 #[test]
+fn every_foreign_function_has_a_row() {
+    let rows = rows_by_name("docs/FOREIGN_FUNCTIONS.md", "Table");
+    assert_eq!(names(rows.keys().map(String::as_str)), names(graft::host::foreign::NAMES.iter().copied()));
+}
+
+#[test]
 fn every_entry_point_has_a_row() {
     let rows = rows_by_name(PROXY_WASM, "Entry points");
     let called = names(entry_points::NAMES.iter().copied());
