@@ -92,7 +92,8 @@ fn every_function_refuses_arguments_that_it_cannot_read() {
             "uncompress" => "3",
             _ => "2",
         };
-        assert_eq!(said[0], status, "{name}");
+        // A reason may have been logged before.
+        assert_eq!(said[said.len() - 2], status, "{name}");
     }
 }
 
@@ -179,8 +180,8 @@ fn an_expression_is_evaluated_over_the_stream() {
     let stream = vm.open(exchange());
     vm.request_headers(stream).unwrap();
     let said = vm.said();
-    assert_eq!(said[6..], ["0", "/a name", "10", "", "0", "", "1", ""]);
-    assert_eq!([&said[0], &said[2], &said[4]], ["0", "0", "2"]);
+    assert_eq!(said[6..], ["", "0", "/a name", "No such key: none", "10", "", "0", "", "1", ""]);
+    assert_eq!([&said[0], &said[2], &said[5]], ["0", "0", "2"]);
 }
 
 #[test]
@@ -218,7 +219,7 @@ fn metadata_has_types() {
     let mut vm = Guest::new().on("proxy_on_request_headers", &body.concat()).start();
     let stream = vm.open(metadata);
     vm.request_headers(stream).unwrap();
-    let list = "2\u{b}\n\u{3}\u{1a}\u{1}a\n\u{2} \u{0}";
+    let list = "2\t\n\u{3}\u{1a}\u{1}a\n\u{2} \u{0}";
     assert_eq!(vm.said(), ["0", "", "0", "\u{1a}\u{1}v", "0", list, "1", "", "2", "", "2", ""]);
 }
 
