@@ -6,6 +6,7 @@ use crate::host::stream::Stream;
 use crate::host::types::Status;
 
 /// Has the proxy choose the route anew. Without a stream it is fine and does nothing, as in the built-in host.
+#[allow(clippy::unnecessary_wraps)] // Every function answers so.
 pub(super) fn clear_route_cache<S: Stream>(scene: Scene<'_, S>, _: &[u8]) -> Answer {
     if let Some(stream) = scene.stream {
         stream.stream.clear_route_cache();

@@ -1,8 +1,8 @@
 //! `sign` and `verify_signature`: RSA (PKCS #1 v1.5) and ECDSA over a hash of the text.
 //!
-//! The built-in host gives the key and the name of the hash to BoringSSL, which takes any pair of them. Here a pair is
+//! The built-in host gives the key and the name of the hash to `BoringSSL`, which takes any pair of them. Here a pair is
 //! a row of [`ALGORITHMS`]; one that is not there, and what is no key, answers as there a key that cannot sign. Keys
-//! are SubjectPublicKeyInfo and PKCS #8, in DER or PEM (the older forms of private keys too, in PEM), as there.
+//! are `SubjectPublicKeyInfo` and PKCS #8, in DER or PEM (the older forms of private keys too, in PEM), as there.
 
 mod keys;
 #[cfg(test)]

@@ -130,7 +130,13 @@ fn path(expression: &Expr) -> Option<Vec<String>> {
             }
             _ => return None,
         },
-        _ => return None,
+        Expr::Call(_)
+        | Expr::Comprehension(_)
+        | Expr::List(_)
+        | Expr::Literal(_)
+        | Expr::Map(_)
+        | Expr::Struct(_)
+        | Expr::Unspecified => return None,
     };
     let mut path = path(operand)?;
     path.push(part);
@@ -259,7 +265,7 @@ fn headers<S: Stream>(stream: &mut S, group: &str, map: &str) -> Option<Node> {
     for (name, value) in pairs::decode(&bytes) {
         let value = String::from_utf8_lossy(value);
         let entry = joined.entry(String::from_utf8_lossy(name).into_owned());
-        entry.and_modify(|all| *all += &format!(",{value}")).or_insert_with(|| value.into_owned());
+        entry.and_modify(|all| all.extend([",", &*value])).or_insert_with(|| value.into_owned());
     }
     Some(Node::Map(
         joined.into_iter().map(|(name, value)| (name, Node::Value(values::text(value.as_bytes())))).collect(),

@@ -81,7 +81,13 @@ impl Survey {
                 parts(expression)
                     .fold(own_steps(call), |sum, part| sum.saturating_add(self.steps(part, depth, nesting)))
             }
-            _ => parts(expression)
+            Expr::Ident(_)
+            | Expr::List(_)
+            | Expr::Literal(_)
+            | Expr::Map(_)
+            | Expr::Select(_)
+            | Expr::Struct(_)
+            | Expr::Unspecified => parts(expression)
                 .fold(0, |sum: u64, part| sum.saturating_add(self.steps(part, depth, nesting))),
         };
         within.saturating_add(1)
@@ -117,17 +123,19 @@ fn elements(expression: &Expr, depth: u32) -> u64 {
         Expr::Call(_) => parts(expression)
             .fold(0, |sum: u64, part| sum.saturating_add(elements(part, depth)))
             .max(ASSUMED_ELEMENTS),
-        _ => ASSUMED_ELEMENTS,
+        Expr::Ident(_) | Expr::Literal(_) | Expr::Select(_) | Expr::Struct(_) | Expr::Unspecified => {
+            ASSUMED_ELEMENTS
+        }
     }
 }
 
 /// The parts of an expression that are expressions, but for those of a macro.
-pub(super) fn parts(expression: &Expr) -> impl Iterator<Item = &Expr> {
+pub(super) fn parts<'a>(expression: &'a Expr) -> impl Iterator<Item = &'a Expr> {
     use cel::common::ast::EntryExpr;
-    let mut parts: Vec<&Expr> = Vec::new();
-    let mut entry = |entry| match entry {
-        &EntryExpr::MapEntry(ref pair) => parts.extend([&pair.key.expr, &pair.value.expr]),
-        &EntryExpr::StructField(ref field) => parts.push(&field.value.expr),
+    let mut parts: Vec<&'a Expr> = Vec::new();
+    let mut entry = |entry: &'a EntryExpr| match entry {
+        EntryExpr::MapEntry(pair) => parts.extend([&pair.key.expr, &pair.value.expr]),
+        EntryExpr::StructField(field) => parts.push(&field.value.expr),
     };
     match expression {
         Expr::Map(map) => map.entries.iter().for_each(|pair| entry(&pair.expr)),
