@@ -3,6 +3,7 @@
 //! A [`Plugin`] is what a user writes: the JSON form of `envoy.extensions.wasm.v3.PluginConfig`. The same
 //! plugin becomes a filter of either [`Host`], which is how a user moves from one to the other.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -303,6 +304,7 @@ pub struct Bootstrap {
     listeners: Vec<Listener>,
     from_file: bool,
     upstreams: Vec<Arc<Upstream>>,
+    clusters: Vec<Value>,
     workers: u32,
     log_level: &'static str,
     environment: Vec<(String, String)>,
@@ -320,6 +322,7 @@ impl Bootstrap {
             listeners: Vec::new(),
             from_file: false,
             upstreams: Vec::new(),
+            clusters: Vec::new(),
             workers: 1,
             log_level: "debug",
             environment: Vec::new(),
@@ -334,6 +337,12 @@ impl Bootstrap {
     /// Adds a cluster, named as the upstream is.
     pub fn upstream(mut self, upstream: &Arc<Upstream>) -> Self {
         self.upstreams.push(Arc::clone(upstream));
+        self
+    }
+
+    /// Adds a cluster of one address, for callouts.
+    pub fn cluster(mut self, name: &str, address: SocketAddr, protocol: Protocol) -> Self {
+        self.clusters.push(cluster(name, address, protocol));
         self
     }
 
@@ -362,7 +371,11 @@ impl Bootstrap {
     }
 
     pub(super) fn to_json(&self, home: &Path) -> Value {
-        let clusters: Vec<_> = self.upstreams.iter().map(|upstream| cluster(upstream)).collect();
+        let of_upstreams = self
+            .upstreams
+            .iter()
+            .map(|upstream| cluster(upstream.name(), upstream.address(), upstream.protocol()));
+        let clusters: Vec<_> = of_upstreams.chain(self.clusters.iter().cloned()).collect();
         let mut bootstrap = json!({
             "node": { "id": "the-node", "cluster": "the-node-cluster" },
             "admin": { "address": { "socket_address": { "address": "127.0.0.1", "port_value": 0 } } },
@@ -403,18 +416,17 @@ impl Bootstrap {
     }
 }
 
-fn cluster(upstream: &Upstream) -> Value {
-    let protocol = match upstream.protocol() {
+fn cluster(name: &str, address: SocketAddr, protocol: Protocol) -> Value {
+    let protocol = match protocol {
         Protocol::Http1 => json!({ "http_protocol_options": { "enable_trailers": true } }),
         Protocol::Http2 => json!({ "http2_protocol_options": {} }),
     };
-    let address = upstream.address();
     let socket = json!({ "address": address.ip().to_string(), "port_value": address.port() });
     json!({
-        "name": upstream.name(),
+        "name": name,
         "connect_timeout": "5s",
         "load_assignment": {
-            "cluster_name": upstream.name(),
+            "cluster_name": name,
             "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": { "socket_address": socket } } }] }],
         },
         "typed_extension_protocol_options": {

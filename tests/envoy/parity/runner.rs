@@ -8,7 +8,7 @@ use super::observe::{Change, Observed, difference, exchange, plugin_lines, split
 use super::scenario::{Case, Scenario, Step};
 use crate::harness::guests::Guests;
 use crate::harness::{
-    Bootstrap, Client, Envoy, Host, Listener, Plugin, Response, Route, Upstream, Version, eventually, within,
+    Bootstrap, CalloutUpstream, Client, Envoy, GrpcUpstream, Host, Listener, Plugin, Response, Route, Upstream, Version, eventually, within,
 };
 
 /// The last log lines of a stream may come a moment after its response.
@@ -16,6 +16,9 @@ const LATE: Duration = Duration::from_secs(2);
 
 /// How long a stream that a plugin holds is silent before Envoy ends it.
 const SILENCE: &str = "0.3s";
+
+/// The same where streams wait for callouts.
+const SILENCE_OF_CALLOUTS: &str = "10s";
 
 /// One of the two hosts, and the logger that its plugins' lines go to.
 struct Side {
@@ -40,6 +43,10 @@ pub fn run(name: &str, scenario: &Scenario) {
     let upstream =
         if scenario.http2_upstream { Upstream::http2("upstream") } else { Upstream::http1("upstream") };
     let mut bootstrap = Bootstrap::new().upstream(&upstream).variable("TWO", "2");
+    if scenario.callouts {
+        bootstrap = CalloutUpstream::start().add_to(bootstrap);
+        bootstrap = GrpcUpstream::start().add_to(bootstrap);
+    }
     for case in &scenario.cases {
         for side in &SIDES {
             let plugin = scenario.plugin(case, &code);
@@ -47,6 +54,9 @@ pub fn run(name: &str, scenario: &Scenario) {
         }
     }
     let envoy = Envoy::start(Version::V1_40, &bootstrap);
+    for side in &SIDES {
+        scenario.settled.iter().for_each(|text| await_more(text, 0, &envoy, side));
+    }
     let starts = SIDES.each_ref().map(|side| plugin_lines(&envoy.log(), side.logger));
     let outside = SIDES.each_ref().map(|side| play(scenario, &envoy, &upstream, side));
 
@@ -72,7 +82,7 @@ pub fn run(name: &str, scenario: &Scenario) {
 
 fn listener(scenario: &Scenario, name: &str, host: Host, plugin: &Plugin) -> Listener {
     let mut listener = Listener::new(name)
-        .idle_timeout(SILENCE)
+        .idle_timeout(if scenario.callouts { SILENCE_OF_CALLOUTS } else { SILENCE })
         .route(Route::by_header("x-other-route", "upstream").set("name", "by-header"))
         .route(
             Route::new("/other", "upstream").set("name", "by-path").set("route.prefix_rewrite", "/rewritten"),
@@ -93,8 +103,12 @@ fn play(scenario: &Scenario, envoy: &Envoy, upstream: &Upstream, side: &Side) ->
         for (index, step) in case.steps.iter().enumerate() {
             let place = format!("{} {}", case.name, index + 1);
             upstream.answer(step.answer.clone());
+            let before = step.until.map_or(0, |text| count(text, envoy, side));
             let (response, beside) = send(step, &client, envoy, side);
             envoy.await_quiet(&listener);
+            if let Some(text) = step.until {
+                await_more(text, before, envoy, side);
+            }
             observed.extend(exchange(&place, &response, &upstream.take_seen()));
             if let Some(beside) = beside {
                 observed.extend(exchange(&format!("{place} beside"), &beside, &[]));
@@ -107,15 +121,23 @@ fn play(scenario: &Scenario, envoy: &Envoy, upstream: &Upstream, side: &Side) ->
 /// Sends the request of a step, and the one beside it, if there is one.
 fn send(step: &Step, client: &Client, envoy: &Envoy, side: &Side) -> (Response, Option<Response>) {
     let Some((text, then)) = &step.meanwhile else { return (client.send(&step.request), None) };
-    let count =
-        || plugin_lines(&envoy.log(), side.logger).iter().filter(|line| line.what.contains(text)).count();
-    let before = count();
+    let before = count(text, envoy, side);
     std::thread::scope(|scope| {
         let held = scope.spawn(|| client.send(&step.request));
-        eventually("the stream to be held", || (count() > before).then_some(()));
+        eventually("the stream to be held", || (count(text, envoy, side) > before).then_some(()));
         let beside = client.send(then);
         (held.join().expect("the client"), Some(beside))
     })
+}
+
+/// How many lines with a text the plugins of a side have logged.
+fn count(text: &str, envoy: &Envoy, side: &Side) -> usize {
+    plugin_lines(&envoy.log(), side.logger).iter().filter(|line| line.what.contains(text)).count()
+}
+
+/// Waits for one more of these lines. If it does not come, the sides differ in it.
+fn await_more(text: &str, before: usize, envoy: &Envoy, side: &Side) {
+    within(LATE, || (count(text, envoy, side) > before).then_some(()));
 }
 
 /// Everything that was observed of a side by now.

@@ -24,6 +24,8 @@ pub struct Step {
     pub answer: Answer,
     /// What to send while the request is held, once the plugin has logged a text.
     pub meanwhile: Option<(&'static str, Request)>,
+    /// What the plugin logs when all that the exchange began is over, if that is after the exchange.
+    pub until: Option<&'static str>,
 }
 
 /// A configured plugin with a listener of its own, and what is sent to it.
@@ -48,6 +50,10 @@ pub struct Scenario {
     pub buffer_limit: Option<u32>,
     /// Whether the upstream speaks HTTP/2.
     pub http2_upstream: bool,
+    /// Whether there are upstreams for callouts: the clusters `callout`, `grpc` and `nobody`.
+    pub callouts: bool,
+    /// What plugins log when all that their start began is over, if that is after the start.
+    pub settled: Vec<&'static str>,
     pub cases: Vec<Case>,
 }
 
@@ -71,6 +77,8 @@ impl Scenario {
             is_isolated: false,
             buffer_limit: None,
             http2_upstream: false,
+            callouts: false,
+            settled: Vec::new(),
             cases: Vec::new(),
         }
     }
@@ -104,6 +112,12 @@ impl Scenario {
         self
     }
 
+    /// Adds the upstreams for callouts. Streams that wait for them may be silent for longer.
+    pub fn callouts(mut self) -> Self {
+        self.callouts = true;
+        self
+    }
+
     pub fn http2_upstream(mut self) -> Self {
         self.http2_upstream = true;
         self
@@ -111,12 +125,26 @@ impl Scenario {
 
     /// Adds an exchange to the last case.
     pub fn step(self, request: Request, answer: Answer) -> Self {
-        self.push(Step { request, answer, meanwhile: None })
+        self.push(Step { request, answer, meanwhile: None, until: None })
     }
 
     /// Adds an exchange whose stream is held; when the plugin has logged `text`, `then` is sent beside it.
     pub fn held_until(self, text: &'static str, request: Request, answer: Answer, then: Request) -> Self {
-        self.push(Step { request, answer, meanwhile: Some((text, then)) })
+        self.push(Step { request, answer, meanwhile: Some((text, then)), until: None })
+    }
+
+    /// Ends the last exchange only when the plugin has logged a line with `text`.
+    pub fn until(mut self, text: &'static str) -> Self {
+        let step = self.cases.last_mut().and_then(|case| case.steps.last_mut());
+        step.expect("an exchange that goes on").until = Some(text);
+        self
+    }
+
+    /// Begins the first exchange only when plugins have logged a line with `text`. What they logged before,
+    /// and lines equal to it, are compared as a set.
+    pub fn settled(mut self, text: &'static str) -> Self {
+        self.settled.push(text);
+        self
     }
 
     fn push(mut self, step: Step) -> Self {

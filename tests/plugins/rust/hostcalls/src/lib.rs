@@ -94,32 +94,33 @@ extern "C" fn proxy_on_response_trailers(context: u32, count: u32) -> u32 {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_http_call_response(context: u32, _token: u32, headers: u32, body: u32, trailers: u32) {
-    run("http_call_response", context, format!("{headers} {body} {trailers}"), false, 0);
+extern "C" fn proxy_on_http_call_response(context: u32, token: u32, headers: u32, body: u32, trailers: u32) {
+    on_answer("http_call_response", context, token, format!("{headers} {body} {trailers}"));
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_grpc_receive_initial_metadata(context: u32, _token: u32, count: u32) {
-    run("grpc_receive_initial_metadata", context, count.to_string(), false, 0);
+extern "C" fn proxy_on_grpc_receive_initial_metadata(context: u32, token: u32, count: u32) {
+    on_answer("grpc_receive_initial_metadata", context, token, count.to_string());
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_grpc_receive(context: u32, _token: u32, size: u32) {
-    run("grpc_receive", context, size.to_string(), false, 0);
+extern "C" fn proxy_on_grpc_receive(context: u32, token: u32, size: u32) {
+    on_answer("grpc_receive", context, token, size.to_string());
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_grpc_receive_trailing_metadata(context: u32, _token: u32, count: u32) {
-    run("grpc_receive_trailing_metadata", context, count.to_string(), false, 0);
+extern "C" fn proxy_on_grpc_receive_trailing_metadata(context: u32, token: u32, count: u32) {
+    on_answer("grpc_receive_trailing_metadata", context, token, count.to_string());
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_grpc_close(context: u32, _token: u32, status: u32) {
-    run("grpc_close", context, status.to_string(), false, 0);
+extern "C" fn proxy_on_grpc_close(context: u32, token: u32, status: u32) {
+    on_answer("grpc_close", context, token, status.to_string());
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_queue_ready(context: u32, _token: u32) {
+extern "C" fn proxy_on_queue_ready(context: u32, token: u32) {
+    vm::with(|vm| vm.last_queue = token);
     run("queue_ready", context, String::new(), false, 0);
 }
 
@@ -147,6 +148,12 @@ extern "C" fn proxy_on_delete(context: u32) {
 /// A callback about headers or a body: it tells how much there is, and whether it is all.
 fn on_part(name: &'static str, context: u32, amount: u32, end_of_stream: u32) -> u32 {
     run(name, context, format!("{amount} eos={end_of_stream}"), end_of_stream != 0, CONTINUE)
+}
+
+/// A callback about a callout: the operations on callouts then mean this one.
+fn on_answer(name: &'static str, context: u32, token: u32, details: String) {
+    vm::with(|vm| vm.last_call = token);
+    run(name, context, details, false, 0);
 }
 
 fn run(name: &'static str, context: u32, details: String, end_of_stream: bool, default: u32) -> u32 {
