@@ -9,7 +9,7 @@
 //! | `/status/N` | status N, its number as the body |
 //! | `/slow/MS` | 200 after so many milliseconds |
 //! | `/hang` | no answer, for as long as the connection lives |
-//! | `/gate` | 200 once the test says [`CalloutUpstream::open`] |
+//! | `/gate` | as `/echo`, while the test holds the gate open ([`CalloutUpstream::open`]) |
 //! | `/reset` | the connection is closed instead of an answer |
 //! | `/half` | headers and half a body, then the connection is closed |
 //! | `/bytes/N` | 200 with a body of N bytes |
@@ -84,6 +84,11 @@ impl CalloutUpstream {
         self.opened.notify_all();
     }
 
+    /// Holds the requests to `/gate` from now on.
+    pub fn close(&self) {
+        *lock(&self.gate) = false;
+    }
+
     /// How many requests wait at `/gate` or `/hang`.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::SeqCst)
@@ -138,7 +143,7 @@ impl CalloutUpstream {
             }
             "gate" => {
                 self.pass_gate();
-                whole(200, b"passed")
+                write_echo(stream, head, body, method, path)
             }
             "reset" => Err(closed()),
             "half" => {
@@ -202,13 +207,7 @@ fn write_whole(
 }
 
 /// What a request was, told by its answer.
-fn write_echo(
-    mut stream: &TcpStream,
-    head: &Head,
-    body: &Body,
-    method: &str,
-    path: &str,
-) -> io::Result<()> {
+fn write_echo(mut stream: &TcpStream, head: &Head, body: &Body, method: &str, path: &str) -> io::Result<()> {
     let authority = header(&head.headers, "host").unwrap_or_default();
     let mut fields: Headers = [("x-method", method), ("x-path", path), ("x-authority", authority)]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))

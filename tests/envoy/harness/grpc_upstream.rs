@@ -40,10 +40,8 @@ pub struct GrpcUpstream {
 impl GrpcUpstream {
     pub fn start() -> Arc<Self> {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-        let upstream = Arc::new(Self {
-            address: listener.local_addr().expect("the port"),
-            seen: Mutex::default(),
-        });
+        let upstream =
+            Arc::new(Self { address: listener.local_addr().expect("the port"), seen: Mutex::default() });
         listener.set_nonblocking(true).expect("an option of the socket");
         let server = Arc::clone(&upstream);
         RUNTIME.spawn(async move {

@@ -8,7 +8,8 @@ use super::observe::{Change, Observed, difference, exchange, plugin_lines, split
 use super::scenario::{Case, Scenario, Step};
 use crate::harness::guests::Guests;
 use crate::harness::{
-    Bootstrap, CalloutUpstream, Client, Envoy, GrpcUpstream, Host, Listener, Plugin, Response, Route, Upstream, Version, eventually, within,
+    Bootstrap, CalloutUpstream, Client, Envoy, GrpcUpstream, Host, Listener, Plugin, Response, Route,
+    Upstream, Version, eventually, within,
 };
 
 /// The last log lines of a stream may come a moment after its response.
@@ -18,7 +19,7 @@ const LATE: Duration = Duration::from_secs(2);
 const SILENCE: &str = "0.3s";
 
 /// The same where streams wait for callouts.
-const SILENCE_OF_CALLOUTS: &str = "10s";
+const SILENCE_OF_CALLOUTS: &str = "5s";
 
 /// One of the two hosts, and the logger that its plugins' lines go to.
 struct Side {
@@ -43,9 +44,9 @@ pub fn run(name: &str, scenario: &Scenario) {
     let upstream =
         if scenario.http2_upstream { Upstream::http2("upstream") } else { Upstream::http1("upstream") };
     let mut bootstrap = Bootstrap::new().upstream(&upstream).variable("TWO", "2");
+    let callouts = CalloutUpstream::start();
     if scenario.callouts {
-        bootstrap = CalloutUpstream::start().add_to(bootstrap);
-        bootstrap = GrpcUpstream::start().add_to(bootstrap);
+        bootstrap = GrpcUpstream::start().add_to(callouts.add_to(bootstrap));
     }
     for case in &scenario.cases {
         for side in &SIDES {
@@ -58,7 +59,7 @@ pub fn run(name: &str, scenario: &Scenario) {
         scenario.settled.iter().for_each(|text| await_more(text, 0, &envoy, side));
     }
     let starts = SIDES.each_ref().map(|side| plugin_lines(&envoy.log(), side.logger));
-    let outside = SIDES.each_ref().map(|side| play(scenario, &envoy, &upstream, side));
+    let outside = SIDES.each_ref().map(|side| play(scenario, &envoy, &upstream, &callouts, side));
 
     let changes = || {
         let [built_in, graft] =
@@ -66,6 +67,10 @@ pub fn run(name: &str, scenario: &Scenario) {
         difference(&built_in, &graft)
     };
     let declared = differences::of(name);
+    if std::env::var_os("GRAFT_SHOW").is_some() {
+        within(LATE, || None::<()>);
+        show(&changes(), &observe(scenario, &envoy, &SIDES[0], &starts[0], &outside[0]));
+    }
     let judged = within(LATE, || {
         let summaries: BTreeSet<_> = changes().iter().map(Change::summary).collect();
         summaries.iter().map(String::as_str).eq(declared.iter().copied()).then_some(())
@@ -78,6 +83,13 @@ pub fn run(name: &str, scenario: &Scenario) {
         panic!("{name}: the sides do not differ as declared\n--- found\n{found}\n--- declared\n{declared}");
     }
     assert!(envoy.stop().status.success(), "Envoy ends well");
+}
+
+/// Prints all that the built-in filter did, and what differs: for whoever writes a scenario.
+fn show(changes: &[Change], built_in: &[Observed]) {
+    built_in.iter().for_each(|line| eprintln!("{} [{}]", line.what, line.place));
+    eprintln!("--- changes");
+    changes.iter().for_each(|change| eprintln!("{} [{}]", change.summary(), change.place()));
 }
 
 fn listener(scenario: &Scenario, name: &str, host: Host, plugin: &Plugin) -> Listener {
@@ -95,7 +107,13 @@ fn listener(scenario: &Scenario, name: &str, host: Host, plugin: &Plugin) -> Lis
 }
 
 /// Plays the scripts on one side; gives what is seen from outside.
-fn play(scenario: &Scenario, envoy: &Envoy, upstream: &Upstream, side: &Side) -> Vec<Observed> {
+fn play(
+    scenario: &Scenario,
+    envoy: &Envoy,
+    upstream: &Upstream,
+    callouts: &CalloutUpstream,
+    side: &Side,
+) -> Vec<Observed> {
     let mut observed = Vec::new();
     for case in &scenario.cases {
         let listener = side.listener(case);
@@ -103,9 +121,11 @@ fn play(scenario: &Scenario, envoy: &Envoy, upstream: &Upstream, side: &Side) ->
         for (index, step) in case.steps.iter().enumerate() {
             let place = format!("{} {}", case.name, index + 1);
             upstream.answer(step.answer.clone());
+            callouts.close();
             let before = step.until.map_or(0, |text| count(text, envoy, side));
             let (response, beside) = send(step, &client, envoy, side);
             envoy.await_quiet(&listener);
+            callouts.open();
             if let Some(text) = step.until {
                 await_more(text, before, envoy, side);
             }
