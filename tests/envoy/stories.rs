@@ -1,10 +1,13 @@
 //! The stories, one file each. Each is told on every supported Envoy.
 
 mod bodies;
+mod callout_faults;
+mod callouts;
 mod chains;
 mod closing;
 mod environment;
 mod failures;
+mod grpc;
 mod headers;
 mod hostile;
 mod listeners;
@@ -17,6 +20,8 @@ mod per_route;
 mod properties;
 mod rejections;
 mod sdks;
+mod shared_state;
+mod ticks;
 mod trailers;
 mod validation;
 mod workers;

@@ -217,6 +217,27 @@ impl Envoy {
         write_listeners(self.process.home.path(), listeners);
     }
 
+    /// The most memory that the process has held so far, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.process.child.id());
+        let status = fs::read_to_string(path).expect("the state of the process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak of memory");
+        let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kibibytes * 1024
+    }
+
+    /// How many lines plugins have logged so far that hold `text`.
+    pub fn count_plugin_log(&self, text: &str) -> usize {
+        self.plugin_log().iter().filter(|line| line.contains(text)).count()
+    }
+
+    /// Waits until plugins have logged `count` lines that hold `text`.
+    pub fn await_plugin_lines(&self, count: usize, text: &str) {
+        eventually(&format!("{count} plugin lines with {text:?}"), || {
+            (self.count_plugin_log(text) >= count).then_some(())
+        });
+    }
+
     /// Tells Envoy to end and waits until it did.
     pub fn stop(mut self) -> Ended {
         self.admin.post("/quitquitquit");

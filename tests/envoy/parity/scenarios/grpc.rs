@@ -233,7 +233,6 @@ pub fn grpc_streams_that_fail() -> Scenario {
         ("status", opened(chat, "\"fail 7 not for you\"")),
         ("unknown-method", opened("grpc graft.test.Echo Nothing", "message")),
         ("refused", opened("nobody graft.test.Echo Chat", "message")),
-        ("no-grpc", opened("callout graft.test.Echo Chat", "message")),
     ]
     .into_iter()
     .fold(scripts("gRPC streams that end with a failure").callouts(), |scenario, (name, lines)| {

@@ -48,6 +48,7 @@ pub fn shared_data_of_other_vms() -> Scenario {
         .get("/")
 }
 
+/// The request waits until it was told three times that there is something, so that nothing else mixes in.
 pub fn queues() -> Scenario {
     scripts("shared queues: register, resolve, enqueue, dequeue, and their statuses")
         .case(
@@ -69,6 +70,9 @@ pub fn queues() -> Scenario {
             request_headers: queue-resolve \"\" work
             request_headers: queue-resolve \"\" nothing
             request_headers: queue-resolve other work
+            request_headers: continue-later request
+            request_headers: return 1
+            queue_ready: if-nth 3 continue-parked
             log: queue-resolve \"\" work
             log: dequeue
             ",
@@ -117,11 +121,12 @@ pub fn ticks() -> Scenario {
         .case(
             "by-stream",
             "
-            request_headers: tick-period 50
+            request_headers: tick-period 300
             tick: property plugin_name
             tick: pairs request
             tick: reply 403 no
             tick: continue request
+            tick: if-nth 1 tick-period 30
             tick: if-nth 3 tick-period 0
             tick: if-nth 3 log info \"ticked enough\"
             ",
@@ -147,7 +152,7 @@ pub fn tick_periods_changed() -> Scenario {
             "changes",
             "
             request_headers: tick-period 100000
-            response_headers: tick-period 50
+            response_headers: tick-period 300
             tick: if-nth 1 tick-period 20
             tick: if-nth 2 tick-period 0
             tick: if-nth 2 log info \"period over\"
@@ -158,7 +163,7 @@ pub fn tick_periods_changed() -> Scenario {
         .case(
             "from-log",
             "
-            log: if-stream tick-period 50
+            log: if-stream tick-period 100
             tick: tick-period 0
             tick: log info \"tick after the log\"
             ",
