@@ -17,6 +17,7 @@ mod body;
 mod control;
 mod filter_state;
 mod headers;
+mod calls;
 mod metadata;
 mod metrics;
 mod scheduler;
@@ -28,6 +29,7 @@ use std::ptr;
 
 pub use headers::Headers;
 pub use scheduler::Scheduler;
+pub(super) use scheduler::close_schedulers;
 
 use super::raw;
 use super::running::Pass;

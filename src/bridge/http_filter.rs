@@ -15,6 +15,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::action::Action;
+use super::callouts::StreamCalls;
 use super::entering;
 use super::http_config::HttpConfig;
 use super::http_stream::HttpStream;
@@ -22,9 +23,10 @@ use super::local_response::{self, LocalReply};
 use super::route_config::RouteConfig;
 use super::{module, worker};
 use crate::abi::{
-    BodyStatus, HeadersStatus, HttpFilterHandle, LocalReplyStatus, ResetReason, Scheduler, TrailersStatus,
+    BodyStatus, CallEvent, HeadersStatus, HttpFilterHandle, LocalReplyStatus, ResetReason, Scheduler, TrailersStatus,
 };
 use crate::config::FailurePolicy;
+use crate::host::calls::{Command, Reply, Token};
 use crate::host::contexts::StreamIndex;
 use crate::host::stream::{Effect, Effects, LocalResponse};
 use crate::host::types::{BodyAction, Direction, HeadersAction};
@@ -53,6 +55,8 @@ pub struct HttpFilter {
     has_replied: Cell<bool>,
     /// What has to wait until Envoy is out of the hook that it was asked in, and what brings the next one.
     deferred: Cell<Effects>,
+    /// Calls that this stream has in hand.
+    calls: StreamCalls,
     scheduler: OnceCell<Option<Scheduler>>,
 }
 
@@ -77,6 +81,7 @@ impl HttpFilter {
             is_responding: Cell::new(false),
             has_replied: Cell::new(false),
             deferred: Cell::default(),
+            calls: StreamCalls::default(),
             scheduler: OnceCell::new(),
         }))
     }
@@ -148,6 +153,14 @@ impl HttpFilter {
     /// Envoy destroys the filter: the context ends.
     pub fn on_destroy(&self) {
         if let Some(begun) = self.begun() {
+            let replies = self.calls.end();
+            if !replies.is_empty() {
+                entering::enter(&begun.lease, |vm| {
+                    for (token, reply) in replies {
+                        vm.on_reply(token, reply);
+                    }
+                });
+            }
             entering::end(&begun.lease, begun.stream);
         }
     }
@@ -165,17 +178,73 @@ impl HttpFilter {
 
     /// Another stream of the plugin asked for something here (resume, close, answer), or the VM died.
     pub fn on_scheduled(&self, envoy: HttpFilterHandle, _event_id: u64) {
-        let Some(begun) = self.begun().filter(|_| !self.has_failed.get() && !self.has_replied.get()) else {
+        let Some(begun) = self.begun() else { return };
+        let replies = self.calls.take_waiting();
+        self.deliver(envoy, begun, replies);
+    }
+
+    /// Envoy tells something of a call of this stream.
+    #[allow(clippy::needless_pass_by_value)] // The seam hands it over.
+    pub fn on_call_event(&self, mut envoy: HttpFilterHandle, number: u64, event: CallEvent<'_>) {
+        let Some(begun) = self.begun() else { return };
+        let replies = self.calls.feed(&mut envoy, number, &event);
+        if !replies.is_empty() {
+            self.deliver(envoy, begun, replies);
+        }
+    }
+
+    /// Has the guest see replies, those that were brought and those that came by way of the process, and does what it and
+    /// others asked of this stream.
+    fn deliver(&self, envoy: HttpFilterHandle, begun: &Begun<HttpStream>, replies: Vec<(Token, Reply)>) {
+        // Given back when this thread is inside that VM already.
+        let mut kept = Some((envoy, replies));
+        let entered = entering::enter(&begun.lease, |vm| {
+            let (envoy, mut replies) = kept.take()?;
+            let Some(stream) = vm.stream_mut(begun.stream) else { return Some(Err(envoy)) };
+            stream.stream.attach(envoy, None);
+            replies.extend(vm.take_replies(begun.stream));
+            for (token, reply) in replies {
+                if let Err(error) = vm.deliver(token, reply) {
+                    vm.log_failure(&error);
+                }
+            }
+            let effects = vm.take_effects(begun.stream);
+            let is_held = self.holds_request.get() || self.holds_response.get();
+            let goes_on = effects.iter().any(|effect| matches!(effect, Effect::Continue(_)));
+            let commands = StreamCalls::take(vm, begun.stream, is_held && !goes_on);
+            let has_failed = vm.has_failed();
+            let envoy = vm.stream_mut(begun.stream)?.stream.detach()?;
+            Some(Ok((envoy, effects, commands, has_failed)))
+        });
+        if let Some((envoy, replies)) = kept {
+            self.calls.keep(replies);
+            self.schedule(&envoy);
+        }
+        let Some(Some(Ok((mut envoy, others, commands, has_vm_failed)))) = entered else { return };
+        self.run(&mut envoy, commands);
+        if self.has_failed.get() || self.has_replied.get() {
             return;
-        };
+        }
         let mut effects = self.deferred.take();
-        let taken = entering::enter(&begun.lease, |vm| (vm.take_effects(begun.stream), vm.has_failed()));
-        let Some((others, has_vm_failed)) = taken else { return };
         effects.extend(others);
         if has_vm_failed && effects.is_empty() {
             return self.fail_what_waits(envoy);
         }
         self.apply(envoy, begun, effects);
+    }
+
+    /// Does what the guest asked of calls.
+    fn run(&self, envoy: &mut HttpFilterHandle, commands: Vec<Command>) {
+        if !commands.is_empty() && self.calls.run(envoy, commands) {
+            self.schedule(envoy);
+        }
+    }
+
+    /// Asks for `on_scheduled`.
+    fn schedule(&self, envoy: &HttpFilterHandle) {
+        if let Some(scheduler) = self.scheduler.get_or_init(|| envoy.scheduler()) {
+            scheduler.commit(0);
+        }
     }
 
     fn on_body(&self, envoy: HttpFilterHandle, direction: Direction, end_of_stream: bool) -> BodyStatus {
@@ -260,6 +329,9 @@ impl HttpFilter {
             stream.stream.attach(envoy, (brings == Brings::Body).then_some(direction));
             let called = call(vm, begun.stream);
             let effects = vm.take_effects(begun.stream);
+            let is_held = called.as_ref().is_ok_and(|action| action.holds())
+                && !effects.iter().any(|effect| ends(effect) || *effect == Effect::Continue(direction));
+            let commands = StreamCalls::take(vm, begun.stream, is_held);
             let envoy = vm.stream_mut(begun.stream).and_then(|stream| {
                 if called.as_ref().is_ok_and(|action| action.holds()) {
                     stream.stream.make_wakeable();
@@ -269,17 +341,18 @@ impl HttpFilter {
             if let Err(error) = &called {
                 vm.log_failure(error);
             }
-            Ok((called, effects, envoy))
+            Ok((called, effects, envoy, commands))
         });
         match entered {
             // Envoy came back while this very stream's plugin runs: it is answering or ending the stream.
             None => A::CONTINUE.status(),
             Some(Err(envoy)) => self.fail::<A>(envoy),
-            Some(Ok((_, _, None))) => A::STOP.status(),
-            Some(Ok((Ok(action), effects, Some(envoy)))) => {
+            Some(Ok((_, _, None, _))) => A::STOP.status(),
+            Some(Ok((Ok(action), effects, Some(mut envoy), commands))) => {
+                self.run(&mut envoy, commands);
                 self.follow(envoy, begun, (direction, brings), action, effects).status()
             }
-            Some(Ok((Err(_logged), effects, Some(envoy)))) => {
+            Some(Ok((Err(_logged), effects, Some(envoy), _))) => {
                 // What was denied before the trap stays denied, also where the policy is to let streams pass.
                 if self.config.failure_policy == FailurePolicy::Open && effects.iter().any(ends) {
                     self.is_bypassed.set(true);
@@ -317,9 +390,7 @@ impl HttpFilter {
     /// Has effects applied in a hook of their own.
     fn defer(&self, envoy: &HttpFilterHandle, effects: Effects) {
         self.deferred.set(effects);
-        if let Some(scheduler) = self.scheduler.get_or_init(|| envoy.scheduler()) {
-            scheduler.commit(0);
-        }
+        self.schedule(envoy);
     }
 
     /// Whether Envoy waits in a direction.

@@ -8,6 +8,7 @@ use once_cell::sync::OnceCell;
 use super::http_stream::HttpStream;
 use super::services::{self, EnvoyServices};
 use crate::abi::process;
+use crate::lifecycle::agenda;
 use crate::lifecycle::error::LoadError;
 use crate::lifecycle::registry::{Registry, Workers};
 use crate::telemetry;
@@ -40,6 +41,7 @@ pub fn module() -> Result<&'static Module, LoadError> {
     MODULE.get_or_try_init(|| {
         let services = Arc::new(EnvoyServices::new());
         let registry = Registry::new(Arc::clone(&services), workers())?;
+        agenda::work_off(registry.commons())?;
         Ok(Module { registry, services })
     })
 }
