@@ -9,7 +9,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use super::http_stream::HttpStream;
+use super::stream::EnvoyStream;
 use crate::host::contexts::StreamIndex;
 use crate::host::vm::Vm;
 use crate::lifecycle::pool::Lease;
@@ -18,7 +18,7 @@ use crate::lifecycle::pool::Lease;
 struct Thread {
     /// Addresses of the VMs' locks.
     inside: Vec<usize>,
-    ended: Vec<(Lease<HttpStream>, StreamIndex)>,
+    ended: Vec<(Lease<EnvoyStream>, StreamIndex)>,
 }
 
 thread_local! {
@@ -33,7 +33,10 @@ pub(super) fn is_inside() -> bool {
 
 /// Runs a body inside a VM, and afterwards tells the streams that it gave something to do. `None`: this thread is
 /// inside that VM already.
-pub(super) fn enter<R>(lease: &Lease<HttpStream>, body: impl FnOnce(&mut Vm<HttpStream>) -> R) -> Option<R> {
+pub(super) fn enter<R>(
+    lease: &Lease<EnvoyStream>,
+    body: impl FnOnce(&mut Vm<EnvoyStream>) -> R,
+) -> Option<R> {
     let inside = Inside::begin(Arc::as_ptr(lease).addr())?;
     let mut vm = lease.lock();
     let had_failed = vm.has_failed();
@@ -54,7 +57,7 @@ pub(super) fn enter<R>(lease: &Lease<HttpStream>, body: impl FnOnce(&mut Vm<Http
 }
 
 /// Ends a stream's context, now or when this thread has left the VM.
-pub(super) fn end(lease: &Lease<HttpStream>, index: StreamIndex) {
+pub(super) fn end(lease: &Lease<EnvoyStream>, index: StreamIndex) {
     if enter(lease, |vm| vm.end_stream(index)).is_none() {
         let ended = (Arc::clone(lease), index);
         let _noted = THREAD.try_with(|thread| thread.borrow_mut().ended.push(ended));

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::http_stream::HttpStream;
 use super::metrics::Ids;
 use super::module;
 use super::route_config;
+use super::stream::EnvoyStream;
 use crate::abi::HttpFilterConfigHandle;
 use crate::config::{self, FailurePolicy, PluginConfig};
 use crate::lifecycle::error::LoadError;
@@ -18,7 +18,7 @@ pub struct HttpConfig {
     /// Name of the plugin, for logs.
     pub name: String,
     /// What streams begin on.
-    pub generation: Arc<Generation<HttpStream>>,
+    pub generation: Arc<Generation<EnvoyStream>>,
     /// What happens to a stream whose plugin failed.
     pub failure_policy: FailurePolicy,
     /// What Envoy calls the plugin's metrics here.

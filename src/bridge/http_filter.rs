@@ -20,6 +20,7 @@ use super::http_config::HttpConfig;
 use super::http_stream::HttpStream;
 use super::local_response::{self, LocalReply};
 use super::route_config::RouteConfig;
+use super::stream::EnvoyStream;
 use super::{module, worker};
 use crate::abi::{
     BodyStatus, HeadersStatus, HttpFilterHandle, LocalReplyStatus, ResetReason, Scheduler, TrailersStatus,
@@ -39,7 +40,7 @@ const CLOSED_BY_PLUGIN: &[u8] = b"wasm_close_stream";
 pub struct HttpFilter {
     config: Arc<HttpConfig>,
     /// What became of the stream's beginning; nothing yet if its request has not come here.
-    begun: OnceCell<Result<Begun<HttpStream>, BeginError>>,
+    begun: OnceCell<Result<Begun<EnvoyStream>, BeginError>>,
     /// The plugin has no part in this stream: it is off here, or failed under `FAIL_OPEN`.
     is_bypassed: Cell<bool>,
     /// The plugin failed and the stream was answered for it.
@@ -131,16 +132,16 @@ impl HttpFilter {
         self.begin(&envoy);
         let Some(begun) = self.begun().filter(|_| !self.is_bypassed.get()) else { return };
         entering::enter(&begun.lease, |vm| {
-            if let Some(stream) = vm.stream_mut(begun.stream) {
-                stream.stream.attach(envoy, None);
+            if let Some(stream) = http_mut(vm, begun.stream) {
+                stream.attach(envoy, None);
             }
             // The work is over here already, where everything about the exchange can still be asked for.
             let ended = vm.on_log(begun.stream).and_then(|()| vm.on_done(begun.stream));
             if let Err(error) = &ended {
                 vm.log_failure(error);
             }
-            if let Some(stream) = vm.stream_mut(begun.stream) {
-                stream.stream.detach();
+            if let Some(stream) = http_mut(vm, begun.stream) {
+                stream.detach();
             }
         });
     }
@@ -185,7 +186,8 @@ impl HttpFilter {
             // is refused without another call.
             let Some(stream) = vm.stream_mut(index) else { return Ok(BodyAction::Continue) };
             if let Some(limit) = limit.filter(|_| stream.half(direction).buffering) {
-                let (held, chunk) = stream.stream.pending_body(direction);
+                let (held, chunk) =
+                    stream.stream.http_mut().map_or((0, 0), |http| http.pending_body(direction));
                 let sum = held.saturating_add(chunk);
                 if u64::try_from(sum).is_ok_and(|sum| sum > limit) {
                     return Ok(BodyAction::StopAndBuffer);
@@ -196,7 +198,7 @@ impl HttpFilter {
     }
 
     /// The stream's hold on its VM, if it has one.
-    fn begun(&self) -> Option<&Begun<HttpStream>> {
+    fn begun(&self) -> Option<&Begun<EnvoyStream>> {
         self.begun.get().and_then(|begun| begun.as_ref().ok())
     }
 
@@ -232,8 +234,8 @@ impl HttpFilter {
         }
     }
 
-    fn begin_on(&self, generation: &Generation<HttpStream>) -> Result<Begun<HttpStream>, BeginError> {
-        generation.begin(worker::index(), HttpStream::new(Arc::clone(&self.config)))
+    fn begin_on(&self, generation: &Generation<EnvoyStream>) -> Result<Begun<EnvoyStream>, BeginError> {
+        generation.begin(worker::index(), HttpStream::new(Arc::clone(&self.config)).into())
     }
 
     /// Runs an entry point of the plugin, and what it asked for.
@@ -242,7 +244,7 @@ impl HttpFilter {
         envoy: HttpFilterHandle,
         direction: Direction,
         brings: Brings,
-        call: impl FnOnce(&mut Vm<HttpStream>, StreamIndex) -> Result<A, CallError>,
+        call: impl FnOnce(&mut Vm<EnvoyStream>, StreamIndex) -> Result<A, CallError>,
     ) -> A::Status {
         // The plugin has no part, or had its last word: what comes now is not for it.
         if self.is_bypassed.get() || self.has_replied.get() || self.has_failed.get() {
@@ -256,15 +258,15 @@ impl HttpFilter {
             None => return A::CONTINUE.status(),
         };
         let entered = entering::enter(&begun.lease, |vm| {
-            let Some(stream) = vm.stream_mut(begun.stream) else { return Err(envoy) };
-            stream.stream.attach(envoy, (brings == Brings::Body).then_some(direction));
+            let Some(stream) = http_mut(vm, begun.stream) else { return Err(envoy) };
+            stream.attach(envoy, (brings == Brings::Body).then_some(direction));
             let called = call(vm, begun.stream);
             let effects = vm.take_effects(begun.stream);
-            let envoy = vm.stream_mut(begun.stream).and_then(|stream| {
+            let envoy = http_mut(vm, begun.stream).and_then(|stream| {
                 if called.as_ref().is_ok_and(|action| action.holds()) {
-                    stream.stream.make_wakeable();
+                    stream.make_wakeable();
                 }
-                stream.stream.detach()
+                stream.detach()
             });
             if let Err(error) = &called {
                 vm.log_failure(error);
@@ -295,7 +297,7 @@ impl HttpFilter {
     fn follow<A: Action>(
         &self,
         envoy: HttpFilterHandle,
-        begun: &Begun<HttpStream>,
+        begun: &Begun<EnvoyStream>,
         (direction, brings): (Direction, Brings),
         action: A,
         effects: Effects,
@@ -370,7 +372,7 @@ impl HttpFilter {
 
     /// Does what the plugin asked for; answers whether that ended the stream. Envoy can come back from each of these; after one that ends the stream the
     /// handle is not used again.
-    fn apply(&self, mut envoy: HttpFilterHandle, begun: &Begun<HttpStream>, effects: Effects) -> bool {
+    fn apply(&self, mut envoy: HttpFilterHandle, begun: &Begun<EnvoyStream>, effects: Effects) -> bool {
         // A stream that is answered does not go on as well.
         let is_answered = effects.iter().any(|effect| matches!(effect, Effect::LocalResponse(_)));
         for effect in effects {
@@ -403,7 +405,7 @@ impl HttpFilter {
     }
 
     /// Answers the stream for the plugin. During the request the plugin sees its own reply first.
-    fn reply(&self, envoy: HttpFilterHandle, begun: &Begun<HttpStream>, response: LocalResponse) {
+    fn reply(&self, envoy: HttpFilterHandle, begun: &Begun<EnvoyStream>, response: LocalResponse) {
         if self.has_replied.get() {
             return;
         }
@@ -419,15 +421,15 @@ impl HttpFilter {
                 // It answered and then trapped: nobody is left to look at the reply.
                 return Some((Ok(Some(reply)), envoy));
             }
-            let stream = vm.stream_mut(begun.stream)?;
-            stream.stream.attach(envoy, None);
+            let stream = http_mut(vm, begun.stream)?;
+            stream.attach(envoy, None);
             let shown = show(vm, begun.stream, reply);
             if let Err(error) = &shown {
                 vm.log_failure(error);
             }
-            let stream = vm.stream_mut(begun.stream)?;
-            stream.stream.local_reply = None;
-            Some((shown, stream.stream.detach()?))
+            let stream = http_mut(vm, begun.stream)?;
+            stream.local_reply = None;
+            Some((shown, stream.detach()?))
         });
         let Some((shown, mut envoy)) = shown.flatten() else { return };
         self.has_replied.set(true);
@@ -436,6 +438,11 @@ impl HttpFilter {
             Ok(None) | Err(_) => local_response::send_failure(&mut envoy),
         }
     }
+}
+
+/// A stream of an HTTP filter, in its VM.
+fn http_mut(vm: &mut Vm<EnvoyStream>, index: StreamIndex) -> Option<&mut HttpStream> {
+    vm.stream_mut(index)?.stream.http_mut()
 }
 
 /// Whether an effect ends the stream.
@@ -449,13 +456,13 @@ fn ends(effect: &Effect) -> bool {
 /// Shows a reply to the plugin that made it, headers and then the body, and answers what the plugin made of it. A
 /// plugin that replies to its own reply replaces it, and that one is not shown. Holding one's own reply has no effect.
 fn show(
-    vm: &mut Vm<HttpStream>,
+    vm: &mut Vm<EnvoyStream>,
     index: StreamIndex,
     reply: LocalReply,
 ) -> Result<Option<LocalReply>, CallError> {
     let has_body = reply.has_body();
-    let Some(stream) = vm.stream_mut(index) else { return Ok(Some(reply)) };
-    stream.stream.local_reply = Some(reply);
+    let Some(stream) = http_mut(vm, index) else { return Ok(Some(reply)) };
+    stream.local_reply = Some(reply);
     vm.on_headers(index, Direction::Response, !has_body)?;
     let replaced = vm.take_effects(index).into_iter().find_map(|effect| match effect {
         Effect::LocalResponse(response) => Some(*response),
@@ -465,7 +472,7 @@ fn show(
         vm.on_body(index, Direction::Response, true)?;
         drop(vm.take_effects(index));
     }
-    let edited = vm.stream_mut(index).and_then(|stream| stream.stream.local_reply.take());
+    let edited = http_mut(vm, index).and_then(|stream| stream.local_reply.take());
     Ok(edited.map(|edited| match replaced {
         Some(response) => edited.replaced_by(response),
         None => edited,
