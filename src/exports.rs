@@ -24,8 +24,10 @@ use calls::{
     envoy_dynamic_module_on_http_filter_config_http_stream_headers,
     envoy_dynamic_module_on_http_filter_config_http_stream_reset,
     envoy_dynamic_module_on_http_filter_config_http_stream_trailers,
-    envoy_dynamic_module_on_http_filter_http_stream_complete, envoy_dynamic_module_on_http_filter_http_stream_data,
-    envoy_dynamic_module_on_http_filter_http_stream_headers, envoy_dynamic_module_on_http_filter_http_stream_reset,
+    envoy_dynamic_module_on_http_filter_http_stream_complete,
+    envoy_dynamic_module_on_http_filter_http_stream_data,
+    envoy_dynamic_module_on_http_filter_http_stream_headers,
+    envoy_dynamic_module_on_http_filter_http_stream_reset,
     envoy_dynamic_module_on_http_filter_http_stream_trailers,
 };
 
@@ -138,7 +140,9 @@ pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_scheduled(
     _event_id: u64,
 ) {
     // SAFETY: F5.
-    unsafe { hook::config_hook::<HttpConfig>("on_http_filter_config_scheduled", config, HttpConfig::on_scheduled) }
+    unsafe {
+        hook::config_hook::<HttpConfig>("on_http_filter_config_scheduled", config, HttpConfig::on_scheduled)
+    }
 }
 
 /// Makes a route's configuration, or refuses it.

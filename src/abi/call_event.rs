@@ -97,7 +97,9 @@ pub(super) unsafe fn start(
         raw::envoy_dynamic_module_type_http_callout_init_result_MissingRequiredHeaders => {
             Err(CallRefusal::MissingHeaders)
         }
-        raw::envoy_dynamic_module_type_http_callout_init_result_ClusterNotFound => Err(CallRefusal::NoCluster),
+        raw::envoy_dynamic_module_type_http_callout_init_result_ClusterNotFound => {
+            Err(CallRefusal::NoCluster)
+        }
         _ => Err(CallRefusal::Failed),
     }
 }

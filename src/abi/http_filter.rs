@@ -14,10 +14,10 @@
 
 mod attributes;
 mod body;
+mod calls;
 mod control;
 mod filter_state;
 mod headers;
-mod calls;
 mod metadata;
 mod metrics;
 mod scheduler;

@@ -8,16 +8,16 @@
 
 use std::cell::RefCell;
 
-use super::http_stream::HttpStream;
+use super::stream::EnvoyStream;
 use crate::host::contexts::StreamIndex;
-use crate::host::vm::Vm;
 use crate::host::vm::Lease;
+use crate::host::vm::Vm;
 
 #[derive(Default)]
 struct Thread {
     /// Addresses of the VMs' locks.
     inside: Vec<usize>,
-    ended: Vec<(Lease<HttpStream>, StreamIndex)>,
+    ended: Vec<(Lease<EnvoyStream>, StreamIndex)>,
 }
 
 thread_local! {
@@ -32,7 +32,10 @@ pub(super) fn is_inside() -> bool {
 
 /// Runs a body inside a VM. `None`: this thread is
 /// inside that VM already.
-pub(super) fn enter<R>(lease: &Lease<HttpStream>, body: impl FnOnce(&mut Vm<HttpStream>) -> R) -> Option<R> {
+pub(super) fn enter<R>(
+    lease: &Lease<EnvoyStream>,
+    body: impl FnOnce(&mut Vm<EnvoyStream>) -> R,
+) -> Option<R> {
     let inside = Inside::begin(lease.address())?;
     let mut vm = lease.lock();
     let result = body(&mut vm);
@@ -47,7 +50,7 @@ pub(super) fn enter<R>(lease: &Lease<HttpStream>, body: impl FnOnce(&mut Vm<Http
 }
 
 /// A context in this VM that ended while this thread was inside.
-fn ended_in(lease: &Lease<HttpStream>) -> Option<StreamIndex> {
+fn ended_in(lease: &Lease<EnvoyStream>) -> Option<StreamIndex> {
     let taken = THREAD.try_with(|thread| {
         let ended = &mut thread.borrow_mut().ended;
         let place = ended.iter().position(|(other, _)| other == lease)?;
@@ -57,7 +60,7 @@ fn ended_in(lease: &Lease<HttpStream>) -> Option<StreamIndex> {
 }
 
 /// Ends a stream's context, now or when this thread has left the VM.
-pub(super) fn end(lease: &Lease<HttpStream>, index: StreamIndex) {
+pub(super) fn end(lease: &Lease<EnvoyStream>, index: StreamIndex) {
     if enter(lease, |vm| vm.end_stream(index)).is_none() {
         let ended = (lease.clone(), index);
         let _noted = THREAD.try_with(|thread| thread.borrow_mut().ended.push(ended));

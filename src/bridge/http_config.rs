@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::callouts::Carrier;
-use super::http_stream::HttpStream;
 use super::metrics::Ids;
 use super::module;
 use super::route_config;
+use super::stream::EnvoyStream;
 use crate::abi::{CallEvent, HttpFilterConfigHandle};
 use crate::config::{self, FailurePolicy, PluginConfig};
 use crate::lifecycle::error::LoadError;
@@ -19,7 +19,7 @@ pub struct HttpConfig {
     /// Name of the plugin, for logs.
     pub name: String,
     /// What streams begin on.
-    pub generation: Arc<Generation<HttpStream>>,
+    pub generation: Arc<Generation<EnvoyStream>>,
     /// What happens to a stream whose plugin failed.
     pub failure_policy: FailurePolicy,
     /// What Envoy calls the plugin's metrics here.
@@ -77,7 +77,13 @@ impl HttpConfig {
             &plugin.name,
             format_args!("loaded code sha256:{} (Proxy-Wasm {})", template.code().digest(), template.abi()),
         );
-        Ok(Self { name: plugin.name.clone(), generation, failure_policy: plugin.failure_policy, metric_ids, carrier })
+        Ok(Self {
+            name: plugin.name.clone(),
+            generation,
+            failure_policy: plugin.failure_policy,
+            metric_ids,
+            carrier,
+        })
     }
 
     /// `on_http_filter_config_scheduled`: commands for calls have come. Main thread.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use once_cell::sync::OnceCell;
 
-use super::http_stream::HttpStream;
 use super::services::{self, EnvoyServices};
+use super::stream::EnvoyStream;
 use crate::abi::process;
 use crate::lifecycle::agenda;
 use crate::lifecycle::error::LoadError;
@@ -21,7 +21,7 @@ const PLACES_OF_UNKNOWN_WORKERS: usize = 256;
 #[derive(Debug)]
 pub struct Module {
     /// Everything that is loaded.
-    pub registry: Registry<HttpStream>,
+    pub registry: Registry<EnvoyStream>,
     /// Log, clocks, metrics.
     pub services: Arc<EnvoyServices>,
 }

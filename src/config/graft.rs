@@ -10,8 +10,15 @@ use super::node::Node;
 pub(super) const FIELDS: &[&str] = &["limits"];
 
 /// The fields of `graft.limits`.
-pub(super) const LIMIT_FIELDS: &[&str] =
-    &["memory_bytes", "table_elements", "call_deadline", "start_deadline", "callouts", "callout_bytes", "shared_bytes"];
+pub(super) const LIMIT_FIELDS: &[&str] = &[
+    "memory_bytes",
+    "table_elements",
+    "call_deadline",
+    "start_deadline",
+    "callouts",
+    "callout_bytes",
+    "shared_bytes",
+];
 
 /// What is Graft's alone. The default is what a plugin gets that has no such block.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]

@@ -22,9 +22,15 @@ pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_headers
     let listed = unsafe { call_event::headers(headers, headers_length) };
     // SAFETY: F3, F4, F5.
     unsafe {
-        hook::stream_hook::<HttpFilter, _>("on_http_filter_http_stream_headers", OnFailure::FailStream, envoy, filter, |filter, envoy| {
-            filter.on_call_event(envoy, stream_id, CallEvent::Headers(listed, end_of_stream));
-        });
+        hook::stream_hook::<HttpFilter, _>(
+            "on_http_filter_http_stream_headers",
+            OnFailure::FailStream,
+            envoy,
+            filter,
+            |filter, envoy| {
+                filter.on_call_event(envoy, stream_id, CallEvent::Headers(listed, end_of_stream));
+            },
+        );
     }
 }
 
@@ -42,9 +48,15 @@ pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_data(
     let listed = unsafe { call_event::pieces(data, data_length) };
     // SAFETY: F3, F4, F5.
     unsafe {
-        hook::stream_hook::<HttpFilter, _>("on_http_filter_http_stream_data", OnFailure::FailStream, envoy, filter, |filter, envoy| {
-            filter.on_call_event(envoy, stream_id, CallEvent::Data(listed, end_of_stream));
-        });
+        hook::stream_hook::<HttpFilter, _>(
+            "on_http_filter_http_stream_data",
+            OnFailure::FailStream,
+            envoy,
+            filter,
+            |filter, envoy| {
+                filter.on_call_event(envoy, stream_id, CallEvent::Data(listed, end_of_stream));
+            },
+        );
     }
 }
 
@@ -61,9 +73,15 @@ pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_trailer
     let listed = unsafe { call_event::headers(trailers, trailers_length) };
     // SAFETY: F3, F4, F5.
     unsafe {
-        hook::stream_hook::<HttpFilter, _>("on_http_filter_http_stream_trailers", OnFailure::FailStream, envoy, filter, |filter, envoy| {
-            filter.on_call_event(envoy, stream_id, CallEvent::Trailers(listed));
-        });
+        hook::stream_hook::<HttpFilter, _>(
+            "on_http_filter_http_stream_trailers",
+            OnFailure::FailStream,
+            envoy,
+            filter,
+            |filter, envoy| {
+                filter.on_call_event(envoy, stream_id, CallEvent::Trailers(listed));
+            },
+        );
     }
 }
 
@@ -76,9 +94,15 @@ pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_complet
 ) {
     // SAFETY: F3, F4, F5.
     unsafe {
-        hook::stream_hook::<HttpFilter, _>("on_http_filter_http_stream_complete", OnFailure::FailStream, envoy, filter, |filter, envoy| {
-            filter.on_call_event(envoy, stream_id, CallEvent::Complete);
-        });
+        hook::stream_hook::<HttpFilter, _>(
+            "on_http_filter_http_stream_complete",
+            OnFailure::FailStream,
+            envoy,
+            filter,
+            |filter, envoy| {
+                filter.on_call_event(envoy, stream_id, CallEvent::Complete);
+            },
+        );
     }
 }
 
@@ -92,9 +116,15 @@ pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_reset(
 ) {
     // SAFETY: F3, F4, F5.
     unsafe {
-        hook::stream_hook::<HttpFilter, _>("on_http_filter_http_stream_reset", OnFailure::FailStream, envoy, filter, |filter, envoy| {
-            filter.on_call_event(envoy, stream_id, CallEvent::Reset);
-        });
+        hook::stream_hook::<HttpFilter, _>(
+            "on_http_filter_http_stream_reset",
+            OnFailure::FailStream,
+            envoy,
+            filter,
+            |filter, envoy| {
+                filter.on_call_event(envoy, stream_id, CallEvent::Reset);
+            },
+        );
     }
 }
 

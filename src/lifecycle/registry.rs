@@ -141,7 +141,8 @@ impl<S: Stream> Registry<S> {
         };
         let back_off = BackOff { base: config.reload.base_interval, longest: config.reload.max_interval };
         let template = Template::link(&self.engine, &code, settings(config, variables), &self.commons)?;
-        let pool = Arc::new(Pool::new(template, self.workers.places, back_off, Arc::clone(&self.commons.services)));
+        let pool =
+            Arc::new(Pool::new(template, self.workers.places, back_off, Arc::clone(&self.commons.services)));
         loaded.pools.insert(key, Arc::downgrade(&pool));
         Ok(pool)
     }

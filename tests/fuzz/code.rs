@@ -78,10 +78,11 @@ fn run(engine: &Arc<Engine>, services: &Arc<FakeServices>, wasm: &[u8], reached:
         }
     };
     reached.compiled += 1;
-    let template = match Template::<FakeStream>::link(engine, &code, settings(), &Commons::new(Arc::clone(services))) {
-        Ok(template) => template,
-        Err(error) => return assert!(!error.to_string().is_empty()),
-    };
+    let template =
+        match Template::<FakeStream>::link(engine, &code, settings(), &Commons::new(Arc::clone(services))) {
+            Ok(template) => template,
+            Err(error) => return assert!(!error.to_string().is_empty()),
+        };
     reached.linked += 1;
     let mut vm = match Vm::start(&template) {
         Ok(vm) => vm,

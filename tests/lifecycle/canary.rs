@@ -1,7 +1,6 @@
 //! A plugin that does not start harms nobody: it is tried in a VM that serves nobody, and what it left where it got
 //! further is taken back.
 
-
 use crate::guest::Guest;
 use crate::house::{House, Loaded, config, configured, open, serve, word};
 

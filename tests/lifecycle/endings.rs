@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use graft::host::vm::Lease;
 use graft::host::stream::Services as _;
+use graft::host::vm::Lease;
 
 use crate::guest::Guest;
 use crate::house::{House, config, configured, open, serve, share_vms, word};

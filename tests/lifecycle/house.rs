@@ -13,8 +13,8 @@ use graft::config::{
 use graft::host::testing::{FakeServices, FakeStream, pairs};
 use graft::host::types::{Direction, HeadersAction};
 use graft::host::vm::CallError;
-use graft::lifecycle::generation::{BeginError, Begun, Generation};
 use graft::host::vm::Lease;
+use graft::lifecycle::generation::{BeginError, Begun, Generation};
 use graft::lifecycle::registry::{Registry, Workers};
 
 use crate::guest::Guest;

@@ -1,6 +1,5 @@
 //! Home VMs: one a worker, replaced when they fail; a crash costs the streams that were on the VM.
 
-
 use graft::host::vm::CallError;
 use graft::lifecycle::registry::Workers;
 

@@ -19,7 +19,9 @@ impl HttpFilterHandle {
 
     /// Sends more of the request's body. Envoy may come back with the call's end.
     pub fn send_call_data(&mut self, number: u64, data: &[u8], end_of_stream: bool) -> bool {
-        let (Some(send), Some(envoy)) = (callbacks().http_stream_send_data, self.envoy()) else { return false };
+        let (Some(send), Some(envoy)) = (callbacks().http_stream_send_data, self.envoy()) else {
+            return false;
+        };
         // SAFETY: F2, F3, F9.
         unsafe { send(envoy, number, lend(data), end_of_stream) }
     }

@@ -11,9 +11,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::stream::failed;
 use super::{feed, lent};
-use crate::abi::{
-    CallEvent, CallRequest, ConfigScheduler, HttpFilterConfigHandle, has_config_calls,
-};
+use crate::abi::{CallEvent, CallRequest, ConfigScheduler, HttpFilterConfigHandle, has_config_calls};
 use crate::bridge::module;
 use crate::host::agenda::Event;
 use crate::host::calls::{Command, Exchange, Incoming, Reply, Request, Token};

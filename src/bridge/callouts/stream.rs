@@ -4,8 +4,8 @@ use std::cell::RefCell;
 
 use super::{feed, lent};
 use crate::abi::{CallEvent, CallRefusal, CallRequest, HttpFilterHandle, has_config_calls};
-use crate::bridge::http_stream::HttpStream;
 use crate::bridge::services::EnvoyServices;
+use crate::bridge::stream::EnvoyStream;
 use crate::host::calls::{Command, Exchange, Incoming, Kind, Refusal, Reply, Request, Start, Token};
 use crate::host::contexts::StreamIndex;
 use crate::host::vm::Vm;
@@ -64,7 +64,11 @@ fn finish(envoy: &mut HttpFilterHandle, number: u64, request: &Request) {
 impl StreamCalls {
     /// After an entry point, inside the VM: what this stream is to do. Calls that it does not wait for go to the
     /// process.
-    pub(in crate::bridge) fn take(vm: &mut Vm<HttpStream>, index: StreamIndex, is_held: bool) -> Vec<Command> {
+    pub(in crate::bridge) fn take(
+        vm: &mut Vm<EnvoyStream>,
+        index: StreamIndex,
+        is_held: bool,
+    ) -> Vec<Command> {
         let commands = vm.take_commands(index);
         if commands.is_empty() || !has_config_calls() {
             return commands;

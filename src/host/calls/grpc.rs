@@ -169,7 +169,8 @@ mod tests {
         let bytes = [frame(b""), frame(b"one"), frame(&[7; 300])].concat();
         for size in [1, 2, 3, 7, 400] {
             let mut messages = Messages::default();
-            let all: Vec<Vec<u8>> = bytes.chunks(size).flat_map(|piece| messages.add(piece).unwrap()).collect();
+            let all: Vec<Vec<u8>> =
+                bytes.chunks(size).flat_map(|piece| messages.add(piece).unwrap()).collect();
             assert_eq!(all, [b"".to_vec(), b"one".to_vec(), vec![7; 300]], "pieces of {size}");
         }
         assert_eq!(Messages::default().add(&[1, 0, 0, 0, 0]), Err(NoFrame));

@@ -68,10 +68,7 @@ pub(super) fn grpc_call<S: Stream>(
 ) -> Answer {
     call.check_words(&[token_at])?;
     let target = target_of(call.read(service, service_length)?)?;
-    let path = path(
-        call.read(service_name, service_name_length)?,
-        call.read(method, method_length)?,
-    );
+    let path = path(call.read(service_name, service_name_length)?, call.read(method, method_length)?);
     let metadata = pairs_of(call.read(metadata, metadata_length)?);
     let body = calls::frame(call.read(message, message_length)?);
     let timeout = timeout_of(timeout)?;
@@ -96,10 +93,7 @@ pub(super) fn grpc_stream<S: Stream>(
 ) -> Answer {
     call.check_words(&[token_at])?;
     let target = target_of(call.read(service, service_length)?)?;
-    let path = path(
-        call.read(service_name, service_name_length)?,
-        call.read(method, method_length)?,
-    );
+    let path = path(call.read(service_name, service_name_length)?, call.read(method, method_length)?);
     let metadata = pairs_of(call.read(metadata, metadata_length)?);
     call.write_u32(token_at, 0)?;
     let parts = grpc_parts(target, path, metadata, Vec::new(), None).ok_or(Status::ParseFailure)?;
@@ -199,7 +193,9 @@ struct Parts {
 impl Parts {
     fn bytes(&self) -> usize {
         let of = |pairs: &Pairs| {
-            pairs.iter().fold(0_usize, |sum, (name, value)| sum.saturating_add(name.len()).saturating_add(value.len()))
+            pairs.iter().fold(0_usize, |sum, (name, value)| {
+                sum.saturating_add(name.len()).saturating_add(value.len())
+            })
         };
         self.body.len().saturating_add(of(&self.headers)).saturating_add(of(&self.trailers))
     }

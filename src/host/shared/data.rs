@@ -63,7 +63,13 @@ impl Data {
     ///
     /// # Errors
     /// Another change came first, or there is no room; nothing was written.
-    pub fn set(&self, key: &[u8], value: &[u8], change: u32, expiry: Option<Expiry>) -> Result<(), WriteError> {
+    pub fn set(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        change: u32,
+        expiry: Option<Expiry>,
+    ) -> Result<(), WriteError> {
         let mut entries = self.entries.lock();
         let now = expiry.map_or(0, |expiry| expiry.now);
         let old = entries.get(key);

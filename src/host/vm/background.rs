@@ -18,7 +18,8 @@ impl<S: Stream> Vm<S> {
             return;
         }
         if let Some(function) = &self.entry_points.on_tick {
-            let called = self.inner.call(Phase::Serve, Context::Root(root), "proxy_on_tick", function, root_id);
+            let called =
+                self.inner.call(Phase::Serve, Context::Root(root), "proxy_on_tick", function, root_id);
             self.ended(&called);
         }
         // The next one is due a period after this one has ended, so a slow plugin does not tick without end.
@@ -29,7 +30,8 @@ impl<S: Stream> Vm<S> {
     /// A message was put on a queue that a root registered. A trap is logged.
     pub fn on_queue_ready(&mut self, root_id: u32, token: u32) {
         let Some(root) = self.inner.store.data().contexts.find_root_by_id(root_id) else { return };
-        let Some(function) = self.entry_points.on_queue_ready.as_ref().filter(|_| !self.inner.has_failed) else {
+        let Some(function) = self.entry_points.on_queue_ready.as_ref().filter(|_| !self.inner.has_failed)
+        else {
             return;
         };
         let name = "proxy_on_queue_ready";
@@ -103,7 +105,13 @@ impl<S: Stream> Vm<S> {
                 self.inner.call(Phase::Serve, context, name, function, (id, token.0, count))
             }),
             Entry::Message(length) => points.on_grpc_receive.as_ref().map(|function| {
-                self.inner.call(Phase::Serve, context, "proxy_on_grpc_receive", function, (id, token.0, length))
+                self.inner.call(
+                    Phase::Serve,
+                    context,
+                    "proxy_on_grpc_receive",
+                    function,
+                    (id, token.0, length),
+                )
             }),
             Entry::Trailing(count) => points.on_grpc_receive_trailing_metadata.as_ref().map(|function| {
                 let name = "proxy_on_grpc_receive_trailing_metadata";
@@ -140,7 +148,11 @@ impl<S: Stream> Vm<S> {
         for root in std::mem::take(&mut state.changed_ticks) {
             let Some(root) = state.contexts.root(root).filter(|_| !has_failed) else { continue };
             let due = root.tick.map(|period| state.services.monotonic_nanoseconds().saturating_add(period));
-            state.commons.agenda.set_tick(number, root.id.0, due.filter(|_| self.entry_points.on_tick.is_some()));
+            state.commons.agenda.set_tick(
+                number,
+                root.id.0,
+                due.filter(|_| self.entry_points.on_tick.is_some()),
+            );
         }
         if !state.calls.outbox.is_empty() {
             state.services.submit(number, std::mem::take(&mut state.calls.outbox));
