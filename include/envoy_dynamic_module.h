@@ -115,6 +115,15 @@ typedef enum {
   envoy_dynamic_module_type_http_filter_stream_reset_reason_LocalRefusedStreamReset,
 } envoy_dynamic_module_type_http_filter_stream_reset_reason;
 
+/* Whether a call was started. */
+typedef enum {
+  envoy_dynamic_module_type_http_callout_init_result_Success,
+  envoy_dynamic_module_type_http_callout_init_result_MissingRequiredHeaders,
+  envoy_dynamic_module_type_http_callout_init_result_ClusterNotFound,
+  envoy_dynamic_module_type_http_callout_init_result_DuplicateCalloutId,
+  envoy_dynamic_module_type_http_callout_init_result_CannotCreateRequest,
+} envoy_dynamic_module_type_http_callout_init_result;
+
 /* How a one-shot callout ended. */
 typedef enum {
   envoy_dynamic_module_type_http_callout_result_Success,
@@ -530,6 +539,52 @@ typedef void envoy_dynamic_module_callback_http_filter_scheduler_commit_fn(
 
 typedef void envoy_dynamic_module_callback_http_filter_scheduler_delete_fn(
     envoy_dynamic_module_type_http_filter_scheduler_module_ptr scheduler);
+
+/*
+ * Calls of a stream, with the answer in parts. They end with the stream. `stream_id` is Envoy's number for the call.
+ * No hook comes while a call is being started; sending and resetting re-enter. Since 1.37.
+ */
+typedef envoy_dynamic_module_type_http_callout_init_result
+envoy_dynamic_module_callback_http_filter_start_http_stream_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, uint64_t* stream_id,
+    envoy_dynamic_module_type_module_buffer cluster, envoy_dynamic_module_type_module_http_header* headers,
+    size_t headers_length, envoy_dynamic_module_type_module_buffer body, bool end_of_stream,
+    uint64_t timeout_milliseconds);
+typedef void envoy_dynamic_module_callback_http_filter_reset_http_stream_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, uint64_t stream_id);
+typedef bool envoy_dynamic_module_callback_http_stream_send_data_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, uint64_t stream_id,
+    envoy_dynamic_module_type_module_buffer data, bool end_of_stream);
+typedef bool envoy_dynamic_module_callback_http_stream_send_trailers_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, uint64_t stream_id,
+    envoy_dynamic_module_type_module_http_header* trailers, size_t trailers_length);
+
+/* The same for a configuration: main thread, since 1.38. */
+typedef envoy_dynamic_module_type_http_callout_init_result
+envoy_dynamic_module_callback_http_filter_config_start_http_stream_fn(
+    envoy_dynamic_module_type_http_filter_config_envoy_ptr config, uint64_t* stream_id,
+    envoy_dynamic_module_type_module_buffer cluster, envoy_dynamic_module_type_module_http_header* headers,
+    size_t headers_length, envoy_dynamic_module_type_module_buffer body, bool end_of_stream,
+    uint64_t timeout_milliseconds);
+typedef void envoy_dynamic_module_callback_http_filter_config_reset_http_stream_fn(
+    envoy_dynamic_module_type_http_filter_config_envoy_ptr config, uint64_t stream_id);
+typedef bool envoy_dynamic_module_callback_http_filter_config_stream_send_data_fn(
+    envoy_dynamic_module_type_http_filter_config_envoy_ptr config, uint64_t stream_id,
+    envoy_dynamic_module_type_module_buffer data, bool end_of_stream);
+typedef bool envoy_dynamic_module_callback_http_filter_config_stream_send_trailers_fn(
+    envoy_dynamic_module_type_http_filter_config_envoy_ptr config, uint64_t stream_id,
+    envoy_dynamic_module_type_module_http_header* trailers, size_t trailers_length);
+
+/* A configuration's scheduler: its events come to the main thread, as on_http_filter_config_scheduled. Since 1.37. */
+typedef void* envoy_dynamic_module_type_http_filter_config_scheduler_module_ptr;
+
+typedef envoy_dynamic_module_type_http_filter_config_scheduler_module_ptr
+envoy_dynamic_module_callback_http_filter_config_scheduler_new_fn(
+    envoy_dynamic_module_type_http_filter_config_envoy_ptr config);
+typedef void envoy_dynamic_module_callback_http_filter_config_scheduler_commit_fn(
+    envoy_dynamic_module_type_http_filter_config_scheduler_module_ptr scheduler, uint64_t event_id);
+typedef void envoy_dynamic_module_callback_http_filter_config_scheduler_delete_fn(
+    envoy_dynamic_module_type_http_filter_config_scheduler_module_ptr scheduler);
 
 /* Bytes that Envoy buffers for a filter that stopped the iteration. Since 1.38. */
 typedef uint64_t envoy_dynamic_module_callback_http_get_buffer_limit_fn(

@@ -17,6 +17,7 @@
 //! | `guard`, `hook`, `running`, `ownership` | how a hook enters: panics, re-entry, objects behind `*_module_ptr` |
 //! | [`process`], `version` | log, workers, validation mode; the string for `on_program_init` |
 //! | `http_config`, `http_filter` | the handles: what a filter configuration and a stream can be asked and told |
+//! | `call_event` | how calls to clusters are started, and what comes of them |
 //! | `types`, `attribute_id`, `buffer` | enums, ids, borrowed bytes |
 //!
 //! This layer knows nothing of Proxy-Wasm and of Graft's configuration. It is, with `exports`, the only one that may
@@ -26,6 +27,7 @@
 
 mod attribute_id;
 mod buffer;
+pub(crate) mod call_event;
 pub(crate) mod guard;
 pub(crate) mod hook;
 mod http_config;
@@ -43,7 +45,8 @@ pub(crate) mod version;
 pub use attribute_id::AttributeId;
 pub use buffer::Buffers;
 pub(crate) use buffer::envoy_bytes;
-pub use http_config::HttpFilterConfigHandle;
+pub use call_event::{CallEvent, CallHeaders, CallRefusal, CallRequest};
+pub use http_config::{ConfigScheduler, HttpFilterConfigHandle, has_config_calls};
 pub use http_filter::{Headers, HttpFilterHandle, Scheduler};
 pub use types::{
     BodyStatus, BodyType, Direction, HeaderType, HeadersStatus, Level, LocalReplyStatus, MetadataSource,

@@ -13,7 +13,9 @@
 //! - [`module`]: what this process has once: the registry, the log sink.
 //! - [`entering`]: how hooks enter a VM, also those that come back while this thread is inside one.
 //! - [`http_config`], [`route_config`], [`http_filter`]: Envoy's three objects.
-//! - [`http_stream`]: the host's `Stream` over Envoy's callbacks; [`body`] and [`properties`] are parts of it.
+//! - [`stream`]: the one type that the host's `Stream` is here; [`http_stream`]: it, over the callbacks of HTTP filters;
+//!   [`body`] and [`properties`] are parts of that.
+//! - [`callouts`]: requests that guests send, over calls of streams and of configurations.
 //! - [`local_response`]: a plugin's reply, which the plugin itself may still edit.
 //! - [`services`], [`metrics`], [`worker`]: the host's `Services`, metrics that Envoy freezes, numbers of threads.
 //!
@@ -22,6 +24,7 @@
 
 mod action;
 mod body;
+mod callouts;
 mod entering;
 pub mod http_config;
 pub mod http_filter;
@@ -32,4 +35,5 @@ pub mod module;
 mod properties;
 pub mod route_config;
 pub mod services;
+pub mod stream;
 mod worker;

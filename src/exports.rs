@@ -16,6 +16,21 @@
 
 use std::ffi::{c_char, c_void};
 
+mod calls;
+
+use calls::{
+    envoy_dynamic_module_on_http_filter_config_http_stream_complete,
+    envoy_dynamic_module_on_http_filter_config_http_stream_data,
+    envoy_dynamic_module_on_http_filter_config_http_stream_headers,
+    envoy_dynamic_module_on_http_filter_config_http_stream_reset,
+    envoy_dynamic_module_on_http_filter_config_http_stream_trailers,
+    envoy_dynamic_module_on_http_filter_http_stream_complete,
+    envoy_dynamic_module_on_http_filter_http_stream_data,
+    envoy_dynamic_module_on_http_filter_http_stream_headers,
+    envoy_dynamic_module_on_http_filter_http_stream_reset,
+    envoy_dynamic_module_on_http_filter_http_stream_trailers,
+};
+
 use crate::abi::hook::{self, OnFailure};
 use crate::abi::{envoy_bytes, guard, raw, version};
 use crate::bridge::http_config::HttpConfig;
@@ -114,16 +129,20 @@ pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(config: *const c_void) {
     // SAFETY: F5.
-    unsafe { hook::config_destroy::<HttpConfig>(config) }
+    unsafe { hook::config_destroy(config, HttpConfig::on_destroy) }
 }
 
-/// An event of a configuration's scheduler: none is made.
+/// An event of a configuration's scheduler.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_scheduled(
     _envoy: *mut c_void,
-    _config: *const c_void,
+    config: *const c_void,
     _event_id: u64,
 ) {
+    // SAFETY: F5.
+    unsafe {
+        hook::config_hook::<HttpConfig>("on_http_filter_config_scheduled", config, HttpConfig::on_scheduled)
+    }
 }
 
 /// Makes a route's configuration, or refuses it.
@@ -368,60 +387,6 @@ pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_http_callout_done(
 ) {
 }
 
-/// The headers of a streamed answer.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_headers(
-    _envoy: *mut c_void,
-    _filter: *const c_void,
-    _stream_id: u64,
-    _headers: *mut EnvoyHeader,
-    _headers_length: usize,
-    _end_of_stream: bool,
-) {
-}
-
-/// A chunk of a streamed answer.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_data(
-    _envoy: *mut c_void,
-    _filter: *const c_void,
-    _stream_id: u64,
-    _data: *const EnvoyBuffer,
-    _data_length: usize,
-    _end_of_stream: bool,
-) {
-}
-
-/// The trailers of a streamed answer.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_trailers(
-    _envoy: *mut c_void,
-    _filter: *const c_void,
-    _stream_id: u64,
-    _trailers: *mut EnvoyHeader,
-    _trailers_length: usize,
-) {
-}
-
-/// The end of a streamed answer.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_complete(
-    _envoy: *mut c_void,
-    _filter: *const c_void,
-    _stream_id: u64,
-) {
-}
-
-/// A streamed answer broke off.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_http_stream_reset(
-    _envoy: *mut c_void,
-    _filter: *const c_void,
-    _stream_id: u64,
-    _reason: StreamResetReason,
-) {
-}
-
 // ---- Callouts of a configuration: none is started. ----
 
 /// The answer to a callout of a configuration.
@@ -435,60 +400,6 @@ pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_http_callout
     _headers_length: usize,
     _body_chunks: *mut EnvoyBuffer,
     _body_chunks_length: usize,
-) {
-}
-
-/// The headers of a streamed answer.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_http_stream_headers(
-    _envoy: *mut c_void,
-    _config: *const c_void,
-    _stream_id: u64,
-    _headers: *mut EnvoyHeader,
-    _headers_length: usize,
-    _end_of_stream: bool,
-) {
-}
-
-/// A chunk of a streamed answer.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_http_stream_data(
-    _envoy: *mut c_void,
-    _config: *const c_void,
-    _stream_id: u64,
-    _data: *const EnvoyBuffer,
-    _data_length: usize,
-    _end_of_stream: bool,
-) {
-}
-
-/// The trailers of a streamed answer.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_http_stream_trailers(
-    _envoy: *mut c_void,
-    _config: *const c_void,
-    _stream_id: u64,
-    _trailers: *mut EnvoyHeader,
-    _trailers_length: usize,
-) {
-}
-
-/// The end of a streamed answer.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_http_stream_complete(
-    _envoy: *mut c_void,
-    _config: *const c_void,
-    _stream_id: u64,
-) {
-}
-
-/// A streamed answer broke off.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_http_stream_reset(
-    _envoy: *mut c_void,
-    _config: *const c_void,
-    _stream_id: u64,
-    _reason: StreamResetReason,
 ) {
 }
 

@@ -75,6 +75,18 @@
   ENTRY(http_filter_scheduler_new)                                      \
   ENTRY(http_filter_scheduler_commit)                                   \
   ENTRY(http_filter_scheduler_delete)                                   \
+  /* calls */                                                           \
+  ENTRY(http_filter_start_http_stream)                                  \
+  ENTRY(http_filter_reset_http_stream)                                  \
+  ENTRY(http_stream_send_data)                                          \
+  ENTRY(http_stream_send_trailers)                                      \
+  ENTRY(http_filter_config_start_http_stream)                           \
+  ENTRY(http_filter_config_reset_http_stream)                           \
+  ENTRY(http_filter_config_stream_send_data)                            \
+  ENTRY(http_filter_config_stream_send_trailers)                        \
+  ENTRY(http_filter_config_scheduler_new)                               \
+  ENTRY(http_filter_config_scheduler_commit)                            \
+  ENTRY(http_filter_config_scheduler_delete)                            \
   ENTRY(http_get_buffer_limit)                                          \
   ENTRY(http_set_buffer_limit)                                          \
   ENTRY(http_filter_get_worker_index)                                   \

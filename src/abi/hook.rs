@@ -73,12 +73,29 @@ pub(crate) unsafe fn config_new<T>(
 ///
 /// # Safety
 /// `config` is what [`config_new`] gave with the same `T`, and it is not used again (F5).
-pub(crate) unsafe fn config_destroy<T>(config: *const c_void) {
+pub(crate) unsafe fn config_destroy<T>(config: *const c_void, run: impl FnOnce(&T)) {
     guard("on_http_filter_config_destroy", (), || {
         // SAFETY: F5, as the caller says.
         if let Some(slot) = unsafe { ConfigSlot::<T>::take(config) } {
             slot.address.close();
+            // A barrier of its own, as for filters.
+            let _told = attempt("on_http_filter_config_destroy", || run(&slot.config));
             drop(slot);
+        }
+    });
+}
+
+/// A hook of a configuration: runs `run` with it.
+///
+/// # Safety
+/// `config` is null or what [`config_new`] gave with the same `T`, and not destroyed (F5).
+pub(crate) unsafe fn config_hook<T>(hook: &'static str, config: *const c_void, run: impl FnOnce(&Arc<T>)) {
+    guard(hook, (), || {
+        // SAFETY: F5, as the caller says.
+        if let Some(slot) = unsafe { ConfigSlot::<T>::lend(config) } {
+            // A count of its own: Envoy may come back and destroy the configuration.
+            let config = Arc::clone(&slot.config);
+            run(&config);
         }
     });
 }
@@ -200,6 +217,7 @@ pub(crate) unsafe fn filter_destroy<T>(filter: *const c_void, run: impl FnOnce(&
         // SAFETY: F4 and F5, as the caller says.
         if let Some(slot) = unsafe { FilterSlot::<T>::take(filter) } {
             running::mark_destroyed(slot.address());
+            super::http_filter::close_schedulers(slot.address());
             // A barrier of its own: a panic here must not meet a panic of the filter's destructor on the same stack.
             let _told = attempt("on_http_filter_destroy", || run(slot.filter()));
             drop(slot);

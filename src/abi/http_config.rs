@@ -1,10 +1,15 @@
-//! The handle of a filter configuration: definitions of metrics, and their updates without a stream.
+//! The handle of a filter configuration: definitions of metrics, their updates without a stream, and calls.
+
+mod calls;
 
 use std::ffi::c_void;
 use std::ptr;
 use std::sync::Arc;
+use std::thread::{self, ThreadId};
 
 use parking_lot::RwLock;
+
+pub use calls::{ConfigScheduler, has_config_calls};
 
 use super::buffer::{Lent, lend};
 use super::raw;
@@ -33,9 +38,11 @@ impl ConfigAddress {
 ///
 /// It may be kept and used on any thread. When Envoy has destroyed the configuration, or has refused it, everything
 /// answers [`MetricError::Unavailable`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct HttpFilterConfigHandle {
     address: Arc<ConfigAddress>,
+    /// Envoy's main thread.
+    made_on: ThreadId,
 }
 
 type Define = unsafe extern "C" fn(
@@ -60,7 +67,7 @@ impl HttpFilterConfigHandle {
     /// # Safety
     /// While the address is not closed, Envoy's configuration is there (F11).
     pub(super) unsafe fn from_raw(address: Arc<ConfigAddress>) -> Self {
-        Self { address }
+        Self { address, made_on: thread::current().id() }
     }
 
     /// Defines a counter. `labels` names its labels, and each update gives their values.

@@ -33,6 +33,20 @@ impl Pass {
     }
 }
 
+impl Pass {
+    /// The filter whose hook this is, while it runs here.
+    pub(super) fn filter(self) -> Option<usize> {
+        RUNNING
+            .try_with(|running| {
+                let running = running.borrow();
+                let is_it = |frame: &&Frame| running.thread == self.thread && frame.run == self.run;
+                running.frames.iter().rev().find(is_it).map(|frame| frame.filter)
+            })
+            .ok()
+            .flatten()
+    }
+}
+
 /// One hook that runs. Dropping it, also by a panic, ends the run.
 pub(super) struct Run {
     pass: Pass,

@@ -11,12 +11,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::body;
+use super::callouts;
 use super::http_config::HttpConfig;
 use super::local_response::LocalReply;
 use super::metrics::Metric;
 use super::properties;
 use super::services::EnvoyServices;
 use crate::abi::{BodyType, HeaderType, HttpFilterHandle, Scheduler};
+use crate::host::calls::{Request, Start};
 use crate::host::stream::{Headers, MetricUpdate, NoProperty, Stream};
 use crate::host::types::{Direction, HeaderMap};
 
@@ -89,13 +91,6 @@ impl HttpStream {
     pub fn make_wakeable(&mut self) {
         if self.scheduler.is_none() {
             self.scheduler = self.envoy.as_ref().and_then(HttpFilterHandle::scheduler);
-        }
-    }
-
-    /// Brings `on_scheduled` to this stream's filter. One that never waited takes its effects at its next hook.
-    pub fn wake(&self) {
-        if let Some(scheduler) = &self.scheduler {
-            scheduler.commit(0);
         }
     }
 
@@ -267,6 +262,27 @@ impl Stream for HttpStream {
     fn clear_route_cache(&mut self) {
         if let Some(envoy) = &mut self.envoy {
             envoy.clear_route_cache();
+        }
+    }
+
+    fn start_call(&mut self, services: &EnvoyServices, request: &Request) -> Start {
+        let Some(envoy) = &mut self.envoy else { return Start::NotHere };
+        let start = callouts::start(envoy, services, request);
+        if start != Start::NotHere {
+            // The reply may come by way of the process.
+            self.make_wakeable();
+        }
+        start
+    }
+
+    fn can_wake(&self) -> bool {
+        self.scheduler.is_some()
+    }
+
+    fn wake(&self) {
+        // One that never waited takes its effects at its next hook.
+        if let Some(scheduler) = &self.scheduler {
+            scheduler.commit(0);
         }
     }
 

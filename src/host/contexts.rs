@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use super::calls::{Command, Reply, Token};
 use super::stream::{Effect, Effects, Stream};
 use super::types::{Direction, HeaderMap};
 
@@ -90,6 +91,8 @@ pub struct Root {
     pub(super) stream_log_prefix: Box<str>,
     pub(super) state: RootState,
     pub(super) streams: usize,
+    /// Nanoseconds between ticks, if it wants any.
+    pub(super) tick: Option<u64>,
 }
 
 /// The state of one direction of a stream: what its guest may touch now.
@@ -131,6 +134,10 @@ pub struct StreamContext<S> {
     pub(super) is_created: bool,
     pub(super) is_done: bool,
     pub(super) effects: Effects,
+    /// What the guest asked of calls that this stream has in hand.
+    pub(super) commands: Vec<Command>,
+    /// What arrived for its calls while it was not at hand.
+    pub(super) replies: Vec<(Token, Reply)>,
 }
 
 impl<S: Stream> StreamContext<S> {
@@ -239,6 +246,7 @@ impl<S: Stream> Contexts<S> {
             plugin,
             state: RootState::Active,
             streams: 0,
+            tick: None,
         };
         let free = self.roots.iter_mut().position(|place| place.is_none());
         let index = free.unwrap_or(self.roots.len());
@@ -252,6 +260,11 @@ impl<S: Stream> Contexts<S> {
     pub(super) fn find_root(&self, key: u64) -> Option<RootIndex> {
         let matches = |root: &Root| root.plugin.key == key && root.state == RootState::Active;
         self.roots.iter().position(|place| place.as_ref().is_some_and(matches)).map(RootIndex)
+    }
+
+    pub(super) fn find_root_by_id(&self, id: u32) -> Option<RootIndex> {
+        let is_it = |place: &Option<Root>| place.as_ref().is_some_and(|root| root.id.0 == id);
+        self.roots.iter().position(is_it).map(RootIndex)
     }
 
     pub(super) fn root(&self, index: RootIndex) -> Option<&Root> {
@@ -285,6 +298,8 @@ impl<S: Stream> Contexts<S> {
             is_created: false,
             is_done: false,
             effects: Effects::new(),
+            commands: Vec::new(),
+            replies: Vec::new(),
         });
         if let Some(root) = self.root_mut(root) {
             root.streams = root.streams.saturating_add(1);

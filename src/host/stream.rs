@@ -9,6 +9,7 @@
 
 use smallvec::SmallVec;
 
+use super::calls::{Command, Request, Start};
 use super::types::{Direction, HeaderMap, MetricType};
 use crate::telemetry::Level;
 
@@ -66,6 +67,16 @@ pub trait Stream: Send + 'static {
     /// Has the proxy choose the route anew.
     fn clear_route_cache(&mut self);
 
+    /// Starts a call. The proxy does not come back into us meanwhile.
+    fn start_call(&mut self, services: &Self::Services, request: &Request) -> Start;
+
+    /// Whether [`wake`](Self::wake) brings its owner here.
+    fn can_wake(&self) -> bool;
+
+    /// Another context did something to this stream: brings its owner to it, on the thread that owns it. Called on any
+    /// thread, by one that is inside the VM.
+    fn wake(&self);
+
     /// Changes a metric. The stream is a place from which the proxy accepts it.
     fn update_metric(
         &mut self,
@@ -109,6 +120,12 @@ pub trait Services: Send + Sync + 'static {
 
     /// Changes a metric where no stream is at hand.
     fn update_metric(&self, metric: &Self::Metric, update: MetricUpdate);
+
+    /// Whether calls can be made without a stream.
+    fn can_call(&self) -> bool;
+
+    /// Takes commands for calls of a VM that no stream has in hand. Replies go to the agenda, under the VM's number.
+    fn submit(&self, vm: u64, commands: Vec<Command>);
 
     /// The value of a counter or a gauge.
     fn read_metric(&self, metric: &Self::Metric) -> u64;

@@ -102,8 +102,21 @@ impl HeaderMap {
 pub enum MapType {
     /// One of the four maps of a stream.
     Stream(HeaderMap),
-    /// Maps of gRPC replies (4, 5) and callout replies (6, 7): read only, and absent outside their entry points.
-    Reply,
+    /// A map of a reply: read only, and absent outside its entry point.
+    Reply(ReplyMap),
+}
+
+/// A header map of a reply to a callout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyMap {
+    /// Headers of a gRPC stream.
+    GrpcInitial,
+    /// Trailers of a gRPC stream.
+    GrpcTrailing,
+    /// Headers of an HTTP reply.
+    CallHeaders,
+    /// Trailers of an HTTP reply.
+    CallTrailers,
 }
 
 impl TryFrom<u32> for MapType {
@@ -115,7 +128,10 @@ impl TryFrom<u32> for MapType {
             1 => Self::Stream(HeaderMap::RequestTrailers),
             2 => Self::Stream(HeaderMap::ResponseHeaders),
             3 => Self::Stream(HeaderMap::ResponseTrailers),
-            4..=7 => Self::Reply,
+            4 => Self::Reply(ReplyMap::GrpcInitial),
+            5 => Self::Reply(ReplyMap::GrpcTrailing),
+            6 => Self::Reply(ReplyMap::CallHeaders),
+            7 => Self::Reply(ReplyMap::CallTrailers),
             _ => return Err(Status::BadArgument),
         })
     }

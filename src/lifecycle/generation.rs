@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::pool::{self, HomeError, Lease, Pool};
+use super::pool::{self, HomeError, Pool};
 use crate::host::contexts::{Plugin, StreamIndex};
 use crate::host::stream::{Services, Stream};
-use crate::host::vm::{CallError, StartError};
+use crate::host::vm::{CallError, Lease, StartError};
 
 /// Why a stream could not begin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

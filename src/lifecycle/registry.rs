@@ -21,6 +21,8 @@ use crate::engine::Engine;
 use crate::engine::code::{Code, Digest};
 use crate::engine::limits::Limits;
 use crate::engine::wasi::Environment;
+use crate::host::calls::CallLimits;
+use crate::host::commons::Commons;
 use crate::host::contexts::Plugin;
 use crate::host::stream::Stream;
 use crate::host::template::{Capabilities, Deadlines, Settings, Template};
@@ -31,7 +33,7 @@ use crate::source::location;
 /// for each other.
 pub struct Registry<S: Stream> {
     engine: Arc<Engine>,
-    services: Arc<S::Services>,
+    commons: Arc<Commons<S>>,
     /// How many workers the proxy has, if it says so.
     workers: Workers,
     loaded: Mutex<Loaded<S>>,
@@ -63,11 +65,16 @@ impl<S: Stream> Registry<S> {
     pub fn new(services: Arc<S::Services>, workers: Workers) -> Result<Self, LoadError> {
         Ok(Self {
             engine: Arc::new(Engine::new()?),
-            services,
+            commons: Commons::new(services),
             workers,
             loaded: Mutex::new(Loaded { pools: HashMap::new(), generations: HashMap::new() }),
             next_key: AtomicU64::new(1),
         })
+    }
+
+    /// What all VMs of the process share.
+    pub fn commons(&self) -> &Arc<Commons<S>> {
+        &self.commons
     }
 
     /// Loads a plugin: reads, compiles, links, starts and configures it, or finds the generation that is the same.
@@ -133,8 +140,9 @@ impl<S: Stream> Registry<S> {
             None => Code::compile(&self.engine, bytes)?,
         };
         let back_off = BackOff { base: config.reload.base_interval, longest: config.reload.max_interval };
-        let template = Template::link(&self.engine, &code, settings(config, variables), &self.services)?;
-        let pool = Arc::new(Pool::new(template, self.workers.places, back_off, Arc::clone(&self.services)));
+        let template = Template::link(&self.engine, &code, settings(config, variables), &self.commons)?;
+        let pool =
+            Arc::new(Pool::new(template, self.workers.places, back_off, Arc::clone(&self.commons.services)));
         loaded.pools.insert(key, Arc::downgrade(&pool));
         Ok(pool)
     }
@@ -229,6 +237,11 @@ fn settings(config: &PluginConfig, variables: &[(String, String)]) -> Settings {
             table_elements: usize::try_from(limits.table_elements).unwrap_or(usize::MAX),
         },
         deadlines: Deadlines { start: limits.start_deadline, call: limits.call_deadline },
+        calls: CallLimits {
+            calls: usize::try_from(limits.callouts).unwrap_or(usize::MAX),
+            bytes: usize::try_from(limits.callout_bytes).unwrap_or(usize::MAX),
+        },
+        shared_bytes: usize::try_from(limits.shared_bytes).unwrap_or(usize::MAX),
         capabilities: match &config.capabilities {
             config::Capabilities::All => Capabilities::All,
             config::Capabilities::Only(names) => Capabilities::Only(names.clone()),

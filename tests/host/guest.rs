@@ -17,6 +17,8 @@ use graft::engine::Engine;
 use graft::engine::code::Code;
 use graft::engine::limits::Limits;
 use graft::engine::wasi::Environment;
+use graft::host::calls::CallLimits;
+use graft::host::commons::Commons;
 use graft::host::contexts::{Plugin, RootIndex, StreamIndex};
 use graft::host::hostcalls::{ALL, Hostcall, SINCE_V0_2_0, SINCE_V0_2_1, V0_1_0};
 use graft::host::stream::Effect;
@@ -115,6 +117,9 @@ impl Guest {
                 limits: Limits { memory_bytes: 16 * 1024 * 1024, table_elements: 1000 },
                 deadlines: Deadlines { start: Duration::from_secs(20), call: Duration::from_secs(20) },
                 capabilities: Capabilities::All,
+
+                calls: CallLimits { calls: 100, bytes: 1024 * 1024 },
+                shared_bytes: 1024 * 1024,
             },
             services: FakeServices::default(),
         }
@@ -272,7 +277,7 @@ impl Guest {
     pub fn link(self) -> Result<Linked, LinkError> {
         let code = Code::compile(&ENGINE, &self.wasm()).unwrap();
         let services = Arc::new(self.services);
-        let template = Template::link(&ENGINE, &code, self.settings, &services)?;
+        let template = Template::link(&ENGINE, &code, self.settings, &Commons::new(Arc::clone(&services)))?;
         Ok(Linked { template, plugin: Arc::new(self.plugin), services })
     }
 

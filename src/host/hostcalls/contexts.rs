@@ -15,8 +15,8 @@ pub(super) fn set_effective<S: Stream>(call: &mut Call<'_, S>, id: u32) -> Answe
     Ok(())
 }
 
-/// The status of the callout whose reply is being delivered: outside of that, and as long as there are no callouts,
-/// 0 without a message.
+/// The status of the call whose end is being delivered. Outside of that the code of the last one, without its message,
+/// as in the built-in host.
 pub(super) fn get_status<S: Stream>(
     call: &mut Call<'_, S>,
     code_at: u32,
@@ -24,8 +24,9 @@ pub(super) fn get_status<S: Stream>(
     length_at: u32,
 ) -> Answer {
     call.check_words(&[code_at, message_at, length_at])?;
-    call.write_u32(code_at, 0)?;
-    call.give(&[], message_at, length_at)
+    let (code, message) = call.state().status.clone();
+    call.write_u32(code_at, code)?;
+    call.give(&message, message_at, length_at)
 }
 
 /// Ends a root context that asked to wait (`proxy_on_done` answered false). It is deleted when this entry point

@@ -1,0 +1,54 @@
+//! Callouts over Envoy's HTTP calls.
+//!
+//! Envoy has two kinds of call, and a guest one; what decides is whether the stream waits:
+//!
+//! | who asks | how | why |
+//! | --- | --- | --- |
+//! | a stream that the guest then holds | a call of that stream, on its worker ([`stream`]) | the shortest way; ends with the stream |
+//! | a stream that goes on, or ends | a call of a configuration, on the main thread ([`process`]) | must not end with the stream |
+//! | a root context | the same | there is no stream |
+//!
+//! Envoy 1.37 has no calls of configurations: there every call of a stream is its own, and roots have none. A call to a
+//! cluster that has not been called yet in this process is started at once, as a call of the stream, because only that
+//! tells the guest on the spot whether there is such a cluster.
+
+mod process;
+mod stream;
+
+pub(super) use process::{Carrier, ProcessCalls};
+pub(super) use stream::{StreamCalls, start};
+
+use crate::abi::CallEvent;
+use crate::host::calls::{Exchange, Fed, Incoming, Pairs};
+
+/// Pairs, lent.
+fn lent(pairs: &Pairs) -> Vec<(&[u8], &[u8])> {
+    pairs.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect()
+}
+
+/// Tells an exchange what Envoy tells.
+fn feed(exchange: &mut Exchange, event: &CallEvent<'_>) -> Fed {
+    match event {
+        CallEvent::Headers(headers, end) => exchange.feed(Incoming::Headers(headers, *end)),
+        CallEvent::Trailers(trailers) => exchange.feed(Incoming::Trailers(trailers)),
+        CallEvent::Complete => exchange.feed(Incoming::Complete),
+        CallEvent::Reset => exchange.feed(Incoming::Reset),
+        CallEvent::Data(pieces, end) => {
+            let mut all = Fed::default();
+            let Some((last, first)) = pieces.split_last() else {
+                return exchange.feed(Incoming::Data(&[], *end));
+            };
+            for piece in first {
+                join(&mut all, exchange.feed(Incoming::Data(piece, false)));
+            }
+            join(&mut all, exchange.feed(Incoming::Data(last, *end)));
+            all
+        }
+    }
+}
+
+fn join(all: &mut Fed, next: Fed) {
+    all.replies.extend(next.replies);
+    all.is_over |= next.is_over;
+    all.is_aborted |= next.is_aborted;
+}

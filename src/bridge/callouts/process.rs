@@ -1,0 +1,211 @@
+//! Calls that no stream has in hand: Envoy's calls of a filter configuration, on the main thread.
+//!
+//! Any configuration that lives can carry the calls of any plugin, since Envoy's clusters are the process's. Commands
+//! come from any thread and wait in a queue until the main thread comes by; events go to the agenda. Nothing is
+//! locked while Envoy is told something, because it can come back with the call's end.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Weak};
+
+use parking_lot::{Mutex, RwLock};
+
+use super::stream::failed;
+use super::{feed, lent};
+use crate::abi::{CallEvent, CallRequest, ConfigScheduler, HttpFilterConfigHandle, has_config_calls};
+use crate::bridge::module;
+use crate::host::agenda::Event;
+use crate::host::calls::{Command, Exchange, Incoming, Reply, Request, Token};
+
+/// Most clusters that are remembered as known. Plugins choose the names.
+const MOST_KNOWN: usize = 4096;
+
+/// A filter configuration that calls can be made on.
+#[derive(Debug)]
+pub(in crate::bridge) struct Carrier {
+    envoy: HttpFilterConfigHandle,
+    scheduler: ConfigScheduler,
+    /// Calls under way here, by Envoy's number.
+    calls: Mutex<HashMap<u64, (u64, Exchange)>>,
+}
+
+/// One per process; any thread.
+#[derive(Debug, Default)]
+pub struct ProcessCalls {
+    known: RwLock<HashSet<String>>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    carriers: Vec<Weak<Carrier>>,
+    queue: VecDeque<(u64, Command)>,
+    /// Where a call of a VM is: who carries it, Envoy's number.
+    places: HashMap<(u64, Token), (Weak<Carrier>, u64)>,
+}
+
+impl Carrier {
+    /// A carrier for a configuration that has just been made, if this Envoy has such calls.
+    pub(in crate::bridge) fn new(envoy: HttpFilterConfigHandle) -> Option<Arc<Self>> {
+        if !has_config_calls() {
+            return None;
+        }
+        let scheduler = envoy.scheduler()?;
+        Some(Arc::new(Self { envoy, scheduler, calls: Mutex::default() }))
+    }
+
+    fn wake(&self) -> bool {
+        self.envoy.commit(&self.scheduler, 0)
+    }
+}
+
+impl ProcessCalls {
+    /// Whether calls can be made without a stream.
+    pub(in crate::bridge) fn can_call(&self) -> bool {
+        has_config_calls()
+    }
+
+    /// Whether a cluster was there when it was last called.
+    pub(in crate::bridge) fn is_known(&self, cluster: &str) -> bool {
+        self.known.read().contains(cluster)
+    }
+
+    /// A cluster is there.
+    pub(in crate::bridge) fn learn(&self, cluster: &str) {
+        let mut known = self.known.write();
+        if known.len() < MOST_KNOWN && !known.contains(cluster) {
+            known.insert(cluster.to_owned());
+        }
+    }
+
+    /// A cluster is not there any more.
+    fn unlearn(&self, cluster: &str) {
+        self.known.write().remove(cluster);
+    }
+
+    /// A configuration lives.
+    pub(in crate::bridge) fn add(&self, carrier: &Arc<Carrier>) {
+        let mut inner = self.inner.lock();
+        inner.carriers.retain(|carrier| carrier.strong_count() > 0);
+        inner.carriers.push(Arc::downgrade(carrier));
+    }
+
+    /// Takes commands; the main thread does them.
+    pub(in crate::bridge) fn submit(&self, vm: u64, commands: Vec<Command>) {
+        self.inner.lock().queue.extend(commands.into_iter().map(|command| (vm, command)));
+        self.wake();
+    }
+
+    /// Has some configuration come by. Where there is none, what was to be called has failed.
+    fn wake(&self) {
+        let carriers: Vec<Arc<Carrier>> =
+            self.inner.lock().carriers.iter().filter_map(Weak::upgrade).collect();
+        if carriers.iter().any(|carrier| carrier.wake()) {
+            return;
+        }
+        let queue = std::mem::take(&mut self.inner.lock().queue);
+        for (vm, command) in queue {
+            if let Command::Start(request) = command {
+                tell(vm, failed(request.token, request.kind, *request));
+            }
+        }
+    }
+
+    /// The main thread comes by, for a carrier: everything in the queue is done.
+    pub(in crate::bridge) fn on_scheduled(&self, carrier: &Arc<Carrier>) {
+        loop {
+            let next = self.inner.lock().queue.pop_front();
+            let Some((vm, command)) = next else { return };
+            match command {
+                Command::Start(request) => self.start(carrier, vm, *request),
+                Command::Send(token, bytes, end) => {
+                    if let Some((carrier, number)) = self.place(vm, token) {
+                        carrier.envoy.send_call_data(number, &bytes, end);
+                    }
+                }
+                Command::Cancel(token) => {
+                    if let Some((carrier, number)) = self.place(vm, token) {
+                        self.inner.lock().places.remove(&(vm, token));
+                        carrier.calls.lock().remove(&number);
+                        carrier.envoy.reset_call(number);
+                    }
+                }
+                // Only streams adopt.
+                Command::Adopt(..) => {}
+            }
+        }
+    }
+
+    fn place(&self, vm: u64, token: Token) -> Option<(Arc<Carrier>, u64)> {
+        let inner = self.inner.lock();
+        let (carrier, number) = inner.places.get(&(vm, token))?;
+        Some((carrier.upgrade()?, *number))
+    }
+
+    fn start(&self, carrier: &Arc<Carrier>, vm: u64, mut request: Request) {
+        let headers = lent(&request.headers);
+        let started = carrier.envoy.start_call(&CallRequest {
+            cluster: request.cluster.as_bytes(),
+            headers: &headers,
+            body: &request.body,
+            end_of_stream: request.is_complete && request.trailers.is_empty(),
+            timeout: request.timeout_milliseconds(),
+        });
+        let token = request.token;
+        match started {
+            Ok(number) => {
+                let exchange = Exchange::new(token, request.kind, request.take_held());
+                carrier.calls.lock().insert(number, (vm, exchange));
+                self.inner.lock().places.insert((vm, token), (Arc::downgrade(carrier), number));
+                self.learn(&request.cluster);
+                if request.is_complete && !request.trailers.is_empty() {
+                    carrier.envoy.send_call_trailers(number, &lent(&request.trailers));
+                }
+            }
+            Err(_refusal) => {
+                self.unlearn(&request.cluster);
+                tell(vm, failed(token, request.kind, request));
+            }
+        }
+    }
+
+    /// Envoy tells something of a call.
+    pub(in crate::bridge) fn on_event(&self, carrier: &Arc<Carrier>, number: u64, event: &CallEvent<'_>) {
+        // Out of the table while it is fed: a reply is not copied under a lock.
+        let Some((vm, mut exchange)) = carrier.calls.lock().remove(&number) else { return };
+        let token = exchange.token();
+        let fed = feed(&mut exchange, event);
+        if fed.is_over {
+            self.inner.lock().places.remove(&(vm, token));
+        } else {
+            carrier.calls.lock().insert(number, (vm, exchange));
+        }
+        tell(vm, fed.replies.into_iter().map(|reply| (token, reply)).collect());
+        if fed.is_aborted {
+            carrier.envoy.reset_call(number);
+        }
+    }
+
+    /// A configuration is gone, and its calls with it: they have failed. What waits in the queue goes to another.
+    pub(in crate::bridge) fn remove(&self, carrier: &Arc<Carrier>) {
+        self.inner.lock().carriers.retain(|other| other.as_ptr() != Arc::as_ptr(carrier));
+        for (_, (vm, mut exchange)) in std::mem::take(&mut *carrier.calls.lock()) {
+            let token = exchange.token();
+            self.inner.lock().places.remove(&(vm, token));
+            let replies = exchange.feed(Incoming::Reset).replies;
+            tell(vm, replies.into_iter().map(|reply| (token, reply)).collect());
+        }
+        let is_queued = !self.inner.lock().queue.is_empty();
+        if is_queued {
+            self.wake();
+        }
+    }
+}
+
+/// Puts replies on the agenda.
+fn tell(vm: u64, replies: Vec<(Token, Reply)>) {
+    if let Ok(module) = module::module() {
+        for (token, reply) in replies {
+            module.registry.commons().agenda.post(vm, Event::Reply(token, reply));
+        }
+    }
+}

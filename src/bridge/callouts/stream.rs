@@ -1,0 +1,175 @@
+//! Calls that a stream has in hand.
+
+use std::cell::RefCell;
+
+use super::{feed, lent};
+use crate::abi::{CallEvent, CallRefusal, CallRequest, HttpFilterHandle, has_config_calls};
+use crate::bridge::services::EnvoyServices;
+use crate::bridge::stream::EnvoyStream;
+use crate::host::calls::{Command, Exchange, Incoming, Kind, Refusal, Reply, Request, Start, Token};
+use crate::host::contexts::StreamIndex;
+use crate::host::vm::Vm;
+
+/// The calls of one filter. Cells, because Envoy can come back while one is used.
+#[derive(Debug, Default)]
+pub(in crate::bridge) struct StreamCalls {
+    under_way: RefCell<Vec<(u64, Exchange)>>,
+    /// Replies that came where the guest could not be entered.
+    waiting: RefCell<Vec<(Token, Reply)>>,
+}
+
+/// A guest starts a call inside a hook of a stream.
+pub(in crate::bridge) fn start(
+    envoy: &mut HttpFilterHandle,
+    services: &EnvoyServices,
+    request: &Request,
+) -> Start {
+    let can_wait = has_config_calls();
+    if can_wait && (request.kind == Kind::GrpcStream || services.calls.is_known(&request.cluster)) {
+        return Start::Later;
+    }
+    match begin(envoy, request) {
+        Ok(number) => {
+            services.calls.learn(&request.cluster);
+            finish(envoy, number, request);
+            Start::UnderWay(number)
+        }
+        Err(refusal) => Start::Refused(refusal),
+    }
+}
+
+fn begin(envoy: &mut HttpFilterHandle, request: &Request) -> Result<u64, Refusal> {
+    let headers = lent(&request.headers);
+    let call = CallRequest {
+        cluster: request.cluster.as_bytes(),
+        headers: &headers,
+        body: &request.body,
+        end_of_stream: request.is_complete && request.trailers.is_empty(),
+        timeout: request.timeout_milliseconds(),
+    };
+    envoy.start_call(&call).map_err(|refusal| match refusal {
+        CallRefusal::MissingHeaders => Refusal::MissingHeaders,
+        CallRefusal::NoCluster => Refusal::NoCluster,
+        CallRefusal::Failed => Refusal::Failed,
+    })
+}
+
+/// Sends the trailers, if there are any.
+fn finish(envoy: &mut HttpFilterHandle, number: u64, request: &Request) {
+    if request.is_complete && !request.trailers.is_empty() {
+        envoy.send_call_trailers(number, &lent(&request.trailers));
+    }
+}
+
+impl StreamCalls {
+    /// After an entry point, inside the VM: what this stream is to do. Calls that it does not wait for go to the
+    /// process.
+    pub(in crate::bridge) fn take(
+        vm: &mut Vm<EnvoyStream>,
+        index: StreamIndex,
+        is_held: bool,
+    ) -> Vec<Command> {
+        let commands = vm.take_commands(index);
+        if commands.is_empty() || !has_config_calls() {
+            return commands;
+        }
+        let (handed_over, here) = commands.into_iter().partition(|command| match command {
+            Command::Start(request) => !is_held || request.kind == Kind::GrpcStream,
+            Command::Adopt(..) | Command::Send(..) | Command::Cancel(_) => false,
+        });
+        vm.hand_over(handed_over);
+        here
+    }
+
+    /// Does what the guest asked, outside the VM. True: replies wait, and somebody has to come back for them.
+    pub(in crate::bridge) fn run(&self, envoy: &mut HttpFilterHandle, commands: Vec<Command>) -> bool {
+        for command in commands {
+            match command {
+                Command::Adopt(number, exchange) => self.under_way.borrow_mut().push((number, *exchange)),
+                Command::Start(request) => self.start(envoy, *request),
+                Command::Send(token, bytes, end) => {
+                    if let Some(number) = self.number(token) {
+                        envoy.send_call_data(number, &bytes, end);
+                    }
+                }
+                Command::Cancel(token) => {
+                    if let Some(number) = self.number(token) {
+                        self.under_way.borrow_mut().retain(|(other, _)| *other != number);
+                        envoy.reset_call(number);
+                    }
+                }
+            }
+        }
+        !self.waiting.borrow().is_empty()
+    }
+
+    fn start(&self, envoy: &mut HttpFilterHandle, mut request: Request) {
+        let (token, kind) = (request.token, request.kind);
+        match begin(envoy, &request) {
+            Ok(number) => {
+                let held = request.take_held();
+                self.under_way.borrow_mut().push((number, Exchange::new(token, kind, held)));
+                finish(envoy, number, &request);
+            }
+            // It is too late for a status: the guest learns it from the reply.
+            Err(_refusal) => self.waiting.borrow_mut().extend(failed(token, kind, request)),
+        }
+    }
+
+    fn number(&self, token: Token) -> Option<u64> {
+        let under_way = self.under_way.borrow();
+        under_way.iter().find(|(_, exchange)| exchange.token() == token).map(|(number, _)| *number)
+    }
+
+    /// Envoy tells something; answers what that is for the guest.
+    pub(in crate::bridge) fn feed(
+        &self,
+        envoy: &mut HttpFilterHandle,
+        number: u64,
+        event: &CallEvent<'_>,
+    ) -> Vec<(Token, Reply)> {
+        let (token, fed) = {
+            let mut under_way = self.under_way.borrow_mut();
+            let Some(place) = under_way.iter().position(|(other, _)| *other == number) else {
+                return Vec::new();
+            };
+            let Some((_, exchange)) = under_way.get_mut(place) else { return Vec::new() };
+            let token = exchange.token();
+            let fed = feed(exchange, event);
+            if fed.is_over {
+                under_way.swap_remove(place);
+            }
+            (token, fed)
+        };
+        if fed.is_aborted {
+            envoy.reset_call(number);
+        }
+        fed.replies.into_iter().map(|reply| (token, reply)).collect()
+    }
+
+    /// Keeps replies for the next time that the guest can be entered.
+    pub(in crate::bridge) fn keep(&self, replies: Vec<(Token, Reply)>) {
+        self.waiting.borrow_mut().extend(replies);
+    }
+
+    /// The replies that were kept.
+    pub(in crate::bridge) fn take_waiting(&self) -> Vec<(Token, Reply)> {
+        std::mem::take(&mut *self.waiting.borrow_mut())
+    }
+
+    /// The stream ends, and Envoy ends its calls: they have failed.
+    pub(in crate::bridge) fn end(&self) -> Vec<(Token, Reply)> {
+        let mut replies = self.take_waiting();
+        for (_, mut exchange) in std::mem::take(&mut *self.under_way.borrow_mut()) {
+            let token = exchange.token();
+            replies.extend(exchange.feed(Incoming::Reset).replies.into_iter().map(|reply| (token, reply)));
+        }
+        replies
+    }
+}
+
+/// The replies of a call that did not get under way.
+pub(super) fn failed(token: Token, kind: Kind, mut request: Request) -> Vec<(Token, Reply)> {
+    let mut exchange = Exchange::new(token, kind, request.take_held());
+    exchange.unavailable().into_iter().map(|reply| (token, reply)).collect()
+}

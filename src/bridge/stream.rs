@@ -1,0 +1,121 @@
+//! The one stream type of this module's VMs.
+//!
+//! A VM is generic over one type of stream, and the plugins that share a VM may be attached to different objects of
+//! Envoy's. So what a stream is, is a variant, and the host's [`Stream`] is answered by whichever it is. Hooks know
+//! which one they brought and ask for it by name ([`EnvoyStream::http_mut`]).
+
+use std::sync::Arc;
+
+use super::http_stream::HttpStream;
+use super::metrics::Metric;
+use super::services::EnvoyServices;
+use crate::host::calls::{Request, Start};
+use crate::host::stream::{Headers, MetricUpdate, NoProperty, Stream};
+use crate::host::types::{Direction, HeaderMap};
+
+/// See the module's text.
+#[derive(Debug)]
+pub enum EnvoyStream {
+    /// A stream of an HTTP filter.
+    Http(HttpStream),
+}
+
+/// Answers by whichever stream it is.
+macro_rules! by {
+    ($self:ident, $stream:ident => $answer:expr) => {
+        match $self {
+            Self::Http($stream) => $answer,
+        }
+    };
+}
+
+impl EnvoyStream {
+    /// The HTTP filter's stream, if it is one.
+    pub fn http_mut(&mut self) -> Option<&mut HttpStream> {
+        match self {
+            Self::Http(stream) => Some(stream),
+        }
+    }
+}
+
+impl From<HttpStream> for EnvoyStream {
+    fn from(stream: HttpStream) -> Self {
+        Self::Http(stream)
+    }
+}
+
+impl Stream for EnvoyStream {
+    type Services = EnvoyServices;
+
+    fn has_map(&self, map: HeaderMap) -> bool {
+        by!(self, stream => stream.has_map(map))
+    }
+
+    fn header(&self, map: HeaderMap, name: &[u8]) -> Option<&[u8]> {
+        by!(self, stream => stream.header(map, name))
+    }
+
+    fn headers(&self, map: HeaderMap) -> Headers<'_> {
+        by!(self, stream => stream.headers(map))
+    }
+
+    fn header_count(&self, map: HeaderMap) -> usize {
+        by!(self, stream => stream.header_count(map))
+    }
+
+    fn add_header(&mut self, map: HeaderMap, name: &[u8], value: &[u8]) -> bool {
+        by!(self, stream => stream.add_header(map, name, value))
+    }
+
+    fn set_header(&mut self, map: HeaderMap, name: &[u8], value: &[u8]) -> bool {
+        by!(self, stream => stream.set_header(map, name, value))
+    }
+
+    fn remove_header(&mut self, map: HeaderMap, name: &[u8]) -> bool {
+        by!(self, stream => stream.remove_header(map, name))
+    }
+
+    fn body_len(&self, direction: Direction, buffered: bool) -> usize {
+        by!(self, stream => stream.body_len(direction, buffered))
+    }
+
+    fn copy_body(&self, direction: Direction, buffered: bool, start: usize, target: &mut [u8]) -> usize {
+        by!(self, stream => stream.copy_body(direction, buffered, start, target))
+    }
+
+    fn replace_body(&mut self, direction: Direction, buffered: bool, length: usize, bytes: &[u8]) -> bool {
+        by!(self, stream => stream.replace_body(direction, buffered, length, bytes))
+    }
+
+    fn append_body(&mut self, direction: Direction, buffered: bool, bytes: &[u8]) -> bool {
+        by!(self, stream => stream.append_body(direction, buffered, bytes))
+    }
+
+    fn property(&mut self, path: &[u8], value: &mut Vec<u8>) -> Result<(), NoProperty> {
+        by!(self, stream => stream.property(path, value))
+    }
+
+    fn set_property(&mut self, path: &[u8], value: &[u8]) -> bool {
+        by!(self, stream => stream.set_property(path, value))
+    }
+
+    fn clear_route_cache(&mut self) {
+        by!(self, stream => stream.clear_route_cache());
+    }
+
+    fn start_call(&mut self, services: &EnvoyServices, request: &Request) -> Start {
+        by!(self, stream => stream.start_call(services, request))
+    }
+
+    fn can_wake(&self) -> bool {
+        by!(self, stream => stream.can_wake())
+    }
+
+    fn wake(&self) {
+        by!(self, stream => stream.wake());
+    }
+
+    fn update_metric(&mut self, services: &EnvoyServices, metric: &Arc<Metric>, update: MetricUpdate) {
+        by!(self, stream => stream.update_metric(services, metric, update));
+    }
+}
