@@ -17,6 +17,7 @@
 //! | `guard`, `hook`, `running`, `ownership` | how a hook enters: panics, re-entry, objects behind `*_module_ptr` |
 //! | [`process`], `version` | log, workers, validation mode; the string for `on_program_init` |
 //! | `http_config`, `http_filter` | the handles: what a filter configuration and a stream can be asked and told |
+//! | `access_logger` | the same of an access logger and of an exchange that is over |
 //! | `types`, `attribute_id`, `buffer` | enums, ids, borrowed bytes |
 //!
 //! This layer knows nothing of Proxy-Wasm and of Graft's configuration. It is, with `exports`, the only one that may
@@ -24,6 +25,7 @@
 
 #![allow(unsafe_code, reason = "the C line; every block cites docs/SAFETY.md")]
 
+mod access_logger;
 mod attribute_id;
 mod buffer;
 pub(crate) mod guard;
@@ -40,6 +42,7 @@ pub(crate) mod testing;
 mod types;
 pub(crate) mod version;
 
+pub use access_logger::{AccessLogConfigHandle, AccessLogHandle, AccessLogSizes};
 pub use attribute_id::AttributeId;
 pub use buffer::Buffers;
 pub(crate) use buffer::envoy_bytes;

@@ -21,6 +21,7 @@
 //! The rule of this layer (D3 of the design): nothing of ours is borrowed or locked across a callback that can come
 //! back. Effects are applied when the VM's lock is free, and a filter is `&self` with cells.
 
+pub mod access_log;
 mod action;
 mod body;
 mod entering;
@@ -28,6 +29,7 @@ pub mod http_config;
 pub mod http_filter;
 pub mod http_stream;
 mod local_response;
+mod log_stream;
 pub mod metrics;
 pub mod module;
 mod properties;

@@ -14,6 +14,9 @@
     reason = "the symbols are for Envoy; the header says what it promises"
 )]
 
+mod access_logger;
+mod watermarks;
+
 use std::ffi::{c_char, c_void};
 
 use crate::abi::hook::{self, OnFailure};
@@ -72,10 +75,10 @@ pub(crate) const HOOKS: raw::graft_hook_table = raw::graft_hook_table {
     on_http_filter_destroy: Some(envoy_dynamic_module_on_http_filter_destroy),
     on_http_filter_scheduled: Some(envoy_dynamic_module_on_http_filter_scheduled),
     on_http_filter_downstream_above_write_buffer_high_watermark: Some(
-        envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark,
+        watermarks::envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark,
     ),
     on_http_filter_downstream_below_write_buffer_low_watermark: Some(
-        envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark,
+        watermarks::envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark,
     ),
     on_http_filter_http_callout_done: Some(envoy_dynamic_module_on_http_filter_http_callout_done),
     on_http_filter_http_stream_headers: Some(envoy_dynamic_module_on_http_filter_http_stream_headers),
@@ -83,6 +86,14 @@ pub(crate) const HOOKS: raw::graft_hook_table = raw::graft_hook_table {
     on_http_filter_http_stream_trailers: Some(envoy_dynamic_module_on_http_filter_http_stream_trailers),
     on_http_filter_http_stream_complete: Some(envoy_dynamic_module_on_http_filter_http_stream_complete),
     on_http_filter_http_stream_reset: Some(envoy_dynamic_module_on_http_filter_http_stream_reset),
+    on_access_logger_config_new: Some(access_logger::envoy_dynamic_module_on_access_logger_config_new),
+    on_access_logger_config_destroy: Some(
+        access_logger::envoy_dynamic_module_on_access_logger_config_destroy,
+    ),
+    on_access_logger_new: Some(access_logger::envoy_dynamic_module_on_access_logger_new),
+    on_access_logger_log: Some(access_logger::envoy_dynamic_module_on_access_logger_log),
+    on_access_logger_destroy: Some(access_logger::envoy_dynamic_module_on_access_logger_destroy),
+    on_access_logger_flush: Some(access_logger::envoy_dynamic_module_on_access_logger_flush),
 };
 
 // ---- Process ----
@@ -332,24 +343,6 @@ pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_scheduled(
             |filter, envoy| filter.on_scheduled(envoy, event_id),
         );
     }
-}
-
-// ---- Watermarks: no plugin can ask about them. ----
-
-/// The downstream connection takes no more bytes for now.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark(
-    _envoy: *mut c_void,
-    _filter: *const c_void,
-) {
-}
-
-/// The downstream connection takes bytes again.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark(
-    _envoy: *mut c_void,
-    _filter: *const c_void,
-) {
 }
 
 // ---- Callouts of a stream: none is started. ----

@@ -88,7 +88,47 @@
   ENTRY(http_filter_set_gauge)                                          \
   ENTRY(http_filter_record_histogram_value)                             \
   /* route configuration */                                             \
-  ENTRY(get_most_specific_route_config)
+  ENTRY(get_most_specific_route_config)                                 \
+  /* access logger */                                                   \
+  ENTRY(access_logger_config_define_counter)                            \
+  ENTRY(access_logger_config_define_gauge)                              \
+  ENTRY(access_logger_config_define_histogram)                          \
+  ENTRY(access_logger_increment_counter)                                \
+  ENTRY(access_logger_increment_gauge)                                  \
+  ENTRY(access_logger_decrement_gauge)                                  \
+  ENTRY(access_logger_set_gauge)                                        \
+  ENTRY(access_logger_record_histogram_value)                           \
+  ENTRY(access_logger_get_headers_size)                                 \
+  ENTRY(access_logger_get_headers)                                      \
+  ENTRY(access_logger_get_header_value)                                 \
+  ENTRY(access_logger_get_response_code_details)                        \
+  ENTRY(access_logger_get_protocol)                                     \
+  ENTRY(access_logger_get_request_id)                                   \
+  ENTRY(access_logger_get_route_name)                                   \
+  ENTRY(access_logger_get_upstream_cluster)                             \
+  ENTRY(access_logger_get_requested_server_name)                        \
+  ENTRY(access_logger_get_downstream_tls_version)                       \
+  ENTRY(access_logger_get_downstream_peer_subject)                      \
+  ENTRY(access_logger_get_downstream_peer_cert_digest)                  \
+  ENTRY(access_logger_get_upstream_transport_failure_reason)            \
+  ENTRY(access_logger_get_downstream_local_address)                     \
+  ENTRY(access_logger_get_downstream_remote_address)                    \
+  ENTRY(access_logger_get_upstream_local_address)                       \
+  ENTRY(access_logger_get_upstream_remote_address)                      \
+  ENTRY(access_logger_get_response_code)                                \
+  ENTRY(access_logger_get_response_flags)                               \
+  ENTRY(access_logger_get_connection_id)                                \
+  ENTRY(access_logger_get_attempt_count)                                \
+  ENTRY(access_logger_is_mtls)                                          \
+  ENTRY(access_logger_get_bytes_info)                                   \
+  ENTRY(access_logger_get_timing_info)                                  \
+  ENTRY(access_logger_get_attribute_string)                             \
+  ENTRY(access_logger_get_attribute_int)                                \
+  ENTRY(access_logger_get_attribute_bool)                               \
+  ENTRY(access_logger_get_filter_state)                                 \
+  ENTRY(access_logger_get_dynamic_metadata)                             \
+  ENTRY(access_logger_get_dynamic_metadata_number)                      \
+  ENTRY(access_logger_get_dynamic_metadata_bool)
 
 #define GRAFT_HOOKS(ENTRY)                                              \
   ENTRY(program_init)                                                   \
@@ -121,7 +161,13 @@
   ENTRY(http_filter_http_stream_data)                                   \
   ENTRY(http_filter_http_stream_trailers)                               \
   ENTRY(http_filter_http_stream_complete)                               \
-  ENTRY(http_filter_http_stream_reset)
+  ENTRY(http_filter_http_stream_reset)                                  \
+  ENTRY(access_logger_config_new)                                       \
+  ENTRY(access_logger_config_destroy)                                   \
+  ENTRY(access_logger_new)                                              \
+  ENTRY(access_logger_log)                                              \
+  ENTRY(access_logger_destroy)                                          \
+  ENTRY(access_logger_flush)
 
 /* The loader leaves a weak reference null when the program that it runs for does not define the function. */
 #define GRAFT_CALLBACK(name) \

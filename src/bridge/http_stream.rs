@@ -112,7 +112,7 @@ impl HttpStream {
     }
 }
 
-fn envoy_map(map: HeaderMap) -> HeaderType {
+pub(super) fn envoy_map(map: HeaderMap) -> HeaderType {
     match map {
         HeaderMap::RequestHeaders => HeaderType::RequestHeaders,
         HeaderMap::RequestTrailers => HeaderType::RequestTrailers,

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::abi::{HttpFilterConfigHandle, HttpFilterHandle, MetricError, MetricId};
+use crate::abi::{AccessLogConfigHandle, HttpFilterConfigHandle, HttpFilterHandle, MetricError, MetricId};
 use crate::host::stream::MetricUpdate;
 use crate::host::types::MetricType;
 
@@ -208,6 +208,22 @@ macro_rules! tell {
     };
 }
 
+/// A handle whose metrics have no labels, with the callbacks of one whose metrics do.
+struct Unlabelled<'a, T>(&'a T);
+
+macro_rules! unlabelled {
+    ($handle:ty: $($update:ident),*) => {
+        impl Unlabelled<'_, $handle> {
+            $(fn $update(&self, id: MetricId, _none: &[&[u8]], value: u64) -> Result<(), MetricError> {
+                self.0.$update(id, value)
+            })*
+        }
+    };
+}
+
+unlabelled!(AccessLogConfigHandle:
+    increment_counter, increment_gauge, decrement_gauge, set_gauge, record_histogram);
+
 impl Ids {
     /// Defines metrics, and the three for late ones.
     pub fn define(envoy: &HttpFilterConfigHandle, metrics: &[Arc<Metric>]) -> Self {
@@ -218,20 +234,38 @@ impl Ids {
             late_histogram: envoy.define_histogram(b"wasm_histogram", &[LATE_LABEL]).ok(),
             seen: AtomicU64::new(0),
         };
+        ids.define_all(metrics, |metric| match metric.kind {
+            MetricType::Counter => envoy.define_counter(&metric.name, &[]),
+            MetricType::Gauge => envoy.define_gauge(&metric.name, &[]),
+            MetricType::Histogram => envoy.define_histogram(&metric.name, &[]),
+        });
+        ids
+    }
+
+    /// Defines metrics where Envoy has none with labels: what is defined later is none of this configuration's.
+    pub fn define_for_log(envoy: &AccessLogConfigHandle, metrics: &[Arc<Metric>]) -> Self {
+        let mut ids = Self::default();
+        ids.define_all(metrics, |metric| match metric.kind {
+            MetricType::Counter => envoy.define_counter(&metric.name),
+            MetricType::Gauge => envoy.define_gauge(&metric.name),
+            MetricType::Histogram => envoy.define_histogram(&metric.name),
+        });
+        ids
+    }
+
+    fn define_all(
+        &mut self,
+        metrics: &[Arc<Metric>],
+        define: impl Fn(&Metric) -> Result<MetricId, MetricError>,
+    ) {
         for metric in metrics {
-            if ids.known.len() <= metric.index {
-                ids.known.resize(metric.index.saturating_add(1), None);
+            if self.known.len() <= metric.index {
+                self.known.resize(metric.index.saturating_add(1), None);
             }
-            let Some(place @ None) = ids.known.get_mut(metric.index) else { continue };
-            *place = match metric.kind {
-                MetricType::Counter => envoy.define_counter(&metric.name, &[]),
-                MetricType::Gauge => envoy.define_gauge(&metric.name, &[]),
-                MetricType::Histogram => envoy.define_histogram(&metric.name, &[]),
-            }
-            .ok();
+            let Some(place @ None) = self.known.get_mut(metric.index) else { continue };
+            *place = define(metric).ok();
             metric.is_defined.fetch_or(place.is_some(), Ordering::Relaxed);
         }
-        ids
     }
 
     /// Whether a metric has its own name here.
@@ -244,6 +278,23 @@ impl Ids {
     pub fn update(&self, envoy: &HttpFilterHandle, metric: &Metric, update: MetricUpdate) {
         let label = [&*metric.name];
         let Some((id, labels)) = self.find(metric, &label) else { return };
+        let _refused = tell!(envoy, metric, update, id, labels);
+    }
+
+    /// The same through an access logger's configuration. One that it does not know waits for a filter.
+    pub fn update_by_log(
+        &self,
+        envoy: &AccessLogConfigHandle,
+        waiting: &Metrics,
+        metric: &Metric,
+        update: MetricUpdate,
+    ) {
+        let Some(Some(id)) = self.known.get(metric.index).copied() else {
+            return waiting.wait(metric, update);
+        };
+        metric.shadow(update);
+        let envoy = Unlabelled(envoy);
+        let labels = &[];
         let _refused = tell!(envoy, metric, update, id, labels);
     }
 

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::http_stream::HttpStream;
+use super::log_stream::LogStream;
 use super::metrics::Metric;
 use super::services::EnvoyServices;
 use crate::host::stream::{Headers, MetricUpdate, NoProperty, Stream};
@@ -17,6 +18,8 @@ use crate::host::types::{Direction, HeaderMap};
 pub enum EnvoyStream {
     /// A stream of an HTTP filter.
     Http(HttpStream),
+    /// An exchange that an access logger shows.
+    Log(LogStream),
 }
 
 /// Answers by whichever stream it is.
@@ -24,6 +27,7 @@ macro_rules! by {
     ($self:ident, $stream:ident => $answer:expr) => {
         match $self {
             Self::Http($stream) => $answer,
+            Self::Log($stream) => $answer,
         }
     };
 }
@@ -33,12 +37,17 @@ impl EnvoyStream {
     pub fn http_mut(&mut self) -> Option<&mut HttpStream> {
         match self {
             Self::Http(stream) => Some(stream),
+            Self::Log(_) => None,
         }
     }
 
     /// Brings a hook to this stream's owner, if it can wait at all.
     pub fn wake(&self) {
-        by!(self, stream => stream.wake());
+        match self {
+            Self::Http(stream) => stream.wake(),
+            // What is over does not wait.
+            Self::Log(_) => {}
+        }
     }
 }
 

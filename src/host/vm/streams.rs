@@ -219,6 +219,11 @@ impl<S: Stream> Vm<S> {
             Ok(()) => self.inner.has_served = true,
             Err(error) => self.log_failure(&error),
         }
+        self.remove_stream(index);
+    }
+
+    /// Frees a stream's place, and ends its root if that waited for this stream.
+    pub(super) fn remove_stream(&mut self, index: StreamIndex) {
         let removed = self.inner.store.data_mut().contexts.remove_stream(index);
         if let Some((root, true)) = removed {
             let contexts = &self.inner.store.data().contexts;
@@ -239,7 +244,7 @@ impl<S: Stream> Vm<S> {
         self.inner.call(Phase::Serve, Context::Stream(index), "proxy_on_delete", function, id)
     }
 
-    fn alive<T>(&self, answer: T) -> Result<T, CallError> {
+    pub(super) fn alive<T>(&self, answer: T) -> Result<T, CallError> {
         if self.has_failed() { Err(CallError::VmFailed) } else { Ok(answer) }
     }
 
