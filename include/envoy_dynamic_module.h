@@ -860,10 +860,7 @@ typedef bool envoy_dynamic_module_callback_access_logger_get_attribute_bool_fn(
     envoy_dynamic_module_type_access_logger_envoy_ptr logger, envoy_dynamic_module_type_attribute_id id,
     bool* value_out);
 
-/* What filters left on the stream. A value of dynamic metadata that is no text answers false. */
-typedef bool envoy_dynamic_module_callback_access_logger_get_filter_state_fn(
-    envoy_dynamic_module_type_access_logger_envoy_ptr logger, envoy_dynamic_module_type_module_buffer key,
-    envoy_dynamic_module_type_envoy_buffer* value_out);
+/* What filters left in the dynamic metadata. A value of dynamic metadata that is no text answers false. */
 typedef bool envoy_dynamic_module_callback_access_logger_get_dynamic_metadata_fn(
     envoy_dynamic_module_type_access_logger_envoy_ptr logger, envoy_dynamic_module_type_module_buffer name_space,
     envoy_dynamic_module_type_module_buffer key, envoy_dynamic_module_type_envoy_buffer* value_out);

@@ -125,7 +125,6 @@
   ENTRY(access_logger_get_attribute_string)                             \
   ENTRY(access_logger_get_attribute_int)                                \
   ENTRY(access_logger_get_attribute_bool)                               \
-  ENTRY(access_logger_get_filter_state)                                 \
   ENTRY(access_logger_get_dynamic_metadata)                             \
   ENTRY(access_logger_get_dynamic_metadata_number)                      \
   ENTRY(access_logger_get_dynamic_metadata_bool)

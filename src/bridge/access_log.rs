@@ -61,8 +61,10 @@ impl LogConfig {
     }
 
     fn load(envoy: AccessLogConfigHandle, plugin: &PluginConfig) -> Result<Self, LoadError> {
-        let generation = module::module()?.registry.load(plugin)?;
+        let module = module::module()?;
+        let generation = module.registry.load(plugin)?;
         let metric_ids = Ids::define_for_log(&envoy, &generation.metrics());
+        module.services.metrics.carry_by_log(&envoy, &metric_ids);
         let template = generation.pool().template();
         telemetry::log_plugin(
             Level::Info,
@@ -100,6 +102,11 @@ impl AccessLogger {
         }
         let (lease, root) =
             self.config.generation.home(worker::index()).map_err(|error| error.to_string())?;
+        if let Ok(module) = module::module()
+            && module.services.metrics.is_any_waiting(&self.config.metric_ids)
+        {
+            module.services.metrics.carry_by_log(&self.config.envoy, &self.config.metric_ids);
+        }
         let stream = LogStream::new(Arc::clone(&self.config), exchange);
         let entered = entering::enter(&lease, |vm| {
             let logged = vm.log_as_root(root, EnvoyStream::Log(stream));

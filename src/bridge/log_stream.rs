@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::access_log::LogConfig;
 use super::http_stream::{Observed, envoy_map};
 use super::metrics::Metric;
-use super::properties::{self, source::Source};
+use super::properties;
 use super::services::EnvoyServices;
 use crate::abi::AccessLogHandle;
 use crate::host::stream::{Headers, MetricUpdate, NoProperty, Stream};
@@ -88,13 +88,9 @@ impl Stream for LogStream {
     }
 
     fn property(&mut self, path: &[u8], value: &mut Vec<u8>) -> Result<(), NoProperty> {
-        if properties::get(&mut self.envoy, &self.observed, path, value)? {
-            return Ok(());
-        }
-        // What a filter stored as its own property; it is bytes, so nothing is below it.
-        let own = !path.contains(&0)
-            && Source::filter_state(&mut self.envoy, &properties::own_key(path), value).is_some();
-        if own { Ok(()) } else { Err(NoProperty::Absent) }
+        // A plugin's own properties are filter state, which Envoy does not show to loggers.
+        let is_found = properties::get(&mut self.envoy, &self.observed, path, value)?;
+        if is_found { Ok(()) } else { Err(NoProperty::Absent) }
     }
 
     fn set_property(&mut self, _path: &[u8], _value: &[u8]) -> bool {

@@ -115,6 +115,22 @@ impl Metrics {
         }
     }
 
+    /// Carries what waits for the metrics that an access logger knows.
+    pub fn carry_by_log(&self, envoy: &AccessLogConfigHandle, ids: &Ids) {
+        ids.seen.store(self.waits.load(Ordering::Acquire), Ordering::Relaxed);
+        let waiting: Vec<Arc<Metric>> = {
+            let by_name = self.by_name.lock();
+            let waits =
+                |metric: &&Arc<Metric>| metric.waiting.is_any.load(Ordering::Acquire) && ids.knows(metric);
+            by_name.values().filter(waits).cloned().collect()
+        };
+        for metric in waiting {
+            for update in metric.waiting.take() {
+                ids.tell_log(envoy, &metric, update);
+            }
+        }
+    }
+
     /// The same through a filter configuration, from Envoy 1.39 on. What Envoy does not take goes on waiting.
     pub fn carry_by_config(&self, envoy: &HttpFilterConfigHandle, ids: &Ids) {
         let all: Vec<Arc<Metric>> = self.by_name.lock().values().cloned().collect();
@@ -289,10 +305,15 @@ impl Ids {
         metric: &Metric,
         update: MetricUpdate,
     ) {
-        let Some(Some(id)) = self.known.get(metric.index).copied() else {
+        if !self.knows(metric) {
             return waiting.wait(metric, update);
-        };
+        }
         metric.shadow(update);
+        self.tell_log(envoy, metric, update);
+    }
+
+    fn tell_log(&self, envoy: &AccessLogConfigHandle, metric: &Metric, update: MetricUpdate) {
+        let Some(Some(id)) = self.known.get(metric.index).copied() else { return };
         let envoy = Unlabelled(envoy);
         let labels = &[];
         let _refused = tell!(envoy, metric, update, id, labels);

@@ -142,18 +142,8 @@ impl AccessLogHandle {
         is_found.then(|| unsafe { envoy_bytes(name) }).filter(|name| !name.is_empty())
     }
 
-    /// An object of the filter state, in its text form. Envoy keeps it only until the next such question.
-    pub fn filter_state(&mut self, key: &[u8]) -> Option<&[u8]> {
-        let get = callbacks().access_logger_get_filter_state?;
-        let envoy = self.envoy()?;
-        let mut value = RawBuffer::default();
-        // SAFETY: F2, F3, F8, F9.
-        let is_found = unsafe { get(envoy, lend(key), &raw mut value) };
-        // SAFETY: F7.
-        is_found.then(|| unsafe { envoy_bytes(value) })
-    }
-
-    /// A value of dynamic metadata that is text. As for [`filter_state`](Self::filter_state).
+    /// A value of dynamic metadata that is text. Envoy keeps it only until the next such
+    /// question, so this takes `&mut self`.
     pub fn metadata_string(&mut self, namespace: &[u8], key: &[u8]) -> Option<&[u8]> {
         let get = callbacks().access_logger_get_dynamic_metadata?;
         let envoy = self.envoy()?;

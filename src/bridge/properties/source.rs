@@ -99,8 +99,13 @@ impl Source for AccessLogHandle {
         let header = |name: &[u8]| self.header(HeaderType::RequestHeaders, name, 0).map(Cow::Borrowed);
         match id {
             AttributeId::RequestPath => header(b":path"),
-            AttributeId::RequestUrlPath => Some(Cow::Borrowed(split_path(self).0)),
-            AttributeId::RequestQuery => Some(Cow::Borrowed(split_path(self).1)),
+            AttributeId::RequestUrlPath => Some(Cow::Borrowed(split_path(self)?.0)),
+            AttributeId::RequestQuery => Some(Cow::Borrowed(split_path(self)?.1)),
+            // Envoy does not tell a route without a name from none; only a route has a cluster.
+            AttributeId::XdsRouteName => {
+                let unnamed = self.cluster_name().is_some().then_some(&b""[..]);
+                self.attribute_string(id).or(unnamed).map(Cow::Borrowed)
+            }
             AttributeId::RequestHost => header(b":authority"),
             AttributeId::RequestScheme => header(b":scheme"),
             AttributeId::RequestMethod => header(b":method"),
@@ -158,9 +163,9 @@ impl Source for AccessLogHandle {
         Some(self.timing_info())
     }
 
-    fn filter_state(&mut self, key: &[u8], value: &mut Vec<u8>) -> Option<()> {
-        value.extend_from_slice(self.filter_state(key)?);
-        Some(())
+    /// Envoy has a callback for it, which to 1.40 answers that there is none.
+    fn filter_state(&mut self, _key: &[u8], _value: &mut Vec<u8>) -> Option<()> {
+        None
     }
 
     /// Dynamic metadata by namespace and key, as far as it is text, a number or a boolean.
@@ -180,11 +185,11 @@ impl Source for AccessLogHandle {
 }
 
 /// The path of a request without its query, and the query.
-fn split_path(exchange: &AccessLogHandle) -> (&[u8], &[u8]) {
-    let path = exchange.header(HeaderType::RequestHeaders, b":path", 0).unwrap_or_default();
+fn split_path(exchange: &AccessLogHandle) -> Option<(&[u8], &[u8])> {
+    let path = exchange.header(HeaderType::RequestHeaders, b":path", 0)?;
     let end = path.iter().position(|byte| *byte == b'?').unwrap_or(path.len());
     let (path, query) = path.split_at(end);
-    (path, query.get(1..).unwrap_or_default())
+    Some((path, query.get(1..).unwrap_or_default()))
 }
 
 /// An address as Envoy writes it: IPv6 in brackets; what has no port (a Unix socket) stands alone.

@@ -215,6 +215,7 @@ pub struct Listener {
     idle_timeout: &'static str,
     access_log: String,
     loggers: Vec<Value>,
+    settings: Vec<(String, Value)>,
     router: Value,
 }
 
@@ -229,6 +230,7 @@ impl Listener {
             idle_timeout: "10s",
             access_log: "%RESPONSE_CODE% %RESPONSE_CODE_DETAILS% %RESPONSE_FLAGS%".to_owned(),
             loggers: Vec::new(),
+            settings: Vec::new(),
             // The headers x-envoy-* hold times, which differ from run to run.
             router: json!({ "suppress_envoy_headers": true }),
         }
@@ -242,6 +244,12 @@ impl Listener {
     /// Adds any HTTP filter to the end of the chain.
     pub fn filter(mut self, filter: Value) -> Self {
         self.filters.push(filter);
+        self
+    }
+
+    /// Sets a field of the connection manager.
+    pub fn set(mut self, field: &str, value: impl Into<Value>) -> Self {
+        self.settings.push((field.to_owned(), value.into()));
         self
     }
 
@@ -292,7 +300,7 @@ impl Listener {
                 "log_format": { "text_format_source": { "inline_string": access_log_format } },
             },
         }));
-        let manager = json!({
+        let mut manager = json!({
             "@type": CONNECTION_MANAGER,
             "stat_prefix": self.name,
             "stream_idle_timeout": self.idle_timeout,
@@ -307,6 +315,9 @@ impl Listener {
             },
             "access_log": loggers,
         });
+        for (field, value) in &self.settings {
+            manager[field] = value.clone();
+        }
         let mut listener = json!({
             "name": self.name,
             "address": { "socket_address": { "address": "127.0.0.1", "port_value": 0 } },
