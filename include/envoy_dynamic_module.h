@@ -15,7 +15,8 @@
  * build.rs has this file read twice: by the C compiler for src/abi/callbacks.c, by bindgen for src/abi/raw.rs.
  *
  * Sections: 1 types, 2 process, 3 HTTP filter configuration, 4 headers, 5 body, 6 attributes, metadata and
- * filter state, 7 stream control, 8 metrics, 9 route configuration, 10 hooks, 11 access logger.
+ * filter state, 7 stream control, 8 metrics, 9 route configuration, 10 hooks, 11 access logger,
+ * 12 network filter.
  */
 #ifndef GRAFT_ENVOY_DYNAMIC_MODULE_H
 #define GRAFT_ENVOY_DYNAMIC_MODULE_H
@@ -889,6 +890,187 @@ typedef void envoy_dynamic_module_on_access_logger_destroy_fn(
     envoy_dynamic_module_type_access_logger_module_ptr logger);
 /* Before a logger goes: what it keeps back should be written. */
 typedef void envoy_dynamic_module_on_access_logger_flush_fn(envoy_dynamic_module_type_access_logger_module_ptr logger);
+
+/* ------------------------------------------------------------------------------------------------------------
+ * 12. Network filter: TCP connections. All but the configuration's on the worker of the connection. *Read* is what
+ * comes from the client, *write* what goes to it.
+ * ------------------------------------------------------------------------------------------------------------ */
+
+typedef void* envoy_dynamic_module_type_network_filter_config_envoy_ptr;
+typedef const void* envoy_dynamic_module_type_network_filter_config_module_ptr;
+typedef void* envoy_dynamic_module_type_network_filter_envoy_ptr;
+typedef const void* envoy_dynamic_module_type_network_filter_module_ptr;
+typedef void* envoy_dynamic_module_type_network_filter_scheduler_module_ptr;
+
+typedef enum {
+  envoy_dynamic_module_type_on_network_filter_data_status_Continue,
+  envoy_dynamic_module_type_on_network_filter_data_status_StopIteration,
+} envoy_dynamic_module_type_on_network_filter_data_status;
+
+typedef enum {
+  envoy_dynamic_module_type_network_connection_event_RemoteClose,
+  envoy_dynamic_module_type_network_connection_event_LocalClose,
+  envoy_dynamic_module_type_network_connection_event_Connected,
+  envoy_dynamic_module_type_network_connection_event_ConnectedZeroRtt,
+} envoy_dynamic_module_type_network_connection_event;
+
+typedef enum {
+  envoy_dynamic_module_type_network_connection_close_type_FlushWrite,
+  envoy_dynamic_module_type_network_connection_close_type_NoFlush,
+  envoy_dynamic_module_type_network_connection_close_type_FlushWriteAndDelay,
+  envoy_dynamic_module_type_network_connection_close_type_Abort,
+  envoy_dynamic_module_type_network_connection_close_type_AbortReset,
+} envoy_dynamic_module_type_network_connection_close_type;
+
+/* Metrics, without labels. */
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_network_filter_config_define_counter_fn(
+    envoy_dynamic_module_type_network_filter_config_envoy_ptr config, envoy_dynamic_module_type_module_buffer name,
+    size_t* id_out);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_network_filter_config_define_gauge_fn(
+    envoy_dynamic_module_type_network_filter_config_envoy_ptr config, envoy_dynamic_module_type_module_buffer name,
+    size_t* id_out);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_network_filter_config_define_histogram_fn(
+    envoy_dynamic_module_type_network_filter_config_envoy_ptr config, envoy_dynamic_module_type_module_buffer name,
+    size_t* id_out);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_network_filter_increment_counter_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, size_t id, uint64_t value);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_network_filter_increment_gauge_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, size_t id, uint64_t value);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_network_filter_decrement_gauge_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, size_t id, uint64_t value);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_network_filter_set_gauge_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, size_t id, uint64_t value);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_network_filter_record_histogram_value_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, size_t id, uint64_t value);
+
+/* The two buffers: inside their hook, and while a hook has stopped them. */
+typedef size_t envoy_dynamic_module_callback_network_filter_get_read_buffer_size_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter);
+typedef size_t envoy_dynamic_module_callback_network_filter_get_read_buffer_chunks_size_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter);
+typedef bool envoy_dynamic_module_callback_network_filter_get_read_buffer_chunks_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_envoy_buffer* chunks_out);
+typedef bool envoy_dynamic_module_callback_network_filter_drain_read_buffer_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, size_t length);
+typedef bool envoy_dynamic_module_callback_network_filter_prepend_read_buffer_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer data);
+typedef bool envoy_dynamic_module_callback_network_filter_append_read_buffer_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer data);
+typedef size_t envoy_dynamic_module_callback_network_filter_get_write_buffer_size_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter);
+typedef size_t envoy_dynamic_module_callback_network_filter_get_write_buffer_chunks_size_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter);
+typedef bool envoy_dynamic_module_callback_network_filter_get_write_buffer_chunks_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_envoy_buffer* chunks_out);
+typedef bool envoy_dynamic_module_callback_network_filter_drain_write_buffer_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, size_t length);
+typedef bool envoy_dynamic_module_callback_network_filter_prepend_write_buffer_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer data);
+typedef bool envoy_dynamic_module_callback_network_filter_append_write_buffer_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer data);
+
+/* Control (re-enters). */
+typedef void envoy_dynamic_module_callback_network_filter_continue_reading_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter);
+typedef void envoy_dynamic_module_callback_network_filter_close_with_details_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_network_connection_close_type how, envoy_dynamic_module_type_module_buffer details);
+
+/* Facts. */
+typedef uint64_t envoy_dynamic_module_callback_network_filter_get_connection_id_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter);
+typedef bool envoy_dynamic_module_callback_network_filter_get_local_address_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_envoy_buffer* address_out,
+    uint32_t* port_out);
+typedef bool envoy_dynamic_module_callback_network_filter_get_remote_address_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_envoy_buffer* address_out,
+    uint32_t* port_out);
+typedef bool envoy_dynamic_module_callback_network_filter_get_upstream_host_address_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_envoy_buffer* address_out,
+    uint32_t* port_out);
+typedef bool envoy_dynamic_module_callback_network_filter_get_requested_server_name_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_envoy_buffer* value_out);
+typedef bool envoy_dynamic_module_callback_network_filter_get_upstream_host_cluster_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_envoy_buffer* value_out);
+typedef bool envoy_dynamic_module_callback_network_filter_get_ssl_subject_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_envoy_buffer* value_out);
+typedef bool envoy_dynamic_module_callback_network_filter_is_ssl_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter);
+/* Since 1.39. */
+typedef bool envoy_dynamic_module_callback_network_filter_get_attribute_string_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_attribute_id id,
+    envoy_dynamic_module_type_envoy_buffer* value_out);
+/* Since 1.39. */
+typedef bool envoy_dynamic_module_callback_network_filter_get_attribute_int_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_attribute_id id,
+    uint64_t* value_out);
+/* Since 1.39. */
+typedef bool envoy_dynamic_module_callback_network_filter_get_attribute_bool_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_attribute_id id,
+    bool* value_out);
+
+/* What filters leave on the connection. To 1.38 a key that is set stays as it is. */
+typedef bool envoy_dynamic_module_callback_network_get_filter_state_bytes_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer key,
+    envoy_dynamic_module_type_envoy_buffer* value_out);
+typedef bool envoy_dynamic_module_callback_network_set_filter_state_bytes_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer key,
+    envoy_dynamic_module_type_module_buffer value);
+typedef bool envoy_dynamic_module_callback_network_get_dynamic_metadata_string_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer name_space,
+    envoy_dynamic_module_type_module_buffer key, envoy_dynamic_module_type_envoy_buffer* value_out);
+typedef bool envoy_dynamic_module_callback_network_get_dynamic_metadata_number_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer name_space,
+    envoy_dynamic_module_type_module_buffer key, double* value_out);
+
+/* A connection's scheduler, as a stream's. */
+typedef envoy_dynamic_module_type_network_filter_scheduler_module_ptr envoy_dynamic_module_callback_network_filter_scheduler_new_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter);
+typedef void envoy_dynamic_module_callback_network_filter_scheduler_commit_fn(
+    envoy_dynamic_module_type_network_filter_scheduler_module_ptr scheduler, uint64_t event_id);
+typedef void envoy_dynamic_module_callback_network_filter_scheduler_delete_fn(
+    envoy_dynamic_module_type_network_filter_scheduler_module_ptr scheduler);
+
+/* Hooks. As those of HTTP filters; a null filter closes the connection (to 1.38: has its hooks called with null). */
+typedef envoy_dynamic_module_type_network_filter_config_module_ptr envoy_dynamic_module_on_network_filter_config_new_fn(
+    envoy_dynamic_module_type_network_filter_config_envoy_ptr config_envoy,
+    envoy_dynamic_module_type_envoy_buffer name, envoy_dynamic_module_type_envoy_buffer config);
+typedef void envoy_dynamic_module_on_network_filter_config_destroy_fn(
+    envoy_dynamic_module_type_network_filter_config_module_ptr config);
+typedef void envoy_dynamic_module_on_network_filter_config_scheduled_fn(
+    envoy_dynamic_module_type_network_filter_config_module_ptr config, uint64_t event_id);
+typedef envoy_dynamic_module_type_network_filter_module_ptr envoy_dynamic_module_on_network_filter_new_fn(
+    envoy_dynamic_module_type_network_filter_config_module_ptr config,
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter_envoy);
+typedef envoy_dynamic_module_type_on_network_filter_data_status envoy_dynamic_module_on_network_filter_new_connection_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_network_filter_module_ptr filter);
+typedef envoy_dynamic_module_type_on_network_filter_data_status envoy_dynamic_module_on_network_filter_read_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_network_filter_module_ptr filter, size_t data_length, bool end_of_stream);
+typedef envoy_dynamic_module_type_on_network_filter_data_status envoy_dynamic_module_on_network_filter_write_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_network_filter_module_ptr filter, size_t data_length, bool end_of_stream);
+typedef void envoy_dynamic_module_on_network_filter_event_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_network_filter_module_ptr filter,
+    envoy_dynamic_module_type_network_connection_event event);
+typedef void envoy_dynamic_module_on_network_filter_http_callout_done_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_network_filter_module_ptr filter, uint64_t callout_id,
+    envoy_dynamic_module_type_http_callout_result result, envoy_dynamic_module_type_envoy_http_header* headers,
+    size_t headers_length, envoy_dynamic_module_type_envoy_buffer* body_chunks, size_t body_chunks_length);
+typedef void envoy_dynamic_module_on_network_filter_destroy_fn(
+    envoy_dynamic_module_type_network_filter_module_ptr filter);
+typedef void envoy_dynamic_module_on_network_filter_scheduled_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_network_filter_module_ptr filter, uint64_t event_id);
+typedef void envoy_dynamic_module_on_network_filter_above_write_buffer_high_watermark_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_network_filter_module_ptr filter);
+typedef void envoy_dynamic_module_on_network_filter_below_write_buffer_low_watermark_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_network_filter_module_ptr filter);
 
 #ifdef __cplusplus
 }

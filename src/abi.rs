@@ -17,7 +17,7 @@
 //! | `guard`, `hook`, `running`, `ownership` | how a hook enters: panics, re-entry, objects behind `*_module_ptr` |
 //! | [`process`], `version` | log, workers, validation mode; the string for `on_program_init` |
 //! | `http_config`, `http_filter` | the handles: what a filter configuration and a stream can be asked and told |
-//! | `access_logger` | the same of an access logger and of an exchange that is over |
+//! | `access_logger`, `network_filter` | the same of an exchange that is over, and of a TCP connection |
 //! | `types`, `attribute_id`, `buffer` | enums, ids, borrowed bytes |
 //!
 //! This layer knows nothing of Proxy-Wasm and of Graft's configuration. It is, with `exports`, the only one that may
@@ -32,6 +32,7 @@ pub(crate) mod guard;
 pub(crate) mod hook;
 mod http_config;
 mod http_filter;
+mod network_filter;
 mod ownership;
 pub mod process;
 pub(crate) mod raw;
@@ -48,7 +49,9 @@ pub use buffer::Buffers;
 pub(crate) use buffer::envoy_bytes;
 pub use http_config::HttpFilterConfigHandle;
 pub use http_filter::{Headers, HttpFilterHandle, Scheduler};
+pub use network_filter::{ConnectionConfigHandle, ConnectionHandle, ConnectionScheduler};
 pub use types::{
-    BodyStatus, BodyType, Direction, HeaderType, HeadersStatus, Level, LocalReplyStatus, MetadataSource,
-    MetricError, MetricId, ResetReason, TimingInfo, TrailersStatus, UnknownNumber,
+    BodyStatus, BodyType, ConnectionEvent, ConnectionStatus, Direction, HeaderType, HeadersStatus, Level,
+    LocalReplyStatus, MetadataSource, MetricError, MetricId, ResetReason, TimingInfo, TrailersStatus,
+    UnknownNumber,
 };

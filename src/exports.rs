@@ -15,6 +15,7 @@
 )]
 
 mod access_logger;
+mod network;
 mod watermarks;
 
 use std::ffi::{c_char, c_void};
@@ -94,6 +95,27 @@ pub(crate) const HOOKS: raw::graft_hook_table = raw::graft_hook_table {
     on_access_logger_log: Some(access_logger::envoy_dynamic_module_on_access_logger_log),
     on_access_logger_destroy: Some(access_logger::envoy_dynamic_module_on_access_logger_destroy),
     on_access_logger_flush: Some(access_logger::envoy_dynamic_module_on_access_logger_flush),
+    on_network_filter_config_new: Some(network::envoy_dynamic_module_on_network_filter_config_new),
+    on_network_filter_config_destroy: Some(network::envoy_dynamic_module_on_network_filter_config_destroy),
+    on_network_filter_config_scheduled: Some(
+        network::envoy_dynamic_module_on_network_filter_config_scheduled,
+    ),
+    on_network_filter_new: Some(network::envoy_dynamic_module_on_network_filter_new),
+    on_network_filter_new_connection: Some(network::envoy_dynamic_module_on_network_filter_new_connection),
+    on_network_filter_read: Some(network::envoy_dynamic_module_on_network_filter_read),
+    on_network_filter_write: Some(network::envoy_dynamic_module_on_network_filter_write),
+    on_network_filter_event: Some(network::envoy_dynamic_module_on_network_filter_event),
+    on_network_filter_http_callout_done: Some(
+        network::envoy_dynamic_module_on_network_filter_http_callout_done,
+    ),
+    on_network_filter_destroy: Some(network::envoy_dynamic_module_on_network_filter_destroy),
+    on_network_filter_scheduled: Some(network::envoy_dynamic_module_on_network_filter_scheduled),
+    on_network_filter_above_write_buffer_high_watermark: Some(
+        watermarks::envoy_dynamic_module_on_network_filter_above_write_buffer_high_watermark,
+    ),
+    on_network_filter_below_write_buffer_low_watermark: Some(
+        watermarks::envoy_dynamic_module_on_network_filter_below_write_buffer_low_watermark,
+    ),
 };
 
 // ---- Process ----

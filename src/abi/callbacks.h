@@ -127,7 +127,48 @@
   ENTRY(access_logger_get_attribute_bool)                               \
   ENTRY(access_logger_get_dynamic_metadata)                             \
   ENTRY(access_logger_get_dynamic_metadata_number)                      \
-  ENTRY(access_logger_get_dynamic_metadata_bool)
+  ENTRY(access_logger_get_dynamic_metadata_bool)                        \
+  /* network filter */                                                  \
+  ENTRY(network_filter_config_define_counter)                           \
+  ENTRY(network_filter_config_define_gauge)                             \
+  ENTRY(network_filter_config_define_histogram)                         \
+  ENTRY(network_filter_increment_counter)                               \
+  ENTRY(network_filter_increment_gauge)                                 \
+  ENTRY(network_filter_decrement_gauge)                                 \
+  ENTRY(network_filter_set_gauge)                                       \
+  ENTRY(network_filter_record_histogram_value)                          \
+  ENTRY(network_filter_get_read_buffer_size)                            \
+  ENTRY(network_filter_get_read_buffer_chunks_size)                     \
+  ENTRY(network_filter_get_read_buffer_chunks)                          \
+  ENTRY(network_filter_drain_read_buffer)                               \
+  ENTRY(network_filter_prepend_read_buffer)                             \
+  ENTRY(network_filter_append_read_buffer)                              \
+  ENTRY(network_filter_get_write_buffer_size)                           \
+  ENTRY(network_filter_get_write_buffer_chunks_size)                    \
+  ENTRY(network_filter_get_write_buffer_chunks)                         \
+  ENTRY(network_filter_drain_write_buffer)                              \
+  ENTRY(network_filter_prepend_write_buffer)                            \
+  ENTRY(network_filter_append_write_buffer)                             \
+  ENTRY(network_filter_continue_reading)                                \
+  ENTRY(network_filter_close_with_details)                              \
+  ENTRY(network_filter_get_connection_id)                               \
+  ENTRY(network_filter_get_local_address)                               \
+  ENTRY(network_filter_get_remote_address)                              \
+  ENTRY(network_filter_get_upstream_host_address)                       \
+  ENTRY(network_filter_get_requested_server_name)                       \
+  ENTRY(network_filter_get_upstream_host_cluster)                       \
+  ENTRY(network_filter_get_ssl_subject)                                 \
+  ENTRY(network_filter_is_ssl)                                          \
+  ENTRY(network_filter_get_attribute_string)                            \
+  ENTRY(network_filter_get_attribute_int)                               \
+  ENTRY(network_filter_get_attribute_bool)                              \
+  ENTRY(network_get_filter_state_bytes)                                 \
+  ENTRY(network_set_filter_state_bytes)                                 \
+  ENTRY(network_get_dynamic_metadata_string)                            \
+  ENTRY(network_get_dynamic_metadata_number)                            \
+  ENTRY(network_filter_scheduler_new)                                   \
+  ENTRY(network_filter_scheduler_commit)                                \
+  ENTRY(network_filter_scheduler_delete)
 
 #define GRAFT_HOOKS(ENTRY)                                              \
   ENTRY(program_init)                                                   \
@@ -166,7 +207,20 @@
   ENTRY(access_logger_new)                                              \
   ENTRY(access_logger_log)                                              \
   ENTRY(access_logger_destroy)                                          \
-  ENTRY(access_logger_flush)
+  ENTRY(access_logger_flush)                                            \
+  ENTRY(network_filter_config_new)                                      \
+  ENTRY(network_filter_config_destroy)                                  \
+  ENTRY(network_filter_config_scheduled)                                \
+  ENTRY(network_filter_new)                                             \
+  ENTRY(network_filter_new_connection)                                  \
+  ENTRY(network_filter_read)                                            \
+  ENTRY(network_filter_write)                                           \
+  ENTRY(network_filter_event)                                           \
+  ENTRY(network_filter_http_callout_done)                               \
+  ENTRY(network_filter_destroy)                                         \
+  ENTRY(network_filter_scheduled)                                       \
+  ENTRY(network_filter_above_write_buffer_high_watermark)               \
+  ENTRY(network_filter_below_write_buffer_low_watermark)
 
 /* The loader leaves a weak reference null when the program that it runs for does not define the function. */
 #define GRAFT_CALLBACK(name) \

@@ -15,10 +15,8 @@ use super::entering;
 use super::log_stream::LogStream;
 use super::metrics::Ids;
 use super::stream::EnvoyStream;
-use super::{module, worker};
+use super::{loading, module, worker};
 use crate::abi::{AccessLogConfigHandle, AccessLogHandle};
-use crate::config::{self, PluginConfig};
-use crate::lifecycle::error::LoadError;
 use crate::lifecycle::generation::Generation;
 use crate::telemetry::{self, Level};
 
@@ -43,35 +41,10 @@ impl LogConfig {
     /// `on_access_logger_config_new`: loads the plugin. `None` refuses the configuration; the reason is one line in the
     /// log.
     pub fn new(envoy: AccessLogConfigHandle, name: &[u8], config: &[u8]) -> Option<Arc<Self>> {
-        let logger_name = String::from_utf8_lossy(name);
-        let plugin = match config::parse_plugin(&logger_name, config) {
-            Ok(plugin) => plugin,
-            Err(error) => {
-                telemetry::log(Level::Error, format_args!("graft: {error}"));
-                return None;
-            }
-        };
-        match Self::load(envoy, &plugin) {
-            Ok(loaded) => Some(Arc::new(loaded)),
-            Err(error) => {
-                telemetry::log(Level::Error, format_args!("graft: {}", error.describe(&plugin)));
-                None
-            }
-        }
-    }
-
-    fn load(envoy: AccessLogConfigHandle, plugin: &PluginConfig) -> Result<Self, LoadError> {
-        let module = module::module()?;
-        let generation = module.registry.load(plugin)?;
-        let metric_ids = Ids::define_for_log(&envoy, &generation.metrics());
-        module.services.metrics.carry_by_log(&envoy, &metric_ids);
-        let template = generation.pool().template();
-        telemetry::log_plugin(
-            Level::Info,
-            &plugin.name,
-            format_args!("loaded code sha256:{} (Proxy-Wasm {})", template.code().digest(), template.abi()),
-        );
-        Ok(Self { name: plugin.name.clone(), generation, metric_ids, envoy })
+        let loading::Loaded { plugin, generation, module } = loading::load(name, config)?;
+        let metric_ids = Ids::define_plain(&envoy, &generation.metrics());
+        module.services.metrics.carry_plain(&envoy, &metric_ids);
+        Some(Arc::new(Self { name: plugin.name, generation, metric_ids, envoy }))
     }
 }
 
@@ -105,7 +78,7 @@ impl AccessLogger {
         if let Ok(module) = module::module()
             && module.services.metrics.is_any_waiting(&self.config.metric_ids)
         {
-            module.services.metrics.carry_by_log(&self.config.envoy, &self.config.metric_ids);
+            module.services.metrics.carry_plain(&self.config.envoy, &self.config.metric_ids);
         }
         let stream = LogStream::new(Arc::clone(&self.config), exchange);
         let entered = entering::enter(&lease, |vm| {

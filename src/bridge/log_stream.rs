@@ -100,6 +100,6 @@ impl Stream for LogStream {
     fn clear_route_cache(&mut self) {}
 
     fn update_metric(&mut self, services: &EnvoyServices, metric: &Arc<Metric>, update: MetricUpdate) {
-        self.config.metric_ids.update_by_log(&self.config.envoy, &services.metrics, metric, update);
+        self.config.metric_ids.update_plain(&self.config.envoy, &services.metrics, metric, update);
     }
 }

@@ -15,7 +15,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::abi::{AccessLogConfigHandle, HttpFilterConfigHandle, HttpFilterHandle, MetricError, MetricId};
+use crate::abi::{
+    AccessLogConfigHandle, ConnectionConfigHandle, ConnectionHandle, HttpFilterConfigHandle,
+    HttpFilterHandle, MetricError, MetricId,
+};
 use crate::host::stream::MetricUpdate;
 use crate::host::types::MetricType;
 
@@ -115,8 +118,8 @@ impl Metrics {
         }
     }
 
-    /// Carries what waits for the metrics that an access logger knows.
-    pub fn carry_by_log(&self, envoy: &AccessLogConfigHandle, ids: &Ids) {
+    /// Carries what waits for the metrics that an access logger or a network filter knows.
+    pub(super) fn carry_plain(&self, envoy: &impl PlainUpdates, ids: &Ids) {
         ids.seen.store(self.waits.load(Ordering::Acquire), Ordering::Relaxed);
         let waiting: Vec<Arc<Metric>> = {
             let by_name = self.by_name.lock();
@@ -126,7 +129,7 @@ impl Metrics {
         };
         for metric in waiting {
             for update in metric.waiting.take() {
-                ids.tell_log(envoy, &metric, update);
+                ids.tell_plain(envoy, &metric, update);
             }
         }
     }
@@ -208,37 +211,78 @@ pub struct Ids {
 
 /// Tells Envoy of an update. A stream's handle and a configuration's have the same five callbacks, by the same names.
 macro_rules! tell {
-    ($envoy:ident, $metric:ident, $update:ident, $id:ident, $labels:ident) => {
+    ($envoy:ident, $metric:ident, $update:ident, $id:ident $(, $labels:ident)?) => {
         match ($metric.kind, $update) {
-            (MetricType::Gauge, MetricUpdate::Add(value)) => $envoy.increment_gauge($id, $labels, value),
-            (MetricType::Gauge, MetricUpdate::Subtract(value)) => $envoy.decrement_gauge($id, $labels, value),
+            (MetricType::Gauge, MetricUpdate::Add(value)) => $envoy.increment_gauge($id, $($labels,)? value),
+            (MetricType::Gauge, MetricUpdate::Subtract(value)) => $envoy.decrement_gauge($id, $($labels,)? value),
             (MetricType::Gauge, MetricUpdate::Set(value) | MetricUpdate::Record(value)) => {
-                $envoy.set_gauge($id, $labels, value)
+                $envoy.set_gauge($id, $($labels,)? value)
             }
             (MetricType::Histogram, MetricUpdate::Record(value)) => {
-                $envoy.record_histogram($id, $labels, value)
+                $envoy.record_histogram($id, $($labels,)? value)
             }
-            (MetricType::Counter, MetricUpdate::Add(value)) => $envoy.increment_counter($id, $labels, value),
+            (MetricType::Counter, MetricUpdate::Add(value)) => $envoy.increment_counter($id, $($labels,)? value),
             (MetricType::Counter | MetricType::Histogram, _) => Ok(()),
         }
     };
 }
 
-/// A handle whose metrics have no labels, with the callbacks of one whose metrics do.
-struct Unlabelled<'a, T>(&'a T);
-
-macro_rules! unlabelled {
-    ($handle:ty: $($update:ident),*) => {
-        impl Unlabelled<'_, $handle> {
-            $(fn $update(&self, id: MetricId, _none: &[&[u8]], value: u64) -> Result<(), MetricError> {
-                self.0.$update(id, value)
-            })*
-        }
-    };
+/// A configuration whose metrics have no labels.
+pub(super) trait PlainDefinitions {
+    fn define(&self, kind: MetricType, name: &[u8]) -> Result<MetricId, MetricError>;
 }
 
-unlabelled!(AccessLogConfigHandle:
-    increment_counter, increment_gauge, decrement_gauge, set_gauge, record_histogram);
+/// What takes updates of such metrics.
+pub(super) trait PlainUpdates {
+    fn increment_counter(&self, id: MetricId, value: u64) -> Result<(), MetricError>;
+    fn increment_gauge(&self, id: MetricId, value: u64) -> Result<(), MetricError>;
+    fn decrement_gauge(&self, id: MetricId, value: u64) -> Result<(), MetricError>;
+    fn set_gauge(&self, id: MetricId, value: u64) -> Result<(), MetricError>;
+    fn record_histogram(&self, id: MetricId, value: u64) -> Result<(), MetricError>;
+}
+
+macro_rules! defines {
+    ($($handle:ty),*) => {$(
+        impl PlainDefinitions for $handle {
+            fn define(&self, kind: MetricType, name: &[u8]) -> Result<MetricId, MetricError> {
+                match kind {
+                    MetricType::Counter => self.define_counter(name),
+                    MetricType::Gauge => self.define_gauge(name),
+                    MetricType::Histogram => self.define_histogram(name),
+                }
+            }
+        }
+    )*};
+}
+
+macro_rules! updates {
+    ($($handle:ty),*) => {$(
+        impl PlainUpdates for $handle {
+            fn increment_counter(&self, id: MetricId, value: u64) -> Result<(), MetricError> {
+                self.increment_counter(id, value)
+            }
+
+            fn increment_gauge(&self, id: MetricId, value: u64) -> Result<(), MetricError> {
+                self.increment_gauge(id, value)
+            }
+
+            fn decrement_gauge(&self, id: MetricId, value: u64) -> Result<(), MetricError> {
+                self.decrement_gauge(id, value)
+            }
+
+            fn set_gauge(&self, id: MetricId, value: u64) -> Result<(), MetricError> {
+                self.set_gauge(id, value)
+            }
+
+            fn record_histogram(&self, id: MetricId, value: u64) -> Result<(), MetricError> {
+                self.record_histogram(id, value)
+            }
+        }
+    )*};
+}
+
+defines!(AccessLogConfigHandle, ConnectionConfigHandle);
+updates!(AccessLogConfigHandle, ConnectionHandle);
 
 impl Ids {
     /// Defines metrics, and the three for late ones.
@@ -259,13 +303,9 @@ impl Ids {
     }
 
     /// Defines metrics where Envoy has none with labels: what is defined later is none of this configuration's.
-    pub fn define_for_log(envoy: &AccessLogConfigHandle, metrics: &[Arc<Metric>]) -> Self {
+    pub(super) fn define_plain(envoy: &impl PlainDefinitions, metrics: &[Arc<Metric>]) -> Self {
         let mut ids = Self::default();
-        ids.define_all(metrics, |metric| match metric.kind {
-            MetricType::Counter => envoy.define_counter(&metric.name),
-            MetricType::Gauge => envoy.define_gauge(&metric.name),
-            MetricType::Histogram => envoy.define_histogram(&metric.name),
-        });
+        ids.define_all(metrics, |metric| envoy.define(metric.kind, &metric.name));
         ids
     }
 
@@ -297,10 +337,10 @@ impl Ids {
         let _refused = tell!(envoy, metric, update, id, labels);
     }
 
-    /// The same through an access logger's configuration. One that it does not know waits for a filter.
-    pub fn update_by_log(
+    /// The same where metrics have no labels. One that is not known there waits for a filter that knows it.
+    pub(super) fn update_plain(
         &self,
-        envoy: &AccessLogConfigHandle,
+        envoy: &impl PlainUpdates,
         waiting: &Metrics,
         metric: &Metric,
         update: MetricUpdate,
@@ -309,14 +349,12 @@ impl Ids {
             return waiting.wait(metric, update);
         }
         metric.shadow(update);
-        self.tell_log(envoy, metric, update);
+        self.tell_plain(envoy, metric, update);
     }
 
-    fn tell_log(&self, envoy: &AccessLogConfigHandle, metric: &Metric, update: MetricUpdate) {
+    fn tell_plain(&self, envoy: &impl PlainUpdates, metric: &Metric, update: MetricUpdate) {
         let Some(Some(id)) = self.known.get(metric.index).copied() else { return };
-        let envoy = Unlabelled(envoy);
-        let labels = &[];
-        let _refused = tell!(envoy, metric, update, id, labels);
+        let _refused = tell!(envoy, metric, update, id);
     }
 
     /// The same through the filter configuration.

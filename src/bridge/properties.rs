@@ -8,6 +8,7 @@
 //! Values have the wire form of the specification: text as it is, numbers as 8 bytes and booleans as 1 byte, little
 //! endian, times as nanoseconds, maps as pairs.
 
+mod connection;
 mod maps;
 mod names;
 pub(super) mod source;
@@ -217,6 +218,9 @@ fn start_time(envoy: &impl Source, observed: &Observed) -> Option<u64> {
 
 /// Until the exchange was complete, or until now.
 fn duration(envoy: &impl Source, observed: &Observed) -> Option<u64> {
+    if !envoy.has_duration() {
+        return None;
+    }
     if let Some(complete) = envoy.timing_info().and_then(|timing| timing.request_complete_ns) {
         return Some(complete);
     }

@@ -182,7 +182,9 @@ impl<S: Stream> StreamContext<S> {
     /// Queues what the guest asked for, each thing once: a guest that asks in an endless loop does not fill memory, and
     /// what it asks for last is not lost.
     pub(super) fn ask(&mut self, effect: Effect) {
-        if let Effect::Continue(_) = effect {
+        if let Effect::Continue(_) = effect
+            && !self.stream.is_connection()
+        {
             // As in the built-in host: whichever direction resumes, the request's objects are let go.
             self.request.headers = false;
             self.request.body = false;

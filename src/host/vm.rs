@@ -4,6 +4,7 @@
 //! the context that runs, calls the guest if it exports the entry point, and turns a trap into a *failure*: the
 //! VM is then dead, every later call answers [`CallError`] without entering it, and its owner replaces it.
 
+mod connections;
 mod logs;
 mod start;
 mod streams;

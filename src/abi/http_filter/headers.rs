@@ -118,6 +118,11 @@ pub struct Headers<'a> {
 }
 
 impl<'a> Headers<'a> {
+    /// No headers.
+    pub fn none() -> Self {
+        Self { entries: SmallVec::new(), lender: PhantomData }
+    }
+
     /// Lets `fill` write `count` entries, and answers none of them if it refuses.
     ///
     /// # Safety

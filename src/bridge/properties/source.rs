@@ -18,6 +18,11 @@ pub(in crate::bridge) trait Source {
         process::release() >= since
     }
 
+    /// Whether it is an exchange, which is complete some time. A connection is not, as in the built-in host.
+    fn has_duration(&self) -> bool {
+        true
+    }
+
     fn attribute_string(&self, id: AttributeId) -> Option<Cow<'_, [u8]>>;
     fn attribute_int(&self, id: AttributeId) -> Option<u64>;
     fn attribute_bool(&self, id: AttributeId) -> Option<bool>;
