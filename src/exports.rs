@@ -14,6 +14,10 @@
     reason = "the symbols are for Envoy; the header says what it promises"
 )]
 
+mod access_logger;
+mod network;
+mod watermarks;
+
 use std::ffi::{c_char, c_void};
 
 mod bootstrap;
@@ -88,10 +92,10 @@ pub(crate) const HOOKS: raw::graft_hook_table = raw::graft_hook_table {
     on_http_filter_destroy: Some(envoy_dynamic_module_on_http_filter_destroy),
     on_http_filter_scheduled: Some(envoy_dynamic_module_on_http_filter_scheduled),
     on_http_filter_downstream_above_write_buffer_high_watermark: Some(
-        envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark,
+        watermarks::envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark,
     ),
     on_http_filter_downstream_below_write_buffer_low_watermark: Some(
-        envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark,
+        watermarks::envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark,
     ),
     on_http_filter_http_callout_done: Some(envoy_dynamic_module_on_http_filter_http_callout_done),
     on_http_filter_http_stream_headers: Some(envoy_dynamic_module_on_http_filter_http_stream_headers),
@@ -143,6 +147,35 @@ pub(crate) const HOOKS: raw::graft_hook_table = raw::graft_hook_table {
     ),
     on_bootstrap_extension_listener_removal: Some(
         bootstrap::envoy_dynamic_module_on_bootstrap_extension_listener_removal,
+    ),
+    on_access_logger_config_new: Some(access_logger::envoy_dynamic_module_on_access_logger_config_new),
+    on_access_logger_config_destroy: Some(
+        access_logger::envoy_dynamic_module_on_access_logger_config_destroy,
+    ),
+    on_access_logger_new: Some(access_logger::envoy_dynamic_module_on_access_logger_new),
+    on_access_logger_log: Some(access_logger::envoy_dynamic_module_on_access_logger_log),
+    on_access_logger_destroy: Some(access_logger::envoy_dynamic_module_on_access_logger_destroy),
+    on_access_logger_flush: Some(access_logger::envoy_dynamic_module_on_access_logger_flush),
+    on_network_filter_config_new: Some(network::envoy_dynamic_module_on_network_filter_config_new),
+    on_network_filter_config_destroy: Some(network::envoy_dynamic_module_on_network_filter_config_destroy),
+    on_network_filter_config_scheduled: Some(
+        network::envoy_dynamic_module_on_network_filter_config_scheduled,
+    ),
+    on_network_filter_new: Some(network::envoy_dynamic_module_on_network_filter_new),
+    on_network_filter_new_connection: Some(network::envoy_dynamic_module_on_network_filter_new_connection),
+    on_network_filter_read: Some(network::envoy_dynamic_module_on_network_filter_read),
+    on_network_filter_write: Some(network::envoy_dynamic_module_on_network_filter_write),
+    on_network_filter_event: Some(network::envoy_dynamic_module_on_network_filter_event),
+    on_network_filter_http_callout_done: Some(
+        network::envoy_dynamic_module_on_network_filter_http_callout_done,
+    ),
+    on_network_filter_destroy: Some(network::envoy_dynamic_module_on_network_filter_destroy),
+    on_network_filter_scheduled: Some(network::envoy_dynamic_module_on_network_filter_scheduled),
+    on_network_filter_above_write_buffer_high_watermark: Some(
+        watermarks::envoy_dynamic_module_on_network_filter_above_write_buffer_high_watermark,
+    ),
+    on_network_filter_below_write_buffer_low_watermark: Some(
+        watermarks::envoy_dynamic_module_on_network_filter_below_write_buffer_low_watermark,
     ),
 };
 
@@ -397,24 +430,6 @@ pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_scheduled(
             |filter, envoy| filter.on_scheduled(envoy, event_id),
         );
     }
-}
-
-// ---- Watermarks: no plugin can ask about them. ----
-
-/// The downstream connection takes no more bytes for now.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark(
-    _envoy: *mut c_void,
-    _filter: *const c_void,
-) {
-}
-
-/// The downstream connection takes bytes again.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark(
-    _envoy: *mut c_void,
-    _filter: *const c_void,
-) {
 }
 
 // ---- Callouts of a stream: none is started. ----
