@@ -8,6 +8,7 @@ mod chains;
 mod closing;
 mod environment;
 mod failures;
+mod foreign;
 mod grpc;
 mod headers;
 mod hostile;
