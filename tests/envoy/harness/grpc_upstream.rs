@@ -65,10 +65,6 @@ impl GrpcUpstream {
         bootstrap.cluster(CLUSTER, self.address, Protocol::Http2)
     }
 
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// What happened at the server so far: `Say: MESSAGE`; `Chat: MESSAGE`, `Chat: half-closed`, `Chat: reset`.
     pub fn seen(&self) -> Vec<String> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
