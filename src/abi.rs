@@ -26,6 +26,7 @@
 #![allow(unsafe_code, reason = "the C line; every block cites docs/SAFETY.md")]
 
 mod attribute_id;
+mod bootstrap;
 mod buffer;
 pub(crate) mod call_event;
 pub(crate) mod guard;
@@ -43,6 +44,7 @@ mod types;
 pub(crate) mod version;
 
 pub use attribute_id::AttributeId;
+pub use bootstrap::{BootstrapHandle, BootstrapScheduler};
 pub use buffer::Buffers;
 pub(crate) use buffer::envoy_bytes;
 pub use call_event::{CallEvent, CallHeaders, CallRefusal, CallRequest};

@@ -15,6 +15,7 @@
 //! - [`http_config`], [`route_config`], [`http_filter`]: Envoy's three objects.
 //! - [`stream`]: the one type that the host's `Stream` is here; [`http_stream`]: it, over the callbacks of HTTP filters;
 //!   [`body`] and [`properties`] are parts of that.
+//! - [`service`]: a plugin without a filter, as a bootstrap extension.
 //! - [`callouts`]: requests that guests send, over calls of streams and of configurations.
 //! - [`local_response`]: a plugin's reply, which the plugin itself may still edit.
 //! - [`services`], [`metrics`], [`worker`]: the host's `Services`, metrics that Envoy freezes, numbers of threads.
@@ -34,6 +35,7 @@ pub mod metrics;
 pub mod module;
 mod properties;
 pub mod route_config;
+pub mod service;
 pub mod services;
 pub mod stream;
 mod worker;

@@ -16,6 +16,7 @@
 
 use std::ffi::{c_char, c_void};
 
+mod bootstrap;
 mod calls;
 
 use calls::{
@@ -98,6 +99,51 @@ pub(crate) const HOOKS: raw::graft_hook_table = raw::graft_hook_table {
     on_http_filter_http_stream_trailers: Some(envoy_dynamic_module_on_http_filter_http_stream_trailers),
     on_http_filter_http_stream_complete: Some(envoy_dynamic_module_on_http_filter_http_stream_complete),
     on_http_filter_http_stream_reset: Some(envoy_dynamic_module_on_http_filter_http_stream_reset),
+    on_bootstrap_extension_config_new: Some(
+        bootstrap::envoy_dynamic_module_on_bootstrap_extension_config_new,
+    ),
+    on_bootstrap_extension_config_destroy: Some(
+        bootstrap::envoy_dynamic_module_on_bootstrap_extension_config_destroy,
+    ),
+    on_bootstrap_extension_new: Some(bootstrap::envoy_dynamic_module_on_bootstrap_extension_new),
+    on_bootstrap_extension_destroy: Some(bootstrap::envoy_dynamic_module_on_bootstrap_extension_destroy),
+    on_bootstrap_extension_server_initialized: Some(
+        bootstrap::envoy_dynamic_module_on_bootstrap_extension_server_initialized,
+    ),
+    on_bootstrap_extension_worker_thread_initialized: Some(
+        bootstrap::envoy_dynamic_module_on_bootstrap_extension_worker_thread_initialized,
+    ),
+    on_bootstrap_extension_drain_started: Some(
+        bootstrap::envoy_dynamic_module_on_bootstrap_extension_drain_started,
+    ),
+    on_bootstrap_extension_shutdown: Some(bootstrap::envoy_dynamic_module_on_bootstrap_extension_shutdown),
+    on_bootstrap_extension_config_scheduled: Some(
+        bootstrap::envoy_dynamic_module_on_bootstrap_extension_config_scheduled,
+    ),
+    on_bootstrap_extension_http_callout_done: Some(
+        bootstrap::envoy_dynamic_module_on_bootstrap_extension_http_callout_done,
+    ),
+    on_bootstrap_extension_timer_fired: Some(
+        bootstrap::envoy_dynamic_module_on_bootstrap_extension_timer_fired,
+    ),
+    on_bootstrap_extension_file_changed: Some(
+        bootstrap::envoy_dynamic_module_on_bootstrap_extension_file_changed,
+    ),
+    on_bootstrap_extension_admin_request: Some(
+        bootstrap::envoy_dynamic_module_on_bootstrap_extension_admin_request,
+    ),
+    on_bootstrap_extension_cluster_add_or_update: Some(
+        bootstrap::envoy_dynamic_module_on_bootstrap_extension_cluster_add_or_update,
+    ),
+    on_bootstrap_extension_cluster_removal: Some(
+        bootstrap::envoy_dynamic_module_on_bootstrap_extension_cluster_removal,
+    ),
+    on_bootstrap_extension_listener_add_or_update: Some(
+        bootstrap::envoy_dynamic_module_on_bootstrap_extension_listener_add_or_update,
+    ),
+    on_bootstrap_extension_listener_removal: Some(
+        bootstrap::envoy_dynamic_module_on_bootstrap_extension_listener_removal,
+    ),
 };
 
 // ---- Process ----

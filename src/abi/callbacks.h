@@ -75,6 +75,12 @@
   ENTRY(http_filter_scheduler_new)                                      \
   ENTRY(http_filter_scheduler_commit)                                   \
   ENTRY(http_filter_scheduler_delete)                                   \
+  /* bootstrap extension */                                             \
+  ENTRY(bootstrap_extension_config_signal_init_complete)                \
+  ENTRY(bootstrap_extension_http_callout)                               \
+  ENTRY(bootstrap_extension_config_scheduler_new)                       \
+  ENTRY(bootstrap_extension_config_scheduler_commit)                    \
+  ENTRY(bootstrap_extension_config_scheduler_delete)                    \
   /* calls */                                                           \
   ENTRY(http_filter_start_http_stream)                                  \
   ENTRY(http_filter_reset_http_stream)                                  \
@@ -133,7 +139,24 @@
   ENTRY(http_filter_http_stream_data)                                   \
   ENTRY(http_filter_http_stream_trailers)                               \
   ENTRY(http_filter_http_stream_complete)                               \
-  ENTRY(http_filter_http_stream_reset)
+  ENTRY(http_filter_http_stream_reset)                                  \
+  ENTRY(bootstrap_extension_config_new)                                 \
+  ENTRY(bootstrap_extension_config_destroy)                             \
+  ENTRY(bootstrap_extension_new)                                        \
+  ENTRY(bootstrap_extension_destroy)                                    \
+  ENTRY(bootstrap_extension_server_initialized)                         \
+  ENTRY(bootstrap_extension_worker_thread_initialized)                  \
+  ENTRY(bootstrap_extension_drain_started)                              \
+  ENTRY(bootstrap_extension_shutdown)                                   \
+  ENTRY(bootstrap_extension_config_scheduled)                           \
+  ENTRY(bootstrap_extension_http_callout_done)                          \
+  ENTRY(bootstrap_extension_timer_fired)                                \
+  ENTRY(bootstrap_extension_file_changed)                               \
+  ENTRY(bootstrap_extension_admin_request)                              \
+  ENTRY(bootstrap_extension_cluster_add_or_update)                      \
+  ENTRY(bootstrap_extension_cluster_removal)                            \
+  ENTRY(bootstrap_extension_listener_add_or_update)                     \
+  ENTRY(bootstrap_extension_listener_removal)
 
 /* The loader leaves a weak reference null when the program that it runs for does not define the function. */
 #define GRAFT_CALLBACK(name) \

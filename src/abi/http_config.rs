@@ -21,7 +21,7 @@ use super::types::{MetricError, MetricId};
 /// Envoy frees it after `config_destroy`, on whichever thread had the last stream, while threads of ours may be
 /// about to update a metric. So updates hold this lock, and `config_destroy` takes the address away under it.
 #[derive(Debug)]
-pub(super) struct ConfigAddress(RwLock<Option<usize>>);
+pub(super) struct ConfigAddress(pub(super) RwLock<Option<usize>>);
 
 impl ConfigAddress {
     pub(super) fn new(envoy: *mut c_void) -> Arc<Self> {

@@ -175,8 +175,8 @@ impl<S: Stream> StreamContext<S> {
     }
 
     /// Whether the guest asked for something that was not taken yet.
-    pub(super) fn has_effects(&self) -> bool {
-        !self.effects.is_empty()
+    pub(super) fn has_wishes(&self) -> bool {
+        !self.effects.is_empty() || !self.commands.is_empty()
     }
 
     /// Whether the guest answered already, in an effect that was not taken yet.

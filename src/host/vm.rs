@@ -366,7 +366,6 @@ impl<S: Stream> Vm<S> {
     }
 
     fn delete_root(&mut self, root: RootIndex) {
-        self.forget_root(root);
         let Some(id) = self.inner.store.data().contexts.root(root).map(|root| root.id) else { return };
         if let Some(function) = &self.entry_points.on_delete {
             let called =
@@ -375,6 +374,8 @@ impl<S: Stream> Vm<S> {
                 self.complain(&error);
             }
         }
+        // After its last word: what it asked for in that must not be the next root's that gets its place.
+        self.forget_root(root);
         self.inner.store.data_mut().contexts.remove_root(root);
     }
 
