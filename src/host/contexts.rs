@@ -93,6 +93,8 @@ pub struct Root {
     pub(super) streams: usize,
     /// Nanoseconds between ticks, if it wants any.
     pub(super) tick: Option<u64>,
+    /// What `proxy_get_status` tells it and its streams: code and message of its last call that failed or closed.
+    pub(super) status: (u32, Vec<u8>),
 }
 
 /// The state of one direction of a stream: what its guest may touch now.
@@ -247,6 +249,7 @@ impl<S: Stream> Contexts<S> {
             state: RootState::Active,
             streams: 0,
             tick: None,
+            status: (0, Vec::new()),
         };
         let free = self.roots.iter_mut().position(|place| place.is_none());
         let index = free.unwrap_or(self.roots.len());

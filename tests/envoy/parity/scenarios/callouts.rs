@@ -35,7 +35,7 @@ const RESUME: &str = "
 
 /// A request that waits for the reply to `call`.
 fn waits_for(call: &str) -> String {
-    format!("request_headers: {call}\nrequest_headers: return 1\n{LOOK}{RESUME}")
+    format!("request_headers: {call}\nrequest_headers: return 1\n{LOOK}{RESUME}\nresponse_headers: call-status")
 }
 
 /// One exchange for each case, each of which waits for the reply to a callout.
