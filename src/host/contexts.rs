@@ -97,6 +97,8 @@ pub struct Root {
     /// Foreign functions: what was declared, and made.
     pub(super) declarations: Declarations,
     pub(super) expressions: Expressions,
+    /// What `proxy_get_status` tells it and its streams: code and message of its last call that failed or closed.
+    pub(super) status: (u32, Vec<u8>),
 }
 
 /// The state of one direction of a stream: what its guest may touch now.
@@ -259,6 +261,7 @@ impl<S: Stream> Contexts<S> {
             tick: None,
             declarations: Declarations::default(),
             expressions: Expressions::default(),
+            status: (0, Vec::new()),
         };
         let free = self.roots.iter_mut().position(|place| place.is_none());
         let index = free.unwrap_or(self.roots.len());

@@ -72,9 +72,16 @@ impl StreamCalls {
         if commands.is_empty() || !has_config_calls() {
             return commands;
         }
+        let mut tokens = Vec::new();
         let (handed_over, here) = commands.into_iter().partition(|command| match command {
-            Command::Start(request) => !is_held || request.kind == Kind::GrpcStream,
-            Command::Adopt(..) | Command::Send(..) | Command::Cancel(_) => false,
+            Command::Start(request) => {
+                let goes = !is_held || request.kind == Kind::GrpcStream;
+                tokens.extend(goes.then_some(request.token));
+                goes
+            }
+            // What is said on a call follows it.
+            Command::Send(token, ..) | Command::Cancel(token) => tokens.contains(token),
+            Command::Adopt(..) => false,
         });
         vm.hand_over(handed_over);
         here
