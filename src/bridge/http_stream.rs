@@ -265,9 +265,9 @@ impl Stream for HttpStream {
         }
     }
 
-    fn start_call(&mut self, services: &EnvoyServices, request: &Request) -> Start {
+    fn start_call(&mut self, _services: &EnvoyServices, request: &Request) -> Start {
         let Some(envoy) = &mut self.envoy else { return Start::NotHere };
-        let start = callouts::start(envoy, services, request);
+        let start = callouts::start(envoy, request);
         if start != Start::NotHere {
             // The reply may come by way of the process.
             self.make_wakeable();

@@ -4,20 +4,17 @@
 //! come from any thread and wait in a queue until the main thread comes by; events go to the agenda. Nothing is
 //! locked while Envoy is told something, because it can come back with the call's end.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
-use super::stream::failed;
+use super::stream::{failed, refusal_of, tell_refusal};
 use super::{feed, lent};
 use crate::abi::{CallEvent, CallRequest, ConfigScheduler, HttpFilterConfigHandle, has_config_calls};
 use crate::bridge::module;
 use crate::host::agenda::Event;
 use crate::host::calls::{Command, Exchange, Incoming, Reply, Request, Token};
-
-/// Most clusters that are remembered as known. Plugins choose the names.
-const MOST_KNOWN: usize = 4096;
 
 /// A filter configuration that calls can be made on.
 #[derive(Debug)]
@@ -31,7 +28,6 @@ pub(in crate::bridge) struct Carrier {
 /// One per process; any thread.
 #[derive(Debug, Default)]
 pub struct ProcessCalls {
-    known: RwLock<HashSet<String>>,
     inner: Mutex<Inner>,
 }
 
@@ -62,24 +58,6 @@ impl ProcessCalls {
     /// Whether calls can be made without a stream.
     pub(in crate::bridge) fn can_call(&self) -> bool {
         has_config_calls()
-    }
-
-    /// Whether a cluster was there when it was last called.
-    pub(in crate::bridge) fn is_known(&self, cluster: &str) -> bool {
-        self.known.read().contains(cluster)
-    }
-
-    /// A cluster is there.
-    pub(in crate::bridge) fn learn(&self, cluster: &str) {
-        let mut known = self.known.write();
-        if known.len() < MOST_KNOWN && !known.contains(cluster) {
-            known.insert(cluster.to_owned());
-        }
-    }
-
-    /// A cluster is not there any more.
-    fn unlearn(&self, cluster: &str) {
-        self.known.write().remove(cluster);
     }
 
     /// A configuration lives.
@@ -156,13 +134,12 @@ impl ProcessCalls {
                 let exchange = Exchange::new(token, request.kind, request.take_held());
                 carrier.calls.lock().insert(number, (vm, exchange));
                 self.inner.lock().places.insert((vm, token), (Arc::downgrade(carrier), number));
-                self.learn(&request.cluster);
                 if request.is_complete && !request.trailers.is_empty() {
                     carrier.envoy.send_call_trailers(number, &lent(&request.trailers));
                 }
             }
-            Err(_refusal) => {
-                self.unlearn(&request.cluster);
+            Err(refusal) => {
+                tell_refusal(&request.cluster, refusal_of(refusal));
                 tell(vm, failed(token, request.kind, request));
             }
         }
