@@ -42,7 +42,7 @@ pub struct Shared {
     fetched: Cell<u64>,
     /// Requests that wait for keys.
     pub waiting: RefCell<Vec<Waiting>>,
-    /// Whether the host lets streams alone make calls (Graft on Envoy 1.37), so that a request has to fetch.
+    /// Whether the host lets streams alone make calls (Graft on Envoy 1.37), so that requests have to fetch.
     is_left_to_streams: Cell<bool>,
 }
 
@@ -98,18 +98,19 @@ impl Shared {
         }
     }
 
-    /// Fetches the keys for all VMs if it is time, and a stream has to do it. From a stream.
-    pub fn fetch_from_stream(&self, context: &dyn Context) {
-        if self.is_left_to_streams.get() {
-            self.fetch(context);
-        }
-    }
-
     /// Fetches the keys for all VMs, if it is time and no other VM does.
-    fn fetch(&self, context: &dyn Context) {
+    ///
+    /// A root context calls for itself. Where it cannot, the first request that waits calls: acting for it is enough.
+    pub fn fetch(&self, context: &dyn Context) {
         let jwks = &self.configuration.jwks;
         let (state, change) = self.state();
         let Some(claimed) = state.claim(jwks, self.now()) else { return };
+        let first = self.waiting.borrow().first().map(|one| one.id);
+        if self.is_left_to_streams.get()
+            && !first.is_some_and(|id| hostcalls::set_effective_context(id).is_ok())
+        {
+            return;
+        }
         if !self.set_state(claimed, change) {
             return;
         }
@@ -120,15 +121,14 @@ impl Shared {
             ("accept", "application/json"),
         ];
         let timeout = Duration::from_millis(jwks.timeout_ms);
-        let Err(status) = context.dispatch_http_call(&jwks.cluster, headers, None, vec![], timeout) else {
-            return;
-        };
+        let call = context.dispatch_http_call(&jwks.cluster, headers, None, vec![], timeout);
+        let Err(status) = call else { return };
         if self.is_left_to_streams.replace(true) {
             warn!("{} cannot be asked for keys: {status:?}", jwks.cluster);
             self.finish(false);
         } else {
-            info!("{} cannot be asked from here ({status:?}); the next request will", jwks.cluster);
-            // Given back, so that a stream can take it on at once.
+            info!("{} cannot be asked from here ({status:?}); a request will", jwks.cluster);
+            // Given back, so that a request can take it on at once.
             let (_, change) = self.state();
             self.set_state(state, change);
         }
@@ -202,9 +202,7 @@ impl RootContext for Plugin {
 
     fn on_tick(&mut self) {
         self.shared.look();
-        if !self.shared.is_left_to_streams.get() {
-            self.shared.fetch(self);
-        }
+        self.shared.fetch(self);
         self.shared.settle();
     }
 

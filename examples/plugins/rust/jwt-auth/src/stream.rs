@@ -22,7 +22,7 @@ pub struct Stream {
 
 /// A request that waits for keys.
 pub struct Waiting {
-    id: u32,
+    pub id: u32,
     token: Token,
     /// When it has waited long enough, in milliseconds since the epoch.
     until: u64,
@@ -116,7 +116,7 @@ impl Stream {
             is_waiting: Rc::clone(&self.is_waiting),
         });
         self.is_waiting.set(true);
-        shared.fetch_from_stream(self);
+        shared.fetch(self);
         Ok(None)
     }
 
