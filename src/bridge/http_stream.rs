@@ -15,6 +15,7 @@ use super::callouts;
 use super::http_config::HttpConfig;
 use super::local_response::LocalReply;
 use super::metrics::Metric;
+use super::own_properties::{OwnProperties, Stored};
 use super::properties;
 use super::services::EnvoyServices;
 use crate::abi::{BodyType, HeaderType, HttpFilterHandle, Scheduler};
@@ -31,8 +32,7 @@ pub struct HttpStream {
     body_hook: Option<Direction>,
     /// The plugin's own reply, while it looks at it.
     pub(super) local_reply: Option<LocalReply>,
-    /// What `proxy_set_property` stored. Envoys to 1.38 refuse to overwrite, so the truth is here.
-    own_properties: Vec<(Box<[u8]>, Vec<u8>)>,
+    own_properties: OwnProperties,
     /// What brings a hook to this stream when another context resumes it; made when it first waits.
     scheduler: Option<Scheduler>,
     /// What properties need that Envoy does not tell.
@@ -50,10 +50,6 @@ pub(super) struct Observed {
     pub(super) response_bytes: u64,
 }
 
-/// Most properties that one stream may store, and most bytes in all of them, names and values.
-const MOST_PROPERTIES: usize = 1024;
-const MOST_PROPERTY_BYTES: usize = 1024 * 1024;
-
 impl HttpStream {
     /// A stream with nothing attached.
     pub fn new(config: Arc<HttpConfig>) -> Self {
@@ -62,7 +58,7 @@ impl HttpStream {
             envoy: None,
             body_hook: None,
             local_reply: None,
-            own_properties: Vec::new(),
+            own_properties: OwnProperties::default(),
             scheduler: None,
             observed: Observed { started: SystemTime::now(), request_bytes: 0, response_bytes: 0 },
         }
@@ -107,7 +103,7 @@ impl HttpStream {
     }
 }
 
-fn envoy_map(map: HeaderMap) -> HeaderType {
+pub(super) fn envoy_map(map: HeaderMap) -> HeaderType {
     match map {
         HeaderMap::RequestHeaders => HeaderType::RequestHeaders,
         HeaderMap::RequestTrailers => HeaderType::RequestTrailers,
@@ -222,7 +218,7 @@ impl Stream for HttpStream {
         if path.contains(&0) {
             return Err(NoProperty::Absent);
         }
-        if let Some((_, own)) = self.own_properties.iter().find(|(own, _)| **own == *path) {
+        if let Some(own) = self.own_properties.get(path) {
             value.extend_from_slice(own);
             return Ok(());
         }
@@ -234,24 +230,10 @@ impl Stream for HttpStream {
 
     fn set_property(&mut self, path: &[u8], value: &[u8]) -> bool {
         let Some(envoy) = self.envoy.as_mut() else { return false };
-        let others = self.own_properties.iter().filter(|(own, _)| **own != *path);
-        let bytes = others.fold(path.len().saturating_add(value.len()), |sum, (own, value)| {
-            sum.saturating_add(own.len()).saturating_add(value.len())
-        });
-        if bytes > MOST_PROPERTY_BYTES {
-            return false;
-        }
-        let is_full = self.own_properties.len() >= MOST_PROPERTIES;
-        let is_told = match self.own_properties.iter_mut().find(|(own, _)| **own == *path) {
-            Some((_, old)) => {
-                value.clone_into(old);
-                envoy.overwrites_filter_state()
-            }
-            None if is_full => return false,
-            None => {
-                self.own_properties.push((path.into(), value.to_vec()));
-                true
-            }
+        let is_told = match self.own_properties.set(path, value) {
+            Some(Stored::New) => true,
+            Some(Stored::Overwritten) => envoy.overwrites_filter_state(),
+            None => return false,
         };
         if is_told {
             envoy.set_filter_state_bytes(&properties::own_key(path), value);

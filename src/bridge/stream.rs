@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
+use super::connection_stream::ConnectionStream;
 use super::http_stream::HttpStream;
+use super::log_stream::LogStream;
 use super::metrics::Metric;
 use super::services::EnvoyServices;
 use crate::host::calls::{Request, Start};
@@ -18,6 +20,10 @@ use crate::host::types::{Direction, HeaderMap};
 pub enum EnvoyStream {
     /// A stream of an HTTP filter.
     Http(HttpStream),
+    /// A TCP connection of a network filter.
+    Connection(ConnectionStream),
+    /// An exchange that an access logger shows.
+    Log(LogStream),
 }
 
 /// Answers by whichever stream it is.
@@ -25,6 +31,8 @@ macro_rules! by {
     ($self:ident, $stream:ident => $answer:expr) => {
         match $self {
             Self::Http($stream) => $answer,
+            Self::Connection($stream) => $answer,
+            Self::Log($stream) => $answer,
         }
     };
 }
@@ -34,6 +42,15 @@ impl EnvoyStream {
     pub fn http_mut(&mut self) -> Option<&mut HttpStream> {
         match self {
             Self::Http(stream) => Some(stream),
+            Self::Connection(_) | Self::Log(_) => None,
+        }
+    }
+
+    /// The network filter's connection, if it is one.
+    pub(super) fn connection_mut(&mut self) -> Option<&mut ConnectionStream> {
+        match self {
+            Self::Connection(stream) => Some(stream),
+            Self::Http(_) | Self::Log(_) => None,
         }
     }
 }
@@ -46,6 +63,10 @@ impl From<HttpStream> for EnvoyStream {
 
 impl Stream for EnvoyStream {
     type Services = EnvoyServices;
+
+    fn is_connection(&self) -> bool {
+        by!(self, stream => stream.is_connection())
+    }
 
     fn has_map(&self, map: HeaderMap) -> bool {
         by!(self, stream => stream.has_map(map))

@@ -131,6 +131,8 @@ pub struct StreamContext<S> {
     pub response: Half,
     /// Inside `proxy_on_log`: maps are those of the finished exchange.
     pub is_logging: bool,
+    /// An exchange that is shown to its root context, in the root's name ([`Vm::log_as_root`](super::vm::Vm::log_as_root)).
+    pub is_of_root: bool,
     pub(super) is_created: bool,
     pub(super) is_done: bool,
     pub(super) effects: Effects,
@@ -175,8 +177,8 @@ impl<S: Stream> StreamContext<S> {
     }
 
     /// Whether the guest asked for something that was not taken yet.
-    pub(super) fn has_effects(&self) -> bool {
-        !self.effects.is_empty()
+    pub(super) fn has_wishes(&self) -> bool {
+        !self.effects.is_empty() || !self.commands.is_empty()
     }
 
     /// Whether the guest answered already, in an effect that was not taken yet.
@@ -187,7 +189,9 @@ impl<S: Stream> StreamContext<S> {
     /// Queues what the guest asked for, each thing once: a guest that asks in an endless loop does not fill memory, and
     /// what it asks for last is not lost.
     pub(super) fn ask(&mut self, effect: Effect) {
-        if let Effect::Continue(_) = effect {
+        if let Effect::Continue(_) = effect
+            && !self.stream.is_connection()
+        {
             // As in the built-in host: whichever direction resumes, the request's objects are let go.
             self.request.headers = false;
             self.request.body = false;
@@ -295,6 +299,7 @@ impl<S: Stream> Contexts<S> {
             request: Half::default(),
             response: Half::default(),
             is_logging: false,
+            is_of_root: false,
             is_created: false,
             is_done: false,
             effects: Effects::new(),
@@ -315,6 +320,18 @@ impl<S: Stream> Contexts<S> {
             None => self.streams.push(Place::Here(context)),
         }
         StreamIndex(index)
+    }
+
+    /// An exchange that a root context is to log: it stands in the root's place, with the root's id. `None`: there is
+    /// no such root.
+    pub(super) fn add_log(&mut self, root: RootIndex, exchange: S) -> Option<(StreamIndex, ContextId)> {
+        let id = self.root(root)?.id;
+        let index = self.add_stream(root, exchange);
+        let context = self.stream_mut(index)?;
+        context.id = id;
+        context.is_of_root = true;
+        context.is_logging = true;
+        Some((index, id))
     }
 
     pub(super) fn stream(&self, index: StreamIndex) -> Option<&StreamContext<S>> {

@@ -350,11 +350,11 @@ impl<S: Stream> Call<'_, S> {
         let state = self.state();
         let Context::Stream(index) = state.context() else { return body(self, None) };
         let Some(mut stream) = state.contexts.take_stream(index) else { return body(self, None) };
-        let had_effects = stream.has_effects();
+        let had_wishes = stream.has_wishes();
         let result = body(self, Some(&mut stream));
         let state = self.state();
-        // Whoever runs the current context applies its effects; another stream's owner has to be told.
-        if stream.has_effects() && !had_effects && state.current != Context::Stream(index) {
+        // Whoever runs the current context does what it asks; another stream's owner has to be told.
+        if stream.has_wishes() && !had_wishes && state.current != Context::Stream(index) {
             state.woken.push(index);
         }
         state.contexts.put_stream(index, stream);

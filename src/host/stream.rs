@@ -22,6 +22,12 @@ pub trait Stream: Send + 'static {
     /// The process that the stream lives in.
     type Services: Services;
 
+    /// Whether this is a TCP connection, whose bytes are its bodies (those of the client are the request's) and which
+    /// has no maps.
+    fn is_connection(&self) -> bool {
+        false
+    }
+
     /// Whether a map exists. Trailers exist when the peer sent some.
     fn has_map(&self, map: HeaderMap) -> bool;
 

@@ -5,7 +5,9 @@
 //! VM is then dead, every later call answers [`CallError`] without entering it, and its owner replaces it.
 
 mod background;
+mod connections;
 mod lease;
+mod logs;
 mod start;
 mod streams;
 
@@ -87,6 +89,12 @@ impl<S: Stream> State<S> {
         self.effective.unwrap_or(self.current)
     }
 
+    /// The id of the stream that runs.
+    pub(super) fn current_id(&self) -> Option<u32> {
+        let Context::Stream(index) = self.current else { return None };
+        self.contexts.stream(index).map(|stream| stream.id.0)
+    }
+
     /// Counts what the proxy is asked to keep: headers, properties, body. In one call that is as much as the guest may
     /// have itself (`memory_bytes`), or a loop around one hostcall would fill the process until the deadline.
     ///
@@ -127,10 +135,13 @@ impl<S: Stream> State<S> {
         let prefix: &str = match context {
             Context::Vm => "",
             Context::Root(root) => self.contexts.root(root).map_or("", |root| &root.log_prefix),
-            Context::Stream(_) => self
-                .root_of(context)
-                .and_then(|root| self.contexts.root(root))
-                .map_or("", |root| &root.stream_log_prefix),
+            Context::Stream(index) => self.contexts.stream(index).map_or("", |stream| {
+                let root = self.contexts.root(stream.root);
+                root.map_or("", |root| match stream.is_of_root {
+                    true => &root.log_prefix,
+                    false => &root.stream_log_prefix,
+                })
+            }),
         };
         let message = message.get(..LONGEST_LINE).unwrap_or(message);
         self.scratch.clear();
@@ -366,7 +377,6 @@ impl<S: Stream> Vm<S> {
     }
 
     fn delete_root(&mut self, root: RootIndex) {
-        self.forget_root(root);
         let Some(id) = self.inner.store.data().contexts.root(root).map(|root| root.id) else { return };
         if let Some(function) = &self.entry_points.on_delete {
             let called =
@@ -375,6 +385,8 @@ impl<S: Stream> Vm<S> {
                 self.complain(&error);
             }
         }
+        // After its last word: what it asked for in that must not be the next root's that gets its place.
+        self.forget_root(root);
         self.inner.store.data_mut().contexts.remove_root(root);
     }
 

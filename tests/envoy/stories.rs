@@ -1,5 +1,6 @@
 //! The stories, one file each. Each is told on every supported Envoy.
 
+mod access_logs;
 mod bodies;
 mod callout_faults;
 mod callouts;

@@ -37,6 +37,10 @@ const UNIMPLEMENTED: u32 = 12;
 const INTERNAL: u32 = 13;
 const UNAVAILABLE: u32 = 14;
 
+/// The last status that gRPC defines, and what Envoy says for one that is none (`InvalidCode`, -1).
+const LAST: u32 = 16;
+const INVALID: u32 = u32::MAX;
+
 /// See the module's text.
 #[derive(Debug)]
 pub struct Exchange {
@@ -149,11 +153,10 @@ impl Exchange {
             fed.replies.push(Reply::GrpcInitial(initial));
         }
         if http_status != 200 {
-            let told = find(pairs, b"grpc-status").and_then(number).filter(|_| end);
-            let message = find(pairs, b"grpc-message").unwrap_or_default();
-            match told {
-                Some(status) => self.finish(fed, status, message),
-                None => self.fail(fed, from_http(http_status), b""),
+            if end && find(pairs, b"grpc-status").is_some_and(|status| !status.is_empty()) {
+                self.grpc_end(owned(pairs), fed);
+            } else {
+                self.fail(fed, from_http(http_status), b"");
             }
             fed.is_aborted = !end;
         } else if end {
@@ -182,7 +185,11 @@ impl Exchange {
 
     fn grpc_end(&mut self, trailers: Pairs, fed: &mut Fed) {
         let find = |name: &[u8]| trailers.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
-        let status = find(b"grpc-status").as_deref().and_then(number).unwrap_or(UNKNOWN);
+        let status = match find(b"grpc-status") {
+            Some(status) if !status.is_empty() => number(&status).filter(|status| *status <= LAST),
+            _ => Some(UNKNOWN),
+        }
+        .unwrap_or(INVALID);
         let message = find(b"grpc-message").unwrap_or_default();
         if self.kind == Kind::GrpcStream {
             fed.replies.push(Reply::GrpcTrailing(trailers));
@@ -312,6 +319,9 @@ mod tests {
             (INTERNAL, b"", OK, Some(&[(b"grpc-status", b"0")])),
             (UNAVAILABLE, b"", &[(b":status", b"503")], None),
             (UNIMPLEMENTED, b"", &[(b":status", b"404")], None),
+            (INVALID, b"", OK, Some(&[(b"grpc-status", b"17")])),
+            (INVALID, b"", OK, Some(&[(b"grpc-status", b"fine")])),
+            (UNKNOWN, b"", OK, Some(&[(b"grpc-status", b"")])),
         ] {
             let mut exchange = exchange(Kind::GrpcCall);
             let mut fed = exchange.feed(Incoming::Headers(headers, false));
@@ -340,6 +350,21 @@ mod tests {
             exchange.feed(Incoming::Trailers(trailers)).replies.as_slice(),
             [Reply::GrpcTrailing(pairs(trailers)), Reply::GrpcClose(0, Vec::new())]
         );
+    }
+
+    #[test]
+    fn headers_that_are_all_are_the_trailers_of_a_grpc_stream_whatever_the_http_status() {
+        for status in [&b"200"[..], b"503"] {
+            let headers: &[(&[u8], &[u8])] = &[(b":status", status), (b"grpc-status", b"7")];
+            let fed = exchange(Kind::GrpcStream).feed(Incoming::Headers(headers, true));
+            let expected = [
+                Reply::GrpcInitial(Pairs::new()),
+                Reply::GrpcTrailing(pairs(headers)),
+                Reply::GrpcClose(7, Vec::new()),
+            ];
+            assert_eq!(fed.replies.as_slice(), expected);
+            assert!(fed.is_over && !fed.is_aborted);
+        }
     }
 
     #[test]

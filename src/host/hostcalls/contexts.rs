@@ -10,6 +10,8 @@ pub(super) fn set_effective<S: Stream>(call: &mut Call<'_, S>, id: u32) -> Answe
     // 0 is the VM itself, and means "the context that runs", as in the built-in host.
     state.effective = match id {
         0 => None,
+        // An exchange that a root logs goes by the root's id: whoever names himself stays where he is.
+        id if state.current_id() == Some(id) => None,
         id => Some(state.contexts.find(id).ok_or(Status::BadArgument)?),
     };
     Ok(())

@@ -22,10 +22,15 @@ pub(super) fn get_value<S: Stream>(
     call.read(name, name_length)?;
     call.check_words(&[value_at, length_at])?;
     if let MapType::Reply(map) = map {
+        let is_logging = call.with_stream(|_, stream| stream.is_some_and(|stream| stream.is_logging));
         return call.with_reply(|call, reply| {
-            let pairs = reply.and_then(|reply| reply.map(map)).ok_or(Status::BadArgument)?;
             let wanted = call.read(name, name_length)?;
-            match pairs.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)) {
+            let value = match reply.and_then(|reply| reply.map(map)) {
+                Some(pairs) => pairs.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)),
+                None if is_logging => None,
+                None => return Err(Status::BadArgument.into()),
+            };
+            match value {
                 Some((_, value)) => call.give(value, value_at, length_at),
                 None if call.state().abi == AbiVersion::V0_1_0 => call.give(&[], value_at, length_at),
                 None => Err(Status::NotFound.into()),

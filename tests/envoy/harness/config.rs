@@ -121,6 +121,23 @@ impl Plugin {
         json!({ "name": self.name, "typed_config": configuration })
     }
 
+    /// The entry in a list of access loggers.
+    pub fn access_logger(&self, host: Host) -> Value {
+        let configuration = match host {
+            Host::BuiltIn => json!({
+                "@type": "type.googleapis.com/envoy.extensions.access_loggers.wasm.v3.WasmAccessLog",
+                "config": self.settings,
+            }),
+            Host::Graft => json!({
+                "@type": ACCESS_LOG,
+                "dynamic_module_config": self.module_config(),
+                "logger_name": self.name,
+                "logger_config": { "@type": STRUCT, "value": self.settings },
+            }),
+        };
+        json!({ "name": self.name, "typed_config": configuration })
+    }
+
     fn module_config(&self) -> Value {
         match self.module {
             Module::Named => {
@@ -141,6 +158,8 @@ const FILTER: &str =
     "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter";
 const PER_ROUTE: &str =
     "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute";
+const ACCESS_LOG: &str =
+    "type.googleapis.com/envoy.extensions.access_loggers.dynamic_modules.v3.DynamicModuleAccessLog";
 const CONNECTION_MANAGER: &str = "type.googleapis.com/\
     envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 
@@ -196,6 +215,8 @@ pub struct Listener {
     buffer_limit: Option<u32>,
     idle_timeout: &'static str,
     access_log: String,
+    loggers: Vec<Value>,
+    settings: Vec<(String, Value)>,
     router: Value,
 }
 
@@ -209,6 +230,8 @@ impl Listener {
             buffer_limit: None,
             idle_timeout: "10s",
             access_log: "%RESPONSE_CODE% %RESPONSE_CODE_DETAILS% %RESPONSE_FLAGS%".to_owned(),
+            loggers: Vec::new(),
+            settings: Vec::new(),
             // The headers x-envoy-* hold times, which differ from run to run.
             router: json!({ "suppress_envoy_headers": true }),
         }
@@ -222,6 +245,18 @@ impl Listener {
     /// Adds any HTTP filter to the end of the chain.
     pub fn filter(mut self, filter: Value) -> Self {
         self.filters.push(filter);
+        self
+    }
+
+    /// Sets a field of the connection manager.
+    pub fn set(mut self, field: &str, value: impl Into<Value>) -> Self {
+        self.settings.push((field.to_owned(), value.into()));
+        self
+    }
+
+    /// Has a plugin log what the listener serves.
+    pub fn access_logger(mut self, host: Host, plugin: &Plugin) -> Self {
+        self.loggers.push(plugin.access_logger(host));
         self
     }
 
@@ -257,7 +292,16 @@ impl Listener {
         let mut all: Vec<_> = self.routes.iter().map(|route| route.0.clone()).collect();
         all.push(Route::new("/", "upstream").0);
         let access_log_format = format!("{}\n", self.access_log);
-        let manager = json!({
+        let mut loggers = self.loggers.clone();
+        loggers.push(json!({
+            "name": "file",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+                "path": access_log(home, &self.name),
+                "log_format": { "text_format_source": { "inline_string": access_log_format } },
+            },
+        }));
+        let mut manager = json!({
             "@type": CONNECTION_MANAGER,
             "stat_prefix": self.name,
             "stream_idle_timeout": self.idle_timeout,
@@ -270,15 +314,11 @@ impl Listener {
                 "name": "routes",
                 "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": all }],
             },
-            "access_log": [{
-                "name": "file",
-                "typed_config": {
-                    "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
-                    "path": access_log(home, &self.name),
-                    "log_format": { "text_format_source": { "inline_string": access_log_format } },
-                },
-            }],
+            "access_log": loggers,
         });
+        for (field, value) in &self.settings {
+            manager[field] = value.clone();
+        }
         let mut listener = json!({
             "name": self.name,
             "address": { "socket_address": { "address": "127.0.0.1", "port_value": 0 } },

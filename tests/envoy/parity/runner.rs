@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::differences;
 use super::observe::{Change, Observed, difference, exchange, plugin_lines, split_start};
-use super::scenario::{Case, Scenario, Step};
+use super::scenario::{Attached, Case, Scenario, Step};
 use crate::harness::guests::Guests;
 use crate::harness::{
     Bootstrap, CalloutUpstream, Client, Envoy, GrpcUpstream, Host, Listener, Plugin, Response, Route,
@@ -98,8 +98,13 @@ fn listener(scenario: &Scenario, name: &str, host: Host, plugin: &Plugin) -> Lis
         .route(Route::by_header("x-other-route", "upstream").set("name", "by-header"))
         .route(
             Route::new("/other", "upstream").set("name", "by-path").set("route.prefix_rewrite", "/rewritten"),
-        )
-        .plugin(host, plugin);
+        );
+    if scenario.attached != Attached::AsAccessLogger {
+        listener = listener.plugin(host, plugin);
+    }
+    if scenario.attached != Attached::AsFilter {
+        listener = listener.access_logger(host, plugin);
+    }
     if let Some(bytes) = scenario.buffer_limit {
         listener = listener.buffer_limit(bytes);
     }

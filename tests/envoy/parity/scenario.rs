@@ -17,6 +17,15 @@ pub enum Code {
     Text(&'static str),
 }
 
+/// What of Envoy's a plugin is attached to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attached {
+    AsFilter,
+    AsAccessLogger,
+    /// The same plugin as both, so that they share a root context.
+    AsBoth,
+}
+
 /// One exchange: how the upstream will answer, and what the client sends.
 #[derive(Clone, Debug)]
 pub struct Step {
@@ -47,6 +56,7 @@ pub struct Scenario {
     /// Fields of the `PluginConfig` of every case, by path.
     settings: Vec<(&'static str, Value)>,
     is_isolated: bool,
+    pub attached: Attached,
     pub buffer_limit: Option<u32>,
     /// Whether the upstream speaks HTTP/2.
     pub http2_upstream: bool,
@@ -75,6 +85,7 @@ impl Scenario {
             code,
             settings: Vec::new(),
             is_isolated: false,
+            attached: Attached::AsFilter,
             buffer_limit: None,
             http2_upstream: false,
             callouts: false,
@@ -104,6 +115,11 @@ impl Scenario {
     /// Gives each case a VM of its own, because it breaks it.
     pub fn isolated(mut self) -> Self {
         self.is_isolated = true;
+        self
+    }
+
+    pub fn attached(mut self, attached: Attached) -> Self {
+        self.attached = attached;
         self
     }
 

@@ -141,6 +141,13 @@ scenarios! {
         ticks,
         tick_periods_changed,
     }
+    access_logs {
+        logged_exchanges,
+        exchanges_that_never_reached_a_filter,
+        hostcalls_while_a_root_logs,
+        a_filter_that_is_a_logger_too,
+        a_logger_that_traps,
+    }
     sdks {
         rust_sdk,
         go_sdk,

@@ -2,7 +2,7 @@
 //!
 //! The tests write a script instead of a plugin: see `README.md` for the language. `abi` holds the raw imports,
 //! `language` reads scripts, `operations` are what a line can do, `interpreter` runs the lines of a callback,
-//! and this file exports the callbacks themselves: all of Proxy-Wasm 0.2.1 for HTTP, by hand, so that each can
+//! and this file exports the callbacks themselves: all of Proxy-Wasm 0.2.1, by hand, so that each can
 //! return any number.
 
 mod abi;
@@ -96,6 +96,31 @@ extern "C" fn proxy_on_response_trailers(context: u32, count: u32) -> u32 {
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_http_call_response(context: u32, token: u32, headers: u32, body: u32, trailers: u32) {
     on_answer("http_call_response", context, token, format!("{headers} {body} {trailers}"));
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_new_connection(context: u32) -> u32 {
+    run("new_connection", context, String::new(), false, CONTINUE)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_downstream_data(context: u32, size: u32, end_of_stream: u32) -> u32 {
+    on_part("downstream_data", context, size, end_of_stream)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_upstream_data(context: u32, size: u32, end_of_stream: u32) -> u32 {
+    on_part("upstream_data", context, size, end_of_stream)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_downstream_connection_close(context: u32, peer: u32) {
+    run("downstream_connection_close", context, format!("peer={peer}"), true, 0);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_upstream_connection_close(context: u32, peer: u32) {
+    run("upstream_connection_close", context, format!("peer={peer}"), true, 0);
 }
 
 #[unsafe(no_mangle)]
