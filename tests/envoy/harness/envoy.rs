@@ -72,6 +72,45 @@ macro_rules! on_each_envoy {
 }
 pub(crate) use on_each_envoy;
 
+/// A story that is told of both hosts: of Envoy's own filter, on the newest release, and of Graft on every release.
+macro_rules! on_each_host {
+    ($($(#[$attribute:meta])* fn $name:ident($version:ident, $host:ident) $body:block)+) => {$(
+        $(#[$attribute])*
+        mod $name {
+            #[allow(clippy::wildcard_imports, unused_imports)]
+            use super::*;
+
+            fn story($version: $crate::harness::Version, $host: $crate::harness::Host) $body
+
+            #[test]
+            fn built_in() {
+                story($crate::harness::Version::V1_40, $crate::harness::Host::BuiltIn);
+            }
+
+            #[test]
+            fn envoy_1_37() {
+                story($crate::harness::Version::V1_37, $crate::harness::Host::Graft);
+            }
+
+            #[test]
+            fn envoy_1_38() {
+                story($crate::harness::Version::V1_38, $crate::harness::Host::Graft);
+            }
+
+            #[test]
+            fn envoy_1_39() {
+                story($crate::harness::Version::V1_39, $crate::harness::Host::Graft);
+            }
+
+            #[test]
+            fn envoy_1_40() {
+                story($crate::harness::Version::V1_40, $crate::harness::Host::Graft);
+            }
+        }
+    )+};
+}
+pub(crate) use on_each_host;
+
 /// How long an Envoy may take to start: the built-in filter compiles a large plugin for many seconds.
 const START: Duration = Duration::from_mins(2);
 
