@@ -16,6 +16,7 @@
 //!
 //! Nothing here knows Envoy: it is generic over the host's `Stream`.
 
+pub mod agenda;
 pub mod error;
 pub mod failure;
 pub mod generation;

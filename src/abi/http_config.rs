@@ -1,10 +1,15 @@
-//! The handle of a filter configuration: definitions of metrics, and their updates without a stream.
+//! The handle of a filter configuration: definitions of metrics, their updates without a stream, and calls.
+
+mod calls;
 
 use std::ffi::c_void;
 use std::ptr;
 use std::sync::Arc;
+use std::thread::{self, ThreadId};
 
 use parking_lot::RwLock;
+
+pub use calls::{ConfigScheduler, has_config_calls};
 
 use super::buffer::{Lent, lend};
 use super::raw;
@@ -16,7 +21,7 @@ use super::types::{MetricError, MetricId};
 /// Envoy frees it after `config_destroy`, on whichever thread had the last stream, while threads of ours may be
 /// about to update a metric. So updates hold this lock, and `config_destroy` takes the address away under it.
 #[derive(Debug)]
-pub(super) struct ConfigAddress(RwLock<Option<usize>>);
+pub(crate) struct ConfigAddress(pub(super) RwLock<Option<usize>>);
 
 impl ConfigAddress {
     pub(super) fn new(envoy: *mut c_void) -> Arc<Self> {
@@ -27,15 +32,35 @@ impl ConfigAddress {
     pub(super) fn close(&self) {
         *self.0.write() = None;
     }
+
+    /// Runs a definition on Envoy's configuration. Alone: Envoy's list of definitions has no lock of its own.
+    pub(super) fn with_definitions<T>(
+        &self,
+        define: impl FnOnce(usize) -> Result<T, MetricError>,
+    ) -> Result<T, MetricError> {
+        let address = self.0.write();
+        define(address.ok_or(MetricError::Unavailable)?)
+    }
+
+    /// Runs an update on Envoy's configuration, which stays until it is done.
+    pub(super) fn with_updates<T>(
+        &self,
+        update: impl FnOnce(usize) -> Result<T, MetricError>,
+    ) -> Result<T, MetricError> {
+        let address = self.0.read();
+        update(address.ok_or(MetricError::Unavailable)?)
+    }
 }
 
 /// A filter configuration of Envoy.
 ///
 /// It may be kept and used on any thread. When Envoy has destroyed the configuration, or has refused it, everything
 /// answers [`MetricError::Unavailable`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct HttpFilterConfigHandle {
     address: Arc<ConfigAddress>,
+    /// Envoy's main thread.
+    made_on: ThreadId,
 }
 
 type Define = unsafe extern "C" fn(
@@ -60,7 +85,7 @@ impl HttpFilterConfigHandle {
     /// # Safety
     /// While the address is not closed, Envoy's configuration is there (F11).
     pub(super) unsafe fn from_raw(address: Arc<ConfigAddress>) -> Self {
-        Self { address }
+        Self { address, made_on: thread::current().id() }
     }
 
     /// Defines a counter. `labels` names its labels, and each update gives their values.

@@ -14,6 +14,7 @@
 
 mod attributes;
 mod body;
+mod calls;
 mod control;
 mod filter_state;
 mod headers;
@@ -29,6 +30,7 @@ use std::ptr;
 
 pub use headers::Headers;
 pub use scheduler::Scheduler;
+pub(super) use scheduler::close_schedulers;
 pub use spans::ChildSpan;
 
 use super::raw;

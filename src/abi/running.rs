@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Names one run of one hook in this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Pass {
+pub(crate) struct Pass {
     thread: u64,
     run: u64,
 }
@@ -30,6 +30,20 @@ impl Pass {
                     && running.frames.iter().rev().any(|frame| frame.run == self.run && !frame.is_destroyed)
             })
             .unwrap_or(false)
+    }
+}
+
+impl Pass {
+    /// The filter whose hook this is, while it runs here.
+    pub(super) fn filter(self) -> Option<usize> {
+        RUNNING
+            .try_with(|running| {
+                let running = running.borrow();
+                let is_it = |frame: &&Frame| running.thread == self.thread && frame.run == self.run;
+                running.frames.iter().rev().find(is_it).map(|frame| frame.filter)
+            })
+            .ok()
+            .flatten()
     }
 }
 

@@ -7,18 +7,17 @@
 //! that ends meanwhile is ended when the thread has left.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 
-use super::http_stream::HttpStream;
+use super::stream::EnvoyStream;
 use crate::host::contexts::StreamIndex;
+use crate::host::vm::Lease;
 use crate::host::vm::Vm;
-use crate::lifecycle::pool::Lease;
 
 #[derive(Default)]
 struct Thread {
     /// Addresses of the VMs' locks.
     inside: Vec<usize>,
-    ended: Vec<(Lease<HttpStream>, StreamIndex)>,
+    ended: Vec<(Lease<EnvoyStream>, StreamIndex)>,
 }
 
 thread_local! {
@@ -31,21 +30,18 @@ pub(super) fn is_inside() -> bool {
     THREAD.try_with(|thread| !thread.borrow().inside.is_empty()).unwrap_or(false)
 }
 
-/// Runs a body inside a VM, and afterwards tells the streams that it gave something to do. `None`: this thread is
+/// Runs a body inside a VM. `None`: this thread is
 /// inside that VM already.
-pub(super) fn enter<R>(lease: &Lease<HttpStream>, body: impl FnOnce(&mut Vm<HttpStream>) -> R) -> Option<R> {
-    let inside = Inside::begin(Arc::as_ptr(lease).addr())?;
+pub(super) fn enter<R>(
+    lease: &Lease<EnvoyStream>,
+    body: impl FnOnce(&mut Vm<EnvoyStream>) -> R,
+) -> Option<R> {
+    let inside = Inside::begin(lease.address())?;
     let mut vm = lease.lock();
-    let had_failed = vm.has_failed();
     let result = body(&mut vm);
-    for index in vm.take_woken() {
-        if let Some(stream) = vm.stream_mut(index) {
-            stream.stream.wake();
-        }
-    }
-    if vm.has_failed() && !had_failed {
-        // Whoever waits in a VM that is dead waits in vain.
-        vm.streams().for_each(|stream| stream.stream.wake());
+    // Before others can come in: a context whose stream is gone must not be woken.
+    while let Some(index) = ended_in(lease) {
+        vm.end_stream(index);
     }
     drop(vm);
     drop(inside);
@@ -53,10 +49,20 @@ pub(super) fn enter<R>(lease: &Lease<HttpStream>, body: impl FnOnce(&mut Vm<Http
     Some(result)
 }
 
+/// A context in this VM that ended while this thread was inside.
+fn ended_in(lease: &Lease<EnvoyStream>) -> Option<StreamIndex> {
+    let taken = THREAD.try_with(|thread| {
+        let ended = &mut thread.borrow_mut().ended;
+        let place = ended.iter().position(|(other, _)| other == lease)?;
+        Some(ended.swap_remove(place).1)
+    });
+    taken.ok().flatten()
+}
+
 /// Ends a stream's context, now or when this thread has left the VM.
-pub(super) fn end(lease: &Lease<HttpStream>, index: StreamIndex) {
+pub(super) fn end(lease: &Lease<EnvoyStream>, index: StreamIndex) {
     if enter(lease, |vm| vm.end_stream(index)).is_none() {
-        let ended = (Arc::clone(lease), index);
+        let ended = (lease.clone(), index);
         let _noted = THREAD.try_with(|thread| thread.borrow_mut().ended.push(ended));
     }
 }

@@ -10,23 +10,28 @@
 //! All methods are `&self`: Envoy can call a hook while another runs on the same stack. What changes is in cells,
 //! read and written for an instant; no lock and no borrow is held while effects are applied.
 
+mod calls;
+mod reply;
+
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::action::Action;
+use super::callouts::StreamCalls;
 use super::entering;
 use super::http_config::HttpConfig;
 use super::http_stream::HttpStream;
-use super::local_response::{self, LocalReply};
+use super::local_response;
 use super::route_config::RouteConfig;
+use super::stream::EnvoyStream;
 use super::{module, worker};
 use crate::abi::{
     BodyStatus, HeadersStatus, HttpFilterHandle, LocalReplyStatus, ResetReason, Scheduler, TrailersStatus,
 };
 use crate::config::FailurePolicy;
 use crate::host::contexts::StreamIndex;
-use crate::host::stream::{Effect, Effects, LocalResponse};
+use crate::host::stream::{Effect, Effects};
 use crate::host::types::{BodyAction, Direction, HeadersAction};
 use crate::host::vm::{CallError, Vm};
 use crate::lifecycle::generation::{BeginError, Begun, Generation};
@@ -39,7 +44,7 @@ const CLOSED_BY_PLUGIN: &[u8] = b"wasm_close_stream";
 pub struct HttpFilter {
     config: Arc<HttpConfig>,
     /// What became of the stream's beginning; nothing yet if its request has not come here.
-    begun: OnceCell<Result<Begun<HttpStream>, BeginError>>,
+    begun: OnceCell<Result<Begun<EnvoyStream>, BeginError>>,
     /// The plugin has no part in this stream: it is off here, or failed under `FAIL_OPEN`.
     is_bypassed: Cell<bool>,
     /// The plugin failed and the stream was answered for it.
@@ -53,6 +58,8 @@ pub struct HttpFilter {
     has_replied: Cell<bool>,
     /// What has to wait until Envoy is out of the hook that it was asked in, and what brings the next one.
     deferred: Cell<Effects>,
+    /// Calls that this stream has in hand.
+    calls: StreamCalls,
     scheduler: OnceCell<Option<Scheduler>>,
 }
 
@@ -77,6 +84,7 @@ impl HttpFilter {
             is_responding: Cell::new(false),
             has_replied: Cell::new(false),
             deferred: Cell::default(),
+            calls: StreamCalls::default(),
             scheduler: OnceCell::new(),
         }))
     }
@@ -131,16 +139,16 @@ impl HttpFilter {
         self.begin(&envoy);
         let Some(begun) = self.begun().filter(|_| !self.is_bypassed.get()) else { return };
         entering::enter(&begun.lease, |vm| {
-            if let Some(stream) = vm.stream_mut(begun.stream) {
-                stream.stream.attach(envoy, None);
+            if let Some(stream) = http_mut(vm, begun.stream) {
+                stream.attach(envoy, None);
             }
             // The work is over here already, where everything about the exchange can still be asked for.
             let ended = vm.on_log(begun.stream).and_then(|()| vm.on_done(begun.stream));
             if let Err(error) = &ended {
                 vm.log_failure(error);
             }
-            if let Some(stream) = vm.stream_mut(begun.stream) {
-                stream.stream.detach();
+            if let Some(stream) = http_mut(vm, begun.stream) {
+                stream.detach();
             }
         });
     }
@@ -148,6 +156,14 @@ impl HttpFilter {
     /// Envoy destroys the filter: the context ends.
     pub fn on_destroy(&self) {
         if let Some(begun) = self.begun() {
+            let replies = self.calls.end();
+            if !replies.is_empty() {
+                entering::enter(&begun.lease, |vm| {
+                    for (token, reply) in replies {
+                        vm.on_reply(token, reply);
+                    }
+                });
+            }
             entering::end(&begun.lease, begun.stream);
         }
     }
@@ -165,17 +181,16 @@ impl HttpFilter {
 
     /// Another stream of the plugin asked for something here (resume, close, answer), or the VM died.
     pub fn on_scheduled(&self, envoy: HttpFilterHandle, _event_id: u64) {
-        let Some(begun) = self.begun().filter(|_| !self.has_failed.get() && !self.has_replied.get()) else {
-            return;
-        };
-        let mut effects = self.deferred.take();
-        let taken = entering::enter(&begun.lease, |vm| (vm.take_effects(begun.stream), vm.has_failed()));
-        let Some((others, has_vm_failed)) = taken else { return };
-        effects.extend(others);
-        if has_vm_failed && effects.is_empty() {
-            return self.fail_what_waits(envoy);
+        let Some(begun) = self.begun() else { return };
+        let replies = self.calls.take_waiting();
+        self.deliver(envoy, begun, replies);
+    }
+
+    /// Asks for `on_scheduled`.
+    fn schedule(&self, envoy: &HttpFilterHandle) {
+        if let Some(scheduler) = self.scheduler.get_or_init(|| envoy.scheduler()) {
+            scheduler.commit(0);
         }
-        self.apply(envoy, begun, effects);
     }
 
     fn on_body(&self, envoy: HttpFilterHandle, direction: Direction, end_of_stream: bool) -> BodyStatus {
@@ -185,7 +200,8 @@ impl HttpFilter {
             // is refused without another call.
             let Some(stream) = vm.stream_mut(index) else { return Ok(BodyAction::Continue) };
             if let Some(limit) = limit.filter(|_| stream.half(direction).buffering) {
-                let (held, chunk) = stream.stream.pending_body(direction);
+                let (held, chunk) =
+                    stream.stream.http_mut().map_or((0, 0), |http| http.pending_body(direction));
                 let sum = held.saturating_add(chunk);
                 if u64::try_from(sum).is_ok_and(|sum| sum > limit) {
                     return Ok(BodyAction::StopAndBuffer);
@@ -196,7 +212,7 @@ impl HttpFilter {
     }
 
     /// The stream's hold on its VM, if it has one.
-    fn begun(&self) -> Option<&Begun<HttpStream>> {
+    fn begun(&self) -> Option<&Begun<EnvoyStream>> {
         self.begun.get().and_then(|begun| begun.as_ref().ok())
     }
 
@@ -232,8 +248,8 @@ impl HttpFilter {
         }
     }
 
-    fn begin_on(&self, generation: &Generation<HttpStream>) -> Result<Begun<HttpStream>, BeginError> {
-        generation.begin(worker::index(), HttpStream::new(Arc::clone(&self.config)))
+    fn begin_on(&self, generation: &Generation<EnvoyStream>) -> Result<Begun<EnvoyStream>, BeginError> {
+        generation.begin(worker::index(), HttpStream::new(Arc::clone(&self.config)).into())
     }
 
     /// Runs an entry point of the plugin, and what it asked for.
@@ -242,7 +258,7 @@ impl HttpFilter {
         envoy: HttpFilterHandle,
         direction: Direction,
         brings: Brings,
-        call: impl FnOnce(&mut Vm<HttpStream>, StreamIndex) -> Result<A, CallError>,
+        call: impl FnOnce(&mut Vm<EnvoyStream>, StreamIndex) -> Result<A, CallError>,
     ) -> A::Status {
         // The plugin has no part, or had its last word: what comes now is not for it.
         if self.is_bypassed.get() || self.has_replied.get() || self.has_failed.get() {
@@ -256,30 +272,34 @@ impl HttpFilter {
             None => return A::CONTINUE.status(),
         };
         let entered = entering::enter(&begun.lease, |vm| {
-            let Some(stream) = vm.stream_mut(begun.stream) else { return Err(envoy) };
-            stream.stream.attach(envoy, (brings == Brings::Body).then_some(direction));
+            let Some(stream) = http_mut(vm, begun.stream) else { return Err(envoy) };
+            stream.attach(envoy, (brings == Brings::Body).then_some(direction));
             let called = call(vm, begun.stream);
             let effects = vm.take_effects(begun.stream);
-            let envoy = vm.stream_mut(begun.stream).and_then(|stream| {
+            let is_held = called.as_ref().is_ok_and(|action| action.holds())
+                && !effects.iter().any(|effect| ends(effect) || *effect == Effect::Continue(direction));
+            let commands = StreamCalls::take(vm, begun.stream, is_held);
+            let envoy = http_mut(vm, begun.stream).and_then(|stream| {
                 if called.as_ref().is_ok_and(|action| action.holds()) {
-                    stream.stream.make_wakeable();
+                    stream.make_wakeable();
                 }
-                stream.stream.detach()
+                stream.detach()
             });
             if let Err(error) = &called {
                 vm.log_failure(error);
             }
-            Ok((called, effects, envoy))
+            Ok((called, effects, envoy, commands))
         });
         match entered {
             // Envoy came back while this very stream's plugin runs: it is answering or ending the stream.
             None => A::CONTINUE.status(),
             Some(Err(envoy)) => self.fail::<A>(envoy),
-            Some(Ok((_, _, None))) => A::STOP.status(),
-            Some(Ok((Ok(action), effects, Some(envoy)))) => {
+            Some(Ok((_, _, None, _))) => A::STOP.status(),
+            Some(Ok((Ok(action), effects, Some(mut envoy), commands))) => {
+                self.run(&mut envoy, commands);
                 self.follow(envoy, begun, (direction, brings), action, effects).status()
             }
-            Some(Ok((Err(_logged), effects, Some(envoy)))) => {
+            Some(Ok((Err(_logged), effects, Some(envoy), _))) => {
                 // What was denied before the trap stays denied, also where the policy is to let streams pass.
                 if self.config.failure_policy == FailurePolicy::Open && effects.iter().any(ends) {
                     self.is_bypassed.set(true);
@@ -295,7 +315,7 @@ impl HttpFilter {
     fn follow<A: Action>(
         &self,
         envoy: HttpFilterHandle,
-        begun: &Begun<HttpStream>,
+        begun: &Begun<EnvoyStream>,
         (direction, brings): (Direction, Brings),
         action: A,
         effects: Effects,
@@ -317,9 +337,7 @@ impl HttpFilter {
     /// Has effects applied in a hook of their own.
     fn defer(&self, envoy: &HttpFilterHandle, effects: Effects) {
         self.deferred.set(effects);
-        if let Some(scheduler) = self.scheduler.get_or_init(|| envoy.scheduler()) {
-            scheduler.commit(0);
-        }
+        self.schedule(envoy);
     }
 
     /// Whether Envoy waits in a direction.
@@ -370,7 +388,7 @@ impl HttpFilter {
 
     /// Does what the plugin asked for; answers whether that ended the stream. Envoy can come back from each of these; after one that ends the stream the
     /// handle is not used again.
-    fn apply(&self, mut envoy: HttpFilterHandle, begun: &Begun<HttpStream>, effects: Effects) -> bool {
+    fn apply(&self, mut envoy: HttpFilterHandle, begun: &Begun<EnvoyStream>, effects: Effects) -> bool {
         // A stream that is answered does not go on as well.
         let is_answered = effects.iter().any(|effect| matches!(effect, Effect::LocalResponse(_)));
         for effect in effects {
@@ -401,41 +419,11 @@ impl HttpFilter {
         }
         false
     }
+}
 
-    /// Answers the stream for the plugin. During the request the plugin sees its own reply first.
-    fn reply(&self, envoy: HttpFilterHandle, begun: &Begun<HttpStream>, response: LocalResponse) {
-        if self.has_replied.get() {
-            return;
-        }
-        let reply = LocalReply::new(&envoy, response);
-        if self.is_responding.get() {
-            self.has_replied.set(true);
-            let mut envoy = envoy;
-            reply.send(&mut envoy);
-            return;
-        }
-        let shown = entering::enter(&begun.lease, |vm| {
-            if vm.has_failed() {
-                // It answered and then trapped: nobody is left to look at the reply.
-                return Some((Ok(Some(reply)), envoy));
-            }
-            let stream = vm.stream_mut(begun.stream)?;
-            stream.stream.attach(envoy, None);
-            let shown = show(vm, begun.stream, reply);
-            if let Err(error) = &shown {
-                vm.log_failure(error);
-            }
-            let stream = vm.stream_mut(begun.stream)?;
-            stream.stream.local_reply = None;
-            Some((shown, stream.stream.detach()?))
-        });
-        let Some((shown, mut envoy)) = shown.flatten() else { return };
-        self.has_replied.set(true);
-        match shown {
-            Ok(Some(reply)) => reply.send(&mut envoy),
-            Ok(None) | Err(_) => local_response::send_failure(&mut envoy),
-        }
-    }
+/// A stream of an HTTP filter, in its VM.
+fn http_mut(vm: &mut Vm<EnvoyStream>, index: StreamIndex) -> Option<&mut HttpStream> {
+    vm.stream_mut(index)?.stream.http_mut()
 }
 
 /// Whether an effect ends the stream.
@@ -444,32 +432,6 @@ fn ends(effect: &Effect) -> bool {
         Effect::LocalResponse(_) | Effect::Close(_) => true,
         Effect::Continue(_) => false,
     }
-}
-
-/// Shows a reply to the plugin that made it, headers and then the body, and answers what the plugin made of it. A
-/// plugin that replies to its own reply replaces it, and that one is not shown. Holding one's own reply has no effect.
-fn show(
-    vm: &mut Vm<HttpStream>,
-    index: StreamIndex,
-    reply: LocalReply,
-) -> Result<Option<LocalReply>, CallError> {
-    let has_body = reply.has_body();
-    let Some(stream) = vm.stream_mut(index) else { return Ok(Some(reply)) };
-    stream.stream.local_reply = Some(reply);
-    vm.on_headers(index, Direction::Response, !has_body)?;
-    let replaced = vm.take_effects(index).into_iter().find_map(|effect| match effect {
-        Effect::LocalResponse(response) => Some(*response),
-        Effect::Continue(_) | Effect::Close(_) => None,
-    });
-    if replaced.is_none() && has_body {
-        vm.on_body(index, Direction::Response, true)?;
-        drop(vm.take_effects(index));
-    }
-    let edited = vm.stream_mut(index).and_then(|stream| stream.stream.local_reply.take());
-    Ok(edited.map(|edited| match replaced {
-        Some(response) => edited.replaced_by(response),
-        None => edited,
-    }))
 }
 
 impl std::fmt::Debug for HttpFilter {

@@ -11,13 +11,16 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::body;
+use super::callouts;
 use super::foreign::{self, Spans};
 use super::http_config::HttpConfig;
 use super::local_response::LocalReply;
 use super::metrics::Metric;
+use super::own_properties::{OwnProperties, Stored};
 use super::properties;
 use super::services::EnvoyServices;
 use crate::abi::{BodyType, HeaderType, HttpFilterHandle, Scheduler};
+use crate::host::calls::{Request, Start};
 use crate::host::stream::{
     Headers, LifeSpan, MetadataSource, MetadataValue, MetricUpdate, NoProperty, Refusal, Stream,
 };
@@ -32,8 +35,7 @@ pub struct HttpStream {
     body_hook: Option<Direction>,
     /// The plugin's own reply, while it looks at it.
     pub(super) local_reply: Option<LocalReply>,
-    /// What `proxy_set_property` stored. Envoys to 1.38 refuse to overwrite, so the truth is here.
-    own_properties: Vec<(Box<[u8]>, Vec<u8>)>,
+    own_properties: OwnProperties,
     /// What brings a hook to this stream when another context resumes it; made when it first waits.
     scheduler: Option<Scheduler>,
     /// What properties need that Envoy does not tell.
@@ -53,10 +55,6 @@ pub(super) struct Observed {
     pub(super) response_bytes: u64,
 }
 
-/// Most properties that one stream may store, and most bytes in all of them, names and values.
-const MOST_PROPERTIES: usize = 1024;
-const MOST_PROPERTY_BYTES: usize = 1024 * 1024;
-
 impl HttpStream {
     /// A stream with nothing attached.
     pub fn new(config: Arc<HttpConfig>) -> Self {
@@ -65,7 +63,7 @@ impl HttpStream {
             envoy: None,
             body_hook: None,
             local_reply: None,
-            own_properties: Vec::new(),
+            own_properties: OwnProperties::default(),
             scheduler: None,
             observed: Observed { started: SystemTime::now(), request_bytes: 0, response_bytes: 0 },
             spans: Spans::default(),
@@ -98,13 +96,6 @@ impl HttpStream {
         }
     }
 
-    /// Brings `on_scheduled` to this stream's filter. One that never waited takes its effects at its next hook.
-    pub fn wake(&self) {
-        if let Some(scheduler) = &self.scheduler {
-            scheduler.commit(0);
-        }
-    }
-
     /// Bytes that are buffered before the chunk of this hook, and the chunk itself.
     pub fn pending_body(&self, direction: Direction) -> (usize, usize) {
         let Some(envoy) = &self.envoy else { return (0, 0) };
@@ -118,7 +109,7 @@ impl HttpStream {
     }
 }
 
-fn envoy_map(map: HeaderMap) -> HeaderType {
+pub(super) fn envoy_map(map: HeaderMap) -> HeaderType {
     match map {
         HeaderMap::RequestHeaders => HeaderType::RequestHeaders,
         HeaderMap::RequestTrailers => HeaderType::RequestTrailers,
@@ -233,7 +224,7 @@ impl Stream for HttpStream {
         if path.contains(&0) {
             return Err(NoProperty::Absent);
         }
-        if let Some((_, own)) = self.own_properties.iter().find(|(own, _)| **own == *path) {
+        if let Some(own) = self.own_properties.get(path) {
             value.extend_from_slice(own);
             return Ok(());
         }
@@ -245,24 +236,10 @@ impl Stream for HttpStream {
 
     fn set_property(&mut self, path: &[u8], value: &[u8], span: LifeSpan) -> bool {
         let Some(envoy) = self.envoy.as_mut() else { return false };
-        let others = self.own_properties.iter().filter(|(own, _)| **own != *path);
-        let bytes = others.fold(path.len().saturating_add(value.len()), |sum, (own, value)| {
-            sum.saturating_add(own.len()).saturating_add(value.len())
-        });
-        if bytes > MOST_PROPERTY_BYTES {
-            return false;
-        }
-        let is_full = self.own_properties.len() >= MOST_PROPERTIES;
-        let is_told = match self.own_properties.iter_mut().find(|(own, _)| **own == *path) {
-            Some((_, old)) => {
-                value.clone_into(old);
-                envoy.overwrites_filter_state()
-            }
-            None if is_full => return false,
-            None => {
-                self.own_properties.push((path.into(), value.to_vec()));
-                true
-            }
+        let is_told = match self.own_properties.set(path, value) {
+            Some(Stored::New) => true,
+            Some(Stored::Overwritten) => envoy.overwrites_filter_state(),
+            None => return false,
         };
         if is_told {
             let key = properties::own_key(path);
@@ -329,6 +306,27 @@ impl Stream for HttpStream {
     fn clear_route_cache(&mut self) {
         if let Some(envoy) = &mut self.envoy {
             envoy.clear_route_cache();
+        }
+    }
+
+    fn start_call(&mut self, _services: &EnvoyServices, request: &Request) -> Start {
+        let Some(envoy) = &mut self.envoy else { return Start::NotHere };
+        let start = callouts::start(envoy, request);
+        if start != Start::NotHere {
+            // The reply may come by way of the process.
+            self.make_wakeable();
+        }
+        start
+    }
+
+    fn can_wake(&self) -> bool {
+        self.scheduler.is_some()
+    }
+
+    fn wake(&self) {
+        // One that never waited takes its effects at its next hook.
+        if let Some(scheduler) = &self.scheduler {
+            scheduler.commit(0);
         }
     }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use once_cell::sync::OnceCell;
 
-use super::http_stream::HttpStream;
 use super::services::{self, EnvoyServices};
+use super::stream::EnvoyStream;
 use crate::abi::process;
+use crate::lifecycle::agenda;
 use crate::lifecycle::error::LoadError;
 use crate::lifecycle::registry::{Registry, Workers};
 use crate::telemetry;
@@ -20,7 +21,7 @@ const PLACES_OF_UNKNOWN_WORKERS: usize = 256;
 #[derive(Debug)]
 pub struct Module {
     /// Everything that is loaded.
-    pub registry: Registry<HttpStream>,
+    pub registry: Registry<EnvoyStream>,
     /// Log, clocks, metrics.
     pub services: Arc<EnvoyServices>,
 }
@@ -40,6 +41,7 @@ pub fn module() -> Result<&'static Module, LoadError> {
     MODULE.get_or_try_init(|| {
         let services = Arc::new(EnvoyServices::new());
         let registry = Registry::new(Arc::clone(&services), workers())?;
+        agenda::work_off(registry.commons())?;
         Ok(Module { registry, services })
     })
 }

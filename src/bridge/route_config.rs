@@ -12,8 +12,8 @@ use std::sync::{Arc, Weak};
 use parking_lot::{Mutex, RwLock};
 
 use super::http_config::HttpConfig;
-use super::http_stream::HttpStream;
 use super::module;
+use super::stream::EnvoyStream;
 use crate::config;
 use crate::host::vm::StartError;
 use crate::lifecycle::generation::Generation;
@@ -35,8 +35,8 @@ pub struct RouteConfig {
 /// The plugin's generation with this route's configuration.
 #[derive(Debug)]
 struct Variant {
-    base: Weak<Generation<HttpStream>>,
-    variant: Result<Arc<Generation<HttpStream>>, StartError>,
+    base: Weak<Generation<EnvoyStream>>,
+    variant: Result<Arc<Generation<EnvoyStream>>, StartError>,
 }
 
 /// A route's configuration that its plugin refuses.
@@ -92,8 +92,8 @@ impl RouteConfig {
     /// The plugin refuses this route's configuration (tried once; the answer stays).
     pub fn generation(
         &self,
-        base: &Arc<Generation<HttpStream>>,
-    ) -> Result<Arc<Generation<HttpStream>>, StartError> {
+        base: &Arc<Generation<EnvoyStream>>,
+    ) -> Result<Arc<Generation<EnvoyStream>>, StartError> {
         let Some(configuration) = &self.configuration else { return Ok(Arc::clone(base)) };
         let is_it = |variant: &&Variant| variant.base.as_ptr() == Arc::as_ptr(base);
         if let Some(variant) = self.variants.read().iter().find(is_it) {

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use super::callouts::ProcessCalls;
 use super::metrics::{Metric, Metrics};
 use crate::abi::process;
+use crate::host::calls::Command;
 use crate::host::stream::{MetricUpdate, Services};
 use crate::host::types::MetricType;
 use crate::telemetry::{Level, Sink};
@@ -15,12 +17,14 @@ pub struct EnvoyServices {
     started: Instant,
     /// All metrics of plugins.
     pub metrics: Metrics,
+    /// Callouts that no stream has in hand.
+    pub calls: ProcessCalls,
 }
 
 impl EnvoyServices {
     /// The services of this process, whose monotonic clock starts now.
     pub fn new() -> Self {
-        Self { started: Instant::now(), metrics: Metrics::default() }
+        Self { started: Instant::now(), metrics: Metrics::default(), calls: ProcessCalls::default() }
     }
 }
 
@@ -60,6 +64,14 @@ impl Services for EnvoyServices {
 
     fn update_metric(&self, metric: &Arc<Metric>, update: MetricUpdate) {
         self.metrics.wait(metric, update);
+    }
+
+    fn can_call(&self) -> bool {
+        self.calls.can_call()
+    }
+
+    fn submit(&self, vm: u64, commands: Vec<Command>) {
+        self.calls.submit(vm, commands);
     }
 
     fn read_metric(&self, metric: &Arc<Metric>) -> u64 {

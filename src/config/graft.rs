@@ -10,8 +10,15 @@ use super::node::Node;
 pub(super) const FIELDS: &[&str] = &["limits"];
 
 /// The fields of `graft.limits`.
-pub(super) const LIMIT_FIELDS: &[&str] =
-    &["memory_bytes", "table_elements", "call_deadline", "start_deadline"];
+pub(super) const LIMIT_FIELDS: &[&str] = &[
+    "memory_bytes",
+    "table_elements",
+    "call_deadline",
+    "start_deadline",
+    "callouts",
+    "callout_bytes",
+    "shared_bytes",
+];
 
 /// What is Graft's alone. The default is what a plugin gets that has no such block.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -32,12 +39,22 @@ pub struct Limits {
     /// How long the start of a VM may run: its start function, `proxy_on_vm_start` and
     /// `proxy_on_configure`, each.
     pub start_deadline: Duration,
+    /// Number of callouts that may be under way.
+    pub callouts: u32,
+    /// Bytes that their requests and replies may hold, all together.
+    pub callout_bytes: u64,
+    /// Bytes that the shared data and the queues of a `vm_id` may hold. Of plugins with the same `vm_id`, the first that
+    /// is loaded decides.
+    pub shared_bytes: u64,
 }
 
 /// A page of Wasm at least, and at most what 32 bits can address.
 const MEMORY_BYTES: RangeInclusive<u64> = 65_536..=4_294_967_296;
 /// Ten million is the limit of the engine that Envoy's own filter runs.
 const TABLE_ELEMENTS: RangeInclusive<u32> = 1..=10_000_000;
+/// None at all is a choice; a million is more than a worker has sockets.
+const CALLOUTS: RangeInclusive<u32> = 0..=1_000_000;
+const BYTES: RangeInclusive<u64> = 0..=1_099_511_627_776;
 /// A deadline cannot be turned off: a guest that loops for ever would hold its worker for ever.
 const DEADLINE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(1);
 
@@ -53,6 +70,11 @@ impl Default for Limits {
             call_deadline: Duration::from_secs(1),
             // Start-up parses rules and builds tables: plugins are known that need a few seconds.
             start_deadline: Duration::from_secs(10),
+            // As many as Envoy lets a cluster have requests by default (its circuit breaker's 1,024), about.
+            callouts: 1000,
+            // A large set of keys is a megabyte; sixteen leave room for several at once.
+            callout_bytes: 16 * 1024 * 1024,
+            shared_bytes: 16 * 1024 * 1024,
         }
     }
 }
@@ -77,6 +99,10 @@ impl Limits {
                 .read_or("call_deadline", default.call_deadline, |node| node.duration(DEADLINE))?,
             start_deadline: fields
                 .read_or("start_deadline", default.start_deadline, |node| node.duration(DEADLINE))?,
+            callouts: fields.read_or("callouts", default.callouts, |node| node.integer(CALLOUTS))?,
+            callout_bytes: fields
+                .read_or("callout_bytes", default.callout_bytes, |node| node.integer(BYTES))?,
+            shared_bytes: fields.read_or("shared_bytes", default.shared_bytes, |node| node.integer(BYTES))?,
         })
     }
 }
@@ -107,6 +133,9 @@ mod tests {
             "table_elements": 20,
             "call_deadline": "0.25s",
             "start_deadline": "60s",
+            "callouts": 5,
+            "callout_bytes": 1000,
+            "sharedBytes": "2000",
         }}));
         assert_eq!(
             config.unwrap().limits,
@@ -115,6 +144,9 @@ mod tests {
                 table_elements: 20,
                 call_deadline: Duration::from_millis(250),
                 start_deadline: Duration::from_mins(1),
+                callouts: 5,
+                callout_bytes: 1000,
+                shared_bytes: 2000,
             }
         );
     }
@@ -140,7 +172,7 @@ mod tests {
             (
                 json!({"memory": 1}),
                 "memory: unknown field, expected memory_bytes, table_elements, call_deadline, \
-                 start_deadline",
+                 start_deadline, callouts, callout_bytes, shared_bytes",
             ),
         ] {
             assert_eq!(

@@ -80,6 +80,30 @@ entry_points! {
     on_response_body: "proxy_on_response_body", (u32, u32, u32) => u32;
     /// Response trailers: context, number.
     on_response_trailers: "proxy_on_response_trailers", (u32, u32) => u32;
+    /// A tick of a root.
+    on_tick: "proxy_on_tick", u32 => ();
+    /// A message on a queue: root, token.
+    on_queue_ready: "proxy_on_queue_ready", (u32, u32) => ();
+    /// A reply: root, token, number of headers, size of the body, number of trailers.
+    on_http_call_response: "proxy_on_http_call_response", (u32, u32, u32, u32, u32) => ();
+    /// Headers of a gRPC stream: root, token, number.
+    on_grpc_receive_initial_metadata: "proxy_on_grpc_receive_initial_metadata", (u32, u32, u32) => ();
+    /// A gRPC message: root, token, size.
+    on_grpc_receive: "proxy_on_grpc_receive", (u32, u32, u32) => ();
+    /// Trailers of a gRPC stream: root, token, number.
+    on_grpc_receive_trailing_metadata: "proxy_on_grpc_receive_trailing_metadata", (u32, u32, u32) => ();
+    /// The end of a gRPC exchange: root, token, status.
+    on_grpc_close: "proxy_on_grpc_close", (u32, u32, u32) => ();
+    /// A client has connected: context.
+    on_new_connection: "proxy_on_new_connection", u32 => u32;
+    /// Bytes from the client: context, size, end of stream.
+    on_downstream_data: "proxy_on_downstream_data", (u32, u32, u32) => u32;
+    /// Bytes from the server: context, size, end of stream.
+    on_upstream_data: "proxy_on_upstream_data", (u32, u32, u32) => u32;
+    /// The client's side is closed: context, by whom.
+    on_downstream_close: "proxy_on_downstream_connection_close", (u32, u32) => ();
+    /// The server's side is closed: context, by whom.
+    on_upstream_close: "proxy_on_upstream_connection_close", (u32, u32) => ();
     /// The context's work is over; false asks to wait for `proxy_done` (roots only).
     on_done: "proxy_on_done", u32 => u32;
     /// The exchange is complete and can be logged.

@@ -14,11 +14,13 @@ mod expressions;
 mod filter_state;
 mod metadata;
 mod routing;
+mod shared_data;
 mod signatures;
 mod tracing;
 mod wire;
 
 use super::contexts::StreamContext;
+use super::pairs;
 use super::stream::{Refusal, Stream};
 use super::types::Status;
 use super::vm::State;
@@ -79,6 +81,21 @@ functions! {
     "graft_start_child_span" => tracing::start_child;
     "graft_finish_child_span" => tracing::finish_child;
     "graft_override_upstream_host" => routing::override_upstream_host;
+    "graft_set_shared_data" => shared_data::set;
+    "graft_delete_shared_data" => shared_data::delete;
+    "graft_list_shared_data" => shared_data::list;
+}
+
+/// Pairs in their wire form. None at all are a count of zero.
+fn encode_list<'a>(pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Answer {
+    let pairs: Vec<_> = pairs.collect();
+    if pairs.is_empty() {
+        return Ok(vec![0; 4]);
+    }
+    let length = pairs::encoded_len(pairs.iter().copied()).map_err(|_large| Status::SerializationFailure)?;
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+    pairs::encode_into(&mut bytes, pairs).map_err(|_large| Status::SerializationFailure)?;
+    Ok(bytes)
 }
 
 /// An argument that is a number alone.

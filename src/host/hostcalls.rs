@@ -8,18 +8,21 @@
 //! allocates) to the few calls that need no context.
 
 mod buffers;
+mod calls;
 mod contexts;
 mod foreign;
 mod headers;
 mod log;
 mod metrics;
 mod properties;
+mod shared;
 mod streams;
 mod time;
 mod unimplemented;
 
 use wasmtime::{Caller, Extern, Linker, Memory};
 
+use super::calls::Reply;
 use super::contexts::{Context, StreamContext};
 use super::stream::Stream;
 use super::template::Capabilities;
@@ -158,22 +161,28 @@ hostcalls! {
     "proxy_get_metric" => metrics::get(id: u32, result: u32), Context;
     "proxy_set_effective_context" => contexts::set_effective(id: u32), Context;
     "proxy_done" => contexts::done(), Context;
-    "proxy_set_tick_period_milliseconds" => unimplemented::one(a: u32), Context;
-    "proxy_get_shared_data" => unimplemented::five(a: u32, b: u32, c: u32, d: u32, e: u32), Context;
-    "proxy_set_shared_data" => unimplemented::five(a: u32, b: u32, c: u32, d: u32, e: u32), Context;
-    "proxy_register_shared_queue" => unimplemented::three(a: u32, b: u32, c: u32), Context;
-    "proxy_resolve_shared_queue" => unimplemented::five(a: u32, b: u32, c: u32, d: u32, e: u32), Context;
-    "proxy_enqueue_shared_queue" => unimplemented::three(a: u32, b: u32, c: u32), Context;
-    "proxy_dequeue_shared_queue" => unimplemented::three(a: u32, b: u32, c: u32), Context;
-    "proxy_http_call" => unimplemented::ten(
-        a: u32, b: u32, c: u32, d: u32, e: u32, f: u32, g: u32, h: u32, i: u32, j: u32), Context;
-    "proxy_grpc_call" => unimplemented::twelve(
-        a: u32, b: u32, c: u32, d: u32, e: u32, f: u32, g: u32, h: u32, i: u32, j: u32, k: u32, l: u32), Context;
-    "proxy_grpc_stream" => unimplemented::nine(
-        a: u32, b: u32, c: u32, d: u32, e: u32, f: u32, g: u32, h: u32, i: u32), Context;
-    "proxy_grpc_send" => unimplemented::four(a: u32, b: u32, c: u32, d: u32), Context;
-    "proxy_grpc_cancel" => unimplemented::one(a: u32), Context;
-    "proxy_grpc_close" => unimplemented::one(a: u32), Context;
+    "proxy_set_tick_period_milliseconds" => time::set_tick_period(milliseconds: u32), Context;
+    "proxy_get_shared_data" => shared::get_data(
+        key: u32, key_length: u32, value_at: u32, length_at: u32, change_at: u32), Context;
+    "proxy_set_shared_data" => shared::set_data(
+        key: u32, key_length: u32, value: u32, length: u32, change: u32), Context;
+    "proxy_register_shared_queue" => shared::register_queue(name: u32, length: u32, token_at: u32), Context;
+    "proxy_resolve_shared_queue" => shared::resolve_queue(
+        vm_id: u32, vm_id_length: u32, name: u32, length: u32, token_at: u32), Context;
+    "proxy_enqueue_shared_queue" => shared::enqueue(token: u32, message: u32, length: u32), Context;
+    "proxy_dequeue_shared_queue" => shared::dequeue(token: u32, message_at: u32, length_at: u32), Context;
+    "proxy_http_call" => calls::http_call(
+        cluster: u32, cluster_length: u32, headers: u32, headers_length: u32, body: u32, body_length: u32,
+        trailers: u32, trailers_length: u32, timeout: u32, token_at: u32), Context;
+    "proxy_grpc_call" => calls::grpc_call(
+        service: u32, service_length: u32, name: u32, name_length: u32, method: u32, method_length: u32,
+        metadata: u32, metadata_length: u32, message: u32, message_length: u32, timeout: u32, token_at: u32), Context;
+    "proxy_grpc_stream" => calls::grpc_stream(
+        service: u32, service_length: u32, name: u32, name_length: u32, method: u32, method_length: u32,
+        metadata: u32, metadata_length: u32, token_at: u32), Context;
+    "proxy_grpc_send" => calls::grpc_send(token: u32, message: u32, length: u32, end_of_stream: u32), Context;
+    "proxy_grpc_cancel" => calls::grpc_cancel(token: u32), Context;
+    "proxy_grpc_close" => calls::grpc_close(token: u32), Context;
     "proxy_get_status" => contexts::get_status(code_at: u32, message_at: u32, length_at: u32), Context;
     "proxy_call_foreign_function" => foreign::call(
         name: u32, name_length: u32, arguments: u32, length: u32, value_at: u32, length_at: u32), Context;
@@ -345,14 +354,23 @@ impl<S: Stream> Call<'_, S> {
         let state = self.state();
         let Context::Stream(index) = state.context() else { return body(self, None) };
         let Some(mut stream) = state.contexts.take_stream(index) else { return body(self, None) };
-        let had_effects = stream.has_effects();
+        let had_wishes = stream.has_wishes();
         let result = body(self, Some(&mut stream));
         let state = self.state();
-        // Whoever runs the current context applies its effects; another stream's owner has to be told.
-        if stream.has_effects() && !had_effects && state.current != Context::Stream(index) {
+        // Whoever runs the current context does what it asks; another stream's owner has to be told.
+        if stream.has_wishes() && !had_wishes && state.current != Context::Stream(index) {
             state.woken.push(index);
         }
         state.contexts.put_stream(index, stream);
+        result
+    }
+
+    /// Runs a body with the reply that is being delivered, if one is. It is out of the VM meanwhile, so that it and the
+    /// guest's memory can be used at once.
+    fn with_reply<T>(&mut self, body: impl FnOnce(&mut Self, Option<&Reply>) -> T) -> T {
+        let reply = self.state().reply.take();
+        let result = body(self, reply.as_ref());
+        self.state().reply = reply;
         result
     }
 }

@@ -9,6 +9,7 @@
 
 use smallvec::SmallVec;
 
+use super::calls::{Command, Request, Start};
 use super::types::{Direction, HeaderMap, MetricType};
 use crate::telemetry::Level;
 
@@ -20,6 +21,12 @@ pub type Headers<'a> = SmallVec<[(&'a [u8], &'a [u8]); 32]>;
 pub trait Stream: Send + 'static {
     /// The process that the stream lives in.
     type Services: Services;
+
+    /// Whether this is a TCP connection, whose bytes are its bodies (those of the client are the request's) and which
+    /// has no maps.
+    fn is_connection(&self) -> bool {
+        false
+    }
 
     /// Whether a map exists. Trailers exist when the peer sent some.
     fn has_map(&self, map: HeaderMap) -> bool;
@@ -67,52 +74,90 @@ pub trait Stream: Send + 'static {
     ///
     /// # Errors
     /// There is no such factory, or it refused the text.
-    fn set_filter_state_object(&mut self, name: &[u8], text: &[u8], span: LifeSpan) -> Result<(), Refusal>;
+    fn set_filter_state_object(
+        &mut self,
+        _name: &[u8],
+        _text: &[u8],
+        _span: LifeSpan,
+    ) -> Result<(), Refusal> {
+        Err(Refusal::Unavailable)
+    }
 
     /// A value of metadata. `None`: there is none, or its type cannot be told.
-    fn metadata(&mut self, source: MetadataSource, namespace: &[u8], key: &[u8]) -> Option<MetadataValue>;
+    fn metadata(&mut self, _source: MetadataSource, _namespace: &[u8], _key: &[u8]) -> Option<MetadataValue> {
+        None
+    }
 
     /// The keys of a namespace, or the namespaces.
-    fn metadata_keys(&mut self, source: MetadataSource, namespace: Option<&[u8]>) -> Vec<Vec<u8>>;
+    fn metadata_keys(&mut self, _source: MetadataSource, _namespace: Option<&[u8]>) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
 
     /// Sets a value of the stream's own metadata.
     ///
     /// # Errors
     /// The value is of a type that cannot be set.
-    fn set_metadata(&mut self, namespace: &[u8], key: &[u8], value: &MetadataValue) -> Result<(), Refusal>;
+    fn set_metadata(
+        &mut self,
+        _namespace: &[u8],
+        _key: &[u8],
+        _value: &MetadataValue,
+    ) -> Result<(), Refusal> {
+        Err(Refusal::Unavailable)
+    }
 
     /// Tags the stream's span, or a child of it.
     ///
     /// # Errors
     /// There is no such span.
-    fn set_span_tag(&mut self, child: Option<u32>, key: &[u8], value: &[u8]) -> Result<(), Refusal>;
+    fn set_span_tag(&mut self, _child: Option<u32>, _key: &[u8], _value: &[u8]) -> Result<(), Refusal> {
+        Err(Refusal::Unavailable)
+    }
 
     /// Notes an event in the stream's span.
     ///
     /// # Errors
     /// There is no span.
-    fn log_to_span(&mut self, event: &[u8]) -> Result<(), Refusal>;
+    fn log_to_span(&mut self, _event: &[u8]) -> Result<(), Refusal> {
+        Err(Refusal::Unavailable)
+    }
 
     /// Begins a span below the stream's; answers its number, which is not 0.
     ///
     /// # Errors
     /// There is no span, or it has too many children.
-    fn start_child_span(&mut self, operation: &[u8]) -> Result<u32, Refusal>;
+    fn start_child_span(&mut self, _operation: &[u8]) -> Result<u32, Refusal> {
+        Err(Refusal::Unavailable)
+    }
 
     /// Ends a child span.
     ///
     /// # Errors
     /// There is none of this number.
-    fn finish_child_span(&mut self, child: u32) -> Result<(), Refusal>;
+    fn finish_child_span(&mut self, _child: u32) -> Result<(), Refusal> {
+        Err(Refusal::Unavailable)
+    }
 
     /// Has the proxy send the request to this host (address and port) of the route's cluster; `is_strict`: or to none.
     ///
     /// # Errors
     /// It is no address, or too late.
-    fn override_upstream_host(&mut self, host: &[u8], is_strict: bool) -> Result<(), Refusal>;
+    fn override_upstream_host(&mut self, _host: &[u8], _is_strict: bool) -> Result<(), Refusal> {
+        Err(Refusal::Unavailable)
+    }
 
     /// Has the proxy choose the route anew.
     fn clear_route_cache(&mut self);
+
+    /// Starts a call. The proxy does not come back into us meanwhile.
+    fn start_call(&mut self, services: &Self::Services, request: &Request) -> Start;
+
+    /// Whether [`wake`](Self::wake) brings its owner here.
+    fn can_wake(&self) -> bool;
+
+    /// Another context did something to this stream: brings its owner to it, on the thread that owns it. Called on any
+    /// thread, by one that is inside the VM.
+    fn wake(&self);
 
     /// Changes a metric. The stream is a place from which the proxy accepts it.
     fn update_metric(
@@ -208,6 +253,12 @@ pub trait Services: Send + Sync + 'static {
 
     /// Changes a metric where no stream is at hand.
     fn update_metric(&self, metric: &Self::Metric, update: MetricUpdate);
+
+    /// Whether calls can be made without a stream.
+    fn can_call(&self) -> bool;
+
+    /// Takes commands for calls of a VM that no stream has in hand. Replies go to the agenda, under the VM's number.
+    fn submit(&self, vm: u64, commands: Vec<Command>);
 
     /// The value of a counter or a gauge.
     fn read_metric(&self, metric: &Self::Metric) -> u64;

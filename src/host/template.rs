@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use wasmtime::{ExternType, InstancePre, Linker, UnknownImportError};
 
+use super::calls::CallLimits;
+use super::commons::Commons;
 use super::hostcalls;
+use super::shared::Space;
 use super::stream::Stream;
 use super::types::AbiVersion;
 use super::vm::State;
@@ -63,6 +66,10 @@ pub struct Settings {
     pub deadlines: Deadlines,
     /// Restriction.
     pub capabilities: Capabilities,
+    /// Callouts under way.
+    pub calls: CallLimits,
+    /// Bytes of data and queues that plugins of this VM id share; the first of them decides.
+    pub shared_bytes: usize,
 }
 
 /// Why code cannot run here. The messages complete "the code …".
@@ -104,7 +111,8 @@ pub struct Template<S: Stream> {
     pub(super) instance: InstancePre<State<S>>,
     pub(super) abi: AbiVersion,
     pub(super) settings: Arc<Settings>,
-    pub(super) services: Arc<S::Services>,
+    pub(super) commons: Arc<Commons<S>>,
+    pub(super) space: Arc<Space>,
     code: Code,
 }
 
@@ -117,7 +125,7 @@ impl<S: Stream> Template<S> {
         engine: &Arc<Engine>,
         code: &Code,
         settings: Settings,
-        services: &Arc<S::Services>,
+        commons: &Arc<Commons<S>>,
     ) -> Result<Self, LinkError> {
         let abi = AbiVersion::detect(code.exported_functions()).ok_or(LinkError::NoAbiMarker)?;
         let is_allocator = |name| matches!(name, "malloc" | "proxy_on_memory_allocate");
@@ -142,8 +150,9 @@ impl<S: Stream> Template<S> {
             engine: Arc::clone(engine),
             instance,
             abi,
+            space: commons.shared.space(&settings.vm_id, settings.shared_bytes),
             settings: Arc::new(settings),
-            services: Arc::clone(services),
+            commons: Arc::clone(commons),
             code: code.clone(),
         })
     }

@@ -4,12 +4,14 @@
 //! does again and again costs no allocation, so that benchmarks measure the host and not its fakes.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::calls::{Command, Request, Start};
 use super::stream::{
     Headers, LifeSpan, MetadataSource, MetadataValue, MetricUpdate, NoProperty, Refusal, Services, Stream,
 };
@@ -18,6 +20,9 @@ use crate::telemetry::Level;
 
 /// Names and values in order; `None`: there is no such map.
 pub type Pairs = Option<Vec<(Vec<u8>, Vec<u8>)>>;
+
+/// A call: cluster, headers, body.
+pub type FakeCall = (String, Vec<(Vec<u8>, Vec<u8>)>, Vec<u8>);
 
 /// A stream made of plain data.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,6 +45,14 @@ pub struct FakeStream {
     pub read_only: Vec<Vec<u8>>,
     /// How often the route cache was cleared.
     pub route_cache_clears: usize,
+    /// What becomes of calls that are started here. `None`: the process has to start them.
+    pub start: Option<Start>,
+    /// Calls that were started: cluster, headers, body.
+    pub calls: Vec<FakeCall>,
+    /// Whether the stream can be woken.
+    pub is_wakeable: bool,
+    /// How often it was.
+    pub wakes: Cell<usize>,
     /// Metadata: whose, namespace, key, value.
     pub metadata: Vec<(MetadataSource, Vec<u8>, Vec<u8>, MetadataValue)>,
     /// How long the last filter state is kept.
@@ -263,6 +276,19 @@ impl Stream for FakeStream {
         self.route_cache_clears = self.route_cache_clears.saturating_add(1);
     }
 
+    fn start_call(&mut self, _services: &FakeServices, request: &Request) -> Start {
+        self.calls.push((request.cluster.clone(), request.headers.clone(), request.body.clone()));
+        self.start.unwrap_or(Start::NotHere)
+    }
+
+    fn can_wake(&self) -> bool {
+        self.is_wakeable
+    }
+
+    fn wake(&self) {
+        self.wakes.set(self.wakes.get().saturating_add(1));
+    }
+
     fn update_metric(&mut self, services: &FakeServices, metric: &FakeMetric, update: MetricUpdate) {
         services.update_metric(metric, update);
     }
@@ -280,6 +306,10 @@ pub struct FakeServices {
     pub level: Option<Level>,
     /// What both clocks say, in nanoseconds.
     pub now: AtomicU64,
+    /// The process makes no calls.
+    pub is_without_calls: bool,
+    /// Commands for calls that no stream has in hand, and whose VM they are.
+    pub commands: Mutex<Vec<(u64, Command)>>,
     /// Metrics by name.
     pub metrics: Mutex<BTreeMap<String, FakeMetric>>,
 }
@@ -334,6 +364,14 @@ impl Services for FakeServices {
             }
             MetricUpdate::Set(value) => metric.store(signed(value), Ordering::Relaxed),
         }
+    }
+
+    fn can_call(&self) -> bool {
+        !self.is_without_calls
+    }
+
+    fn submit(&self, vm: u64, commands: Vec<Command>) {
+        self.commands.lock().extend(commands.into_iter().map(|command| (vm, command)));
     }
 
     fn read_metric(&self, metric: &FakeMetric) -> u64 {

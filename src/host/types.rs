@@ -102,8 +102,21 @@ impl HeaderMap {
 pub enum MapType {
     /// One of the four maps of a stream.
     Stream(HeaderMap),
-    /// Maps of gRPC replies (4, 5) and callout replies (6, 7): read only, and absent outside their entry points.
-    Reply,
+    /// A map of a reply: read only, and absent outside its entry point.
+    Reply(ReplyMap),
+}
+
+/// A header map of a reply to a callout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyMap {
+    /// Headers of a gRPC stream.
+    GrpcInitial,
+    /// Trailers of a gRPC stream.
+    GrpcTrailing,
+    /// Headers of an HTTP reply.
+    CallHeaders,
+    /// Trailers of an HTTP reply.
+    CallTrailers,
 }
 
 impl TryFrom<u32> for MapType {
@@ -115,7 +128,10 @@ impl TryFrom<u32> for MapType {
             1 => Self::Stream(HeaderMap::RequestTrailers),
             2 => Self::Stream(HeaderMap::ResponseHeaders),
             3 => Self::Stream(HeaderMap::ResponseTrailers),
-            4..=7 => Self::Reply,
+            4 => Self::Reply(ReplyMap::GrpcInitial),
+            5 => Self::Reply(ReplyMap::GrpcTrailing),
+            6 => Self::Reply(ReplyMap::CallHeaders),
+            7 => Self::Reply(ReplyMap::CallTrailers),
             _ => return Err(Status::BadArgument),
         })
     }
@@ -126,8 +142,8 @@ impl TryFrom<u32> for MapType {
 pub enum BufferType {
     /// The body of a direction: what is held here now, not the whole body unless it is buffered.
     Body(Direction),
-    /// Bytes of a TCP connection (2, 3).
-    Network,
+    /// Bytes of a TCP connection: those of the client (2) are the request's, those of the server (3) the response's.
+    Network(Direction),
     /// Body of a callout's reply.
     CalloutBody,
     /// Message of a gRPC reply.
@@ -147,7 +163,8 @@ impl TryFrom<u32> for BufferType {
         Ok(match number {
             0 => Self::Body(Direction::Request),
             1 => Self::Body(Direction::Response),
-            2 | 3 => Self::Network,
+            2 => Self::Network(Direction::Request),
+            3 => Self::Network(Direction::Response),
             4 => Self::CalloutBody,
             5 => Self::GrpcMessage,
             6 => Self::VmConfiguration,
@@ -181,6 +198,18 @@ impl TryFrom<u32> for StreamType {
             _ => return Err(Status::BadArgument),
         })
     }
+}
+
+/// Who closed a connection (`PeerType` in the specification).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum PeerType {
+    /// It cannot be told.
+    Unknown = 0,
+    /// This proxy.
+    Local = 1,
+    /// The other side.
+    Remote = 2,
 }
 
 /// Kinds of metric (`MetricType` in the specification).
@@ -258,6 +287,22 @@ impl BodyAction {
             2 => Self::StopAndWatermark,
             _ => Self::StopNoBuffer,
         }
+    }
+}
+
+/// What an entry point of a connection wants next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionAction {
+    /// Go on.
+    Continue,
+    /// Hold the bytes.
+    StopIteration,
+}
+
+impl ConnectionAction {
+    /// As the built-in host: anything but 0 holds.
+    pub fn from_guest(number: u32) -> Self {
+        if number == 0 { Self::Continue } else { Self::StopIteration }
     }
 }
 

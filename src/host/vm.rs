@@ -4,6 +4,10 @@
 //! the context that runs, calls the guest if it exports the entry point, and turns a trap into a *failure*: the
 //! VM is then dead, every later call answers [`CallError`] without entering it, and its owner replaces it.
 
+mod background;
+mod connections;
+mod lease;
+mod logs;
 mod start;
 mod streams;
 
@@ -12,9 +16,12 @@ use std::sync::Arc;
 
 use wasmtime::{AsContextMut as _, Memory, Store, Trap, TypedFunc, WasmBacktrace, WasmParams, WasmResults};
 
+use super::calls::{Calls, Reply};
+use super::commons::Commons;
 use super::contexts::{Context, Contexts, Plugin, RootIndex, RootState, StreamIndex};
 use super::entry_points::EntryPoints;
 use super::metrics::Metrics;
+use super::shared::Space;
 use super::stream::{Services, Stream};
 use super::template::Settings;
 use super::types::{AbiVersion, Status};
@@ -23,6 +30,7 @@ use crate::engine::wasi::{Environment, StandardStream, WasiHost};
 use crate::engine::{self, Ticking};
 use crate::telemetry::Level;
 
+pub use self::lease::{Entered, Lease, WeakLease};
 pub use self::start::StartError;
 
 /// Longest message of a guest's log line, in bytes; the rest is cut off. As much as one write of WASI prints.
@@ -33,6 +41,11 @@ const LONGEST_LINE: usize = 64 * 1024;
 pub struct State<S: Stream> {
     pub(super) abi: AbiVersion,
     pub(super) services: Arc<S::Services>,
+    pub(super) commons: Arc<Commons<S>>,
+    /// What plugins of this VM id share.
+    pub(super) space: Arc<Space>,
+    /// Number of the VM, for the agenda.
+    pub(super) number: u64,
     pub(super) settings: Arc<Settings>,
     pub(super) contexts: Contexts<S>,
     pub(super) metrics: Metrics<<S::Services as Services>::Metric>,
@@ -53,8 +66,16 @@ pub struct State<S: Stream> {
     pub(super) has_done_roots: bool,
     /// Bytes that the proxy has been given to keep since the entry point was called.
     pub(super) kept_bytes: usize,
-    /// Streams that got effects while another context ran.
+    /// Streams that got effects or commands while another context ran.
     pub(super) woken: Vec<StreamIndex>,
+    /// Callouts under way.
+    pub(super) calls: Calls,
+    /// The reply that is being delivered.
+    pub(super) reply: Option<Reply>,
+    /// Roots whose next tick is to be set anew.
+    pub(super) changed_ticks: Vec<RootIndex>,
+    /// Streams have been told that this VM is dead.
+    pub(super) is_failure_told: bool,
     /// For building log lines and properties; its memory is used again.
     pub(super) scratch: Vec<u8>,
     limiter: Limiter,
@@ -64,6 +85,12 @@ impl<S: Stream> State<S> {
     /// The context that hostcalls act for.
     pub(super) fn context(&self) -> Context {
         self.effective.unwrap_or(self.current)
+    }
+
+    /// The id of the stream that runs.
+    pub(super) fn current_id(&self) -> Option<u32> {
+        let Context::Stream(index) = self.current else { return None };
+        self.contexts.stream(index).map(|stream| stream.id.0)
     }
 
     /// Counts what the proxy is asked to keep: headers, properties, body. In one call that is as much as the guest may
@@ -80,6 +107,13 @@ impl<S: Stream> State<S> {
         }
         self.kept_bytes = kept;
         Ok(())
+    }
+
+    /// A root's period was set, or its tick was.
+    pub(super) fn ticks_changed(&mut self, root: RootIndex) {
+        if !self.changed_ticks.contains(&root) {
+            self.changed_ticks.push(root);
+        }
     }
 
     /// The root that a context belongs to.
@@ -99,10 +133,13 @@ impl<S: Stream> State<S> {
         let prefix: &str = match context {
             Context::Vm => "",
             Context::Root(root) => self.contexts.root(root).map_or("", |root| &root.log_prefix),
-            Context::Stream(_) => self
-                .root_of(context)
-                .and_then(|root| self.contexts.root(root))
-                .map_or("", |root| &root.stream_log_prefix),
+            Context::Stream(index) => self.contexts.stream(index).map_or("", |stream| {
+                let root = self.contexts.root(stream.root);
+                root.map_or("", |root| match stream.is_of_root {
+                    true => &root.log_prefix,
+                    false => &root.stream_log_prefix,
+                })
+            }),
         };
         let message = message.get(..LONGEST_LINE).unwrap_or(message);
         self.scratch.clear();
@@ -187,6 +224,7 @@ pub struct Vm<S: Stream> {
 /// What every call needs, apart from the entry points so that both can be borrowed.
 struct Inner<S: Stream> {
     store: Store<State<S>>,
+    number: u64,
     call_ticks: u64,
     start_ticks: u64,
     has_failed: bool,
@@ -269,6 +307,16 @@ fn backtrace(error: &wasmtime::Error) -> String {
 }
 
 impl<S: Stream> Vm<S> {
+    /// Its number, never used again in a process.
+    pub fn number(&self) -> u64 {
+        self.inner.number
+    }
+
+    /// What it shares with all others.
+    pub fn commons(&self) -> Arc<Commons<S>> {
+        Arc::clone(&self.inner.store.data().commons)
+    }
+
     /// Whether a guest call trapped. Nothing enters this VM any more.
     pub fn has_failed(&self) -> bool {
         self.inner.has_failed
@@ -335,6 +383,8 @@ impl<S: Stream> Vm<S> {
                 self.complain(&error);
             }
         }
+        // After its last word: what it asked for in that must not be the next root's that gets its place.
+        self.forget_root(root);
         self.inner.store.data_mut().contexts.remove_root(root);
     }
 
@@ -360,6 +410,18 @@ impl<S: Stream> Vm<S> {
         let plugin = self.inner.failed_plugin.as_ref().map_or("", |plugin| &plugin.name);
         let line = format!("graft: plugin {plugin:?}: {error}");
         self.inner.store.data().services.log(Level::Error, line.as_bytes());
+    }
+}
+
+impl<S: Stream> Drop for Inner<S> {
+    fn drop(&mut self) {
+        let number = self.number;
+        let state = self.store.data_mut();
+        state.commons.agenda.forget(number);
+        state.calls.cancel(None);
+        if !state.calls.outbox.is_empty() {
+            state.services.submit(number, std::mem::take(&mut state.calls.outbox));
+        }
     }
 }
 

@@ -25,6 +25,9 @@ pub enum LoadError {
     /// The code or the plugin did not start.
     #[error("the plugin {0}")]
     Start(#[from] StartError),
+    /// The system gives no thread for the agenda.
+    #[error("no thread for timers and replies: {0}, expected the system to allow one more")]
+    Thread(String),
     /// The engine did not start.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -43,7 +46,7 @@ impl LoadError {
                     config.vm.code.path()
                 }
             },
-            Self::Engine(_) => return format!("plugin {:?}: {self}", config.name),
+            Self::Engine(_) | Self::Thread(_) => return format!("plugin {:?}: {self}", config.name),
         };
         format!("plugin {:?}: {field}: {self}", config.name)
     }

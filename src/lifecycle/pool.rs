@@ -13,10 +13,7 @@ use super::failure::{BackOff, Breaker, Past};
 use crate::host::contexts::{Plugin, RootIndex};
 use crate::host::stream::{Services as _, Stream};
 use crate::host::template::Template;
-use crate::host::vm::{StartError, Vm};
-
-/// A VM that streams hold, and the lock that lets one thread in.
-pub type Lease<S> = Arc<Mutex<Vm<S>>>;
+use crate::host::vm::{Lease, StartError, Vm};
 
 /// See the module's text.
 pub struct Pool<S: Stream> {
@@ -96,7 +93,7 @@ impl<S: Stream> Pool<S> {
             Occupant::Vm(lease) => {
                 // A lock that is held is held by a guest that runs: that VM has not failed yet, or is about to.
                 let failed = lease.try_lock().filter(|vm| vm.has_failed()).map(|vm| vm.has_served());
-                let Some(has_served) = failed else { return Ok(Arc::clone(lease)) };
+                let Some(has_served) = failed else { return Ok(lease.clone()) };
                 Some(if has_served { Past::Served } else { Past::Fruitless })
             }
             Occupant::Broken => Some(Past::Unstarted),
@@ -106,14 +103,14 @@ impl<S: Stream> Pool<S> {
             home.breaker.replace(self.back_off, past, now).map_err(HomeError::BackingOff)?;
         }
         home.occupant = Occupant::Broken;
-        let lease = Arc::new(Mutex::new(Vm::start(&self.template)?));
-        home.occupant = Occupant::Vm(Arc::clone(&lease));
+        let lease = Lease::new(Vm::start(&self.template)?);
+        home.occupant = Occupant::Vm(lease.clone());
         Ok(lease)
     }
 
     /// Gives a started VM to the first worker that has none. The canary of a new pool becomes useful that way.
     pub fn adopt(&self, vm: Vm<S>) {
-        let vm = Arc::new(Mutex::new(vm));
+        let vm = Lease::new(vm);
         for home in self.homes() {
             let mut home = home.lock();
             if home.lease().is_none() {

@@ -21,6 +21,8 @@ use crate::engine::Engine;
 use crate::engine::code::{Code, Digest};
 use crate::engine::limits::Limits;
 use crate::engine::wasi::Environment;
+use crate::host::calls::CallLimits;
+use crate::host::commons::Commons;
 use crate::host::contexts::Plugin;
 use crate::host::stream::Stream;
 use crate::host::template::{Capabilities, Deadlines, Settings, Template};
@@ -31,11 +33,23 @@ use crate::source::location;
 /// for each other.
 pub struct Registry<S: Stream> {
     engine: Arc<Engine>,
-    services: Arc<S::Services>,
+    commons: Arc<Commons<S>>,
     /// How many workers the proxy has, if it says so.
     workers: Workers,
     loaded: Mutex<Loaded<S>>,
     next_key: AtomicU64,
+}
+
+/// What a plugin is loaded for. Plugins of different uses share no VM, as in the built-in host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Use {
+    /// Streams: filters and access loggers.
+    Filter,
+    /// Without streams, in one VM for each worker.
+    Service,
+    /// Without streams, in one VM.
+    Singleton,
 }
 
 /// How many VMs a pool has.
@@ -63,11 +77,16 @@ impl<S: Stream> Registry<S> {
     pub fn new(services: Arc<S::Services>, workers: Workers) -> Result<Self, LoadError> {
         Ok(Self {
             engine: Arc::new(Engine::new()?),
-            services,
+            commons: Commons::new(services),
             workers,
             loaded: Mutex::new(Loaded { pools: HashMap::new(), generations: HashMap::new() }),
             next_key: AtomicU64::new(1),
         })
+    }
+
+    /// What all VMs of the process share.
+    pub fn commons(&self) -> &Arc<Commons<S>> {
+        &self.commons
     }
 
     /// Loads a plugin: reads, compiles, links, starts and configures it, or finds the generation that is the same.
@@ -76,16 +95,28 @@ impl<S: Stream> Registry<S> {
     /// # Errors
     /// [`LoadError`] says which step failed; nothing of the plugin is left then.
     pub fn load(&self, config: &PluginConfig) -> Result<Arc<Generation<S>>, LoadError> {
+        self.load_for(Use::Filter, config)
+    }
+
+    /// The same for another use than filters.
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load).
+    pub fn load_for(&self, purpose: Use, config: &PluginConfig) -> Result<Arc<Generation<S>>, LoadError> {
         let environment = |name: &str| -> Option<OsString> { std::env::var_os(name) };
         let bytes = location::read(&config.vm.code, environment)?;
         let variables = config.vm.environment.resolve(environment);
-        let pool_key = pool_key(config, &Digest::of(&bytes), &variables);
+        let pool_key = pool_key(purpose, config, &Digest::of(&bytes), &variables);
+        let workers = match purpose {
+            Use::Filter | Use::Service => self.workers,
+            Use::Singleton => Workers { places: 1, prepared: 1 },
+        };
 
         let mut loaded = self.loaded.lock();
         loaded.forget_the_dead();
         let pool = match loaded.pools.get(&pool_key).and_then(Weak::upgrade) {
             Some(pool) => pool,
-            None => self.make_pool(&mut loaded, config, &bytes, &variables, pool_key)?,
+            None => self.make_pool(&mut loaded, config, (&bytes, &variables), pool_key, workers.places)?,
         };
         let plugin = Plugin {
             key: 0,
@@ -94,7 +125,7 @@ impl<S: Stream> Registry<S> {
             configuration: config.configuration.clone(),
             allow_on_headers_stop_iteration: config.allow_on_headers_stop_iteration,
         };
-        Ok(self.make_generation(&mut loaded, &pool, &pool_key, plugin)?)
+        Ok(self.make_generation(&mut loaded, &pool, &pool_key, plugin, workers.prepared)?)
     }
 
     /// The same plugin with another configuration: its own root context in the same VMs.
@@ -117,24 +148,30 @@ impl<S: Stream> Registry<S> {
         let mut loaded = self.loaded.lock();
         let is_its_pool = |weak: &Weak<Pool<S>>| weak.as_ptr() == Arc::as_ptr(generation.pool());
         let pool_key = loaded.pools.iter().find(|(_, pool)| is_its_pool(pool)).map(|(key, _)| *key);
-        self.make_generation(&mut loaded, generation.pool(), &pool_key.unwrap_or_default(), plugin)
+        self.make_generation(
+            &mut loaded,
+            generation.pool(),
+            &pool_key.unwrap_or_default(),
+            plugin,
+            self.workers.prepared,
+        )
     }
 
     fn make_pool(
         &self,
         loaded: &mut Loaded<S>,
         config: &PluginConfig,
-        bytes: &[u8],
-        variables: &[(String, String)],
+        (bytes, variables): (&[u8], &[(String, String)]),
         key: Key,
+        places: usize,
     ) -> Result<Arc<Pool<S>>, LoadError> {
         let code = match loaded.code(&Digest::of(bytes)) {
             Some(code) => code,
             None => Code::compile(&self.engine, bytes)?,
         };
         let back_off = BackOff { base: config.reload.base_interval, longest: config.reload.max_interval };
-        let template = Template::link(&self.engine, &code, settings(config, variables), &self.services)?;
-        let pool = Arc::new(Pool::new(template, self.workers.places, back_off, Arc::clone(&self.services)));
+        let template = Template::link(&self.engine, &code, settings(config, variables), &self.commons)?;
+        let pool = Arc::new(Pool::new(template, places, back_off, Arc::clone(&self.commons.services)));
         loaded.pools.insert(key, Arc::downgrade(&pool));
         Ok(pool)
     }
@@ -145,14 +182,14 @@ impl<S: Stream> Registry<S> {
         pool: &Arc<Pool<S>>,
         pool_key: &Key,
         plugin: Plugin,
+        prepared: usize,
     ) -> Result<Arc<Generation<S>>, StartError> {
         let key = generation_key(pool_key, &plugin);
         if let Some(generation) = loaded.generations.get(&key).and_then(Weak::upgrade) {
             return Ok(generation);
         }
         let plugin = Plugin { key: self.next_key.fetch_add(1, Ordering::Relaxed), ..plugin };
-        let generation =
-            Arc::new(Generation::start(Arc::clone(pool), Arc::new(plugin), self.workers.prepared)?);
+        let generation = Arc::new(Generation::start(Arc::clone(pool), Arc::new(plugin), prepared)?);
         loaded.generations.insert(key, Arc::downgrade(&generation));
         Ok(generation)
     }
@@ -176,8 +213,9 @@ impl<S: Stream> Loaded<S> {
 }
 
 /// What decides which plugins share VMs.
-fn pool_key(config: &PluginConfig, code: &Digest, variables: &[(String, String)]) -> Key {
+fn pool_key(purpose: Use, config: &PluginConfig, code: &Digest, variables: &[(String, String)]) -> Key {
     let mut parts: Vec<Vec<u8>> = vec![
+        vec![purpose as u8],
         config.vm.vm_id.clone().into_bytes(),
         config.vm.configuration.clone(),
         code.as_bytes().to_vec(),
@@ -229,6 +267,11 @@ fn settings(config: &PluginConfig, variables: &[(String, String)]) -> Settings {
             table_elements: usize::try_from(limits.table_elements).unwrap_or(usize::MAX),
         },
         deadlines: Deadlines { start: limits.start_deadline, call: limits.call_deadline },
+        calls: CallLimits {
+            calls: usize::try_from(limits.callouts).unwrap_or(usize::MAX),
+            bytes: usize::try_from(limits.callout_bytes).unwrap_or(usize::MAX),
+        },
+        shared_bytes: usize::try_from(limits.shared_bytes).unwrap_or(usize::MAX),
         capabilities: match &config.capabilities {
             config::Capabilities::All => Capabilities::All,
             config::Capabilities::Only(names) => Capabilities::Only(names.clone()),

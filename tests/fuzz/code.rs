@@ -8,6 +8,8 @@ use graft::engine::Engine;
 use graft::engine::code::Code;
 use graft::engine::limits::Limits;
 use graft::engine::wasi::Environment;
+use graft::host::calls::CallLimits;
+use graft::host::commons::Commons;
 use graft::host::template::{Capabilities, Deadlines, Settings, Template};
 use graft::host::testing::{FakeServices, FakeStream};
 use graft::host::types::Direction;
@@ -35,6 +37,8 @@ fn settings() -> Settings {
         limits: Limits { memory_bytes: 8 * 65_536, table_elements: 100 },
         deadlines: Deadlines { start: Duration::from_millis(30), call: Duration::from_millis(30) },
         capabilities: Capabilities::All,
+        calls: CallLimits { calls: 100, bytes: 1024 * 1024 },
+        shared_bytes: 1024 * 1024,
     }
 }
 
@@ -73,10 +77,11 @@ fn run(engine: &Arc<Engine>, services: &Arc<FakeServices>, wasm: &[u8], reached:
         }
     };
     reached.compiled += 1;
-    let template = match Template::<FakeStream>::link(engine, &code, settings(), services) {
-        Ok(template) => template,
-        Err(error) => return assert!(!error.to_string().is_empty()),
-    };
+    let template =
+        match Template::<FakeStream>::link(engine, &code, settings(), &Commons::new(Arc::clone(services))) {
+            Ok(template) => template,
+            Err(error) => return assert!(!error.to_string().is_empty()),
+        };
     reached.linked += 1;
     let mut vm = match Vm::start(&template) {
         Ok(vm) => vm,

@@ -147,7 +147,19 @@ pub fn guest(abi: &'static str) -> Guest {
         .on("_initialize", BEGIN)
         .export("malloc", &memory(ALLOCATE));
     for name in entry_points::NAMES {
-        let answers = !matches!(*name, "proxy_on_context_create" | "proxy_on_log" | "proxy_on_delete");
+        let answers = !matches!(
+            *name,
+            "proxy_on_context_create"
+                | "proxy_on_log"
+                | "proxy_on_delete"
+                | "proxy_on_tick"
+                | "proxy_on_queue_ready"
+                | "proxy_on_http_call_response"
+                | "proxy_on_grpc_receive_initial_metadata"
+                | "proxy_on_grpc_receive"
+                | "proxy_on_grpc_receive_trailing_metadata"
+                | "proxy_on_grpc_close"
+        );
         // A start that is refused ends the case, so it mostly is not.
         let answer = match *name {
             "proxy_on_vm_start" | "proxy_on_configure" => "(call $below (i32.const 100))",

@@ -3,6 +3,7 @@
 
 use graft::host::hostcalls::V0_1_0;
 
+use crate::background::{pairs_literal, pairs_text};
 use crate::guest::{Guest, MEMORY, call, exchange, hostcalls};
 
 /// A parameter, or for bytes the two parameters, of a hostcall.
@@ -22,9 +23,17 @@ use Parameter::{Bytes, Number, Result};
 const NAME: Parameter = Bytes(16, 3);
 const VALUE: [Parameter; 2] = [Result(8, 4), Result(12, 4)];
 
+/// The headers of a request.
+const HEADERS: [(&str, &str); 3] = [(":method", "GET"), (":path", "/"), (":authority", "a")];
+
+/// The token of the gRPC stream that the guest opens when it is configured: the first call, of the third kind.
+const STREAM: Parameter = Number(1 << 2 | 2);
+
 /// Every hostcall that takes an address, with arguments that succeed while a request body arrives.
 fn table() -> Vec<(&'static str, Vec<Parameter>)> {
     let empty = Bytes(0, 0);
+    let length = i64::try_from(pairs_literal(&HEADERS).len() / 3).unwrap();
+    let headers = Bytes(64, length);
     vec![
         ("proxy_log", vec![Number(2), NAME]),
         ("proxy_get_log_level", vec![Result(8, 4)]),
@@ -46,6 +55,16 @@ fn table() -> Vec<(&'static str, Vec<Parameter>)> {
         ("proxy_define_metric", vec![Number(0), NAME, Result(8, 4)]),
         ("proxy_get_metric", vec![Number(0), Result(8, 8)]),
         ("proxy_get_configuration", VALUE.to_vec()),
+        ("proxy_get_shared_data", [&[NAME], &VALUE[..], &[Result(20, 4)]].concat()),
+        ("proxy_set_shared_data", vec![NAME, NAME, Number(0)]),
+        ("proxy_register_shared_queue", vec![NAME, Result(8, 4)]),
+        ("proxy_resolve_shared_queue", vec![empty, NAME, Result(8, 4)]),
+        ("proxy_enqueue_shared_queue", vec![Number(1), NAME]),
+        ("proxy_dequeue_shared_queue", [&[Number(1)], &VALUE[..]].concat()),
+        ("proxy_http_call", vec![NAME, headers, NAME, empty, Number(1000), Result(8, 4)]),
+        ("proxy_grpc_call", vec![NAME, NAME, NAME, empty, NAME, Number(1000), Result(8, 4)]),
+        ("proxy_grpc_stream", vec![NAME, NAME, NAME, empty, Result(8, 4)]),
+        ("proxy_grpc_send", vec![STREAM, NAME, Number(0)]),
         ("proxy_get_status", vec![Result(8, 4), Result(12, 4), Result(20, 4)]),
     ]
 }
@@ -61,6 +80,9 @@ const WITHOUT: &[&str] = &[
     "proxy_clear_route_cache",
     "proxy_continue_stream",
     "proxy_close_stream",
+    "proxy_set_tick_period_milliseconds",
+    "proxy_grpc_cancel",
+    "proxy_grpc_close",
 ];
 
 fn arguments(parameters: &[Parameter]) -> Vec<i64> {
@@ -125,20 +147,27 @@ const SUM: &str = "(func $sum (result i64) (local $at i32) (local $sum i64)
             (local.tee $at (i32.add (local.get $at) (i32.const 1))) (i32.const 131072))))
     (local.get $sum))";
 
-/// A guest that holds the request's headers and runs this when the body arrives.
+/// A guest that holds the request's headers and runs this when the body arrives. It has a metric, a shared value, a
+/// queue with a message and an open gRPC stream.
 fn guest(hostcall: &str, body: &str) -> Guest {
     let guest =
         if V0_1_0.iter().any(|row| row.name == hostcall) { Guest::new().abi("0_1_0") } else { Guest::new() };
+    let prepare = format!(
+        r#"(drop (call $proxy_define_metric (i32.const 0) (text "m") (i32.const 48)))
+           (drop (call $proxy_set_shared_data (text "x-a") (text "value") (i32.const 0)))
+           (drop (call $proxy_register_shared_queue (text "x-a") (i32.const 48)))
+           (drop (call $proxy_enqueue_shared_queue (i32.load (i32.const 48)) (text "message")))
+           (drop (call $proxy_grpc_stream (text "a") (text "b") (text "c") {} (i32.const 48)))"#,
+        pairs_text(&[])
+    );
     guest
         .allowing_stop_iteration()
         .data(96, "compress")
         .data(16, "x-a")
         .data(32, "request\\00path")
+        .data(64, &pairs_literal(&HEADERS))
         .with(SUM)
-        .on(
-            "proxy_on_configure",
-            "(drop (call $proxy_define_metric (i32.const 0) (text \"m\") (i32.const 48)))",
-        )
+        .on("proxy_on_configure", &prepare)
         .answer("proxy_on_request_headers", 1, "")
         .on("proxy_on_request_body", body)
 }
@@ -164,6 +193,15 @@ fn an_address_outside_is_refused_before_anything_is_done() {
         assert_eq!(*vm.stream(stream), exchange(), "{hostcall}: the stream");
         assert_eq!(vm.effects(stream), [], "{hostcall}: effects");
         assert_eq!(vm.vm.metrics().count(), 1, "{hostcall}: metrics");
+        let shared = &vm.vm.commons().shared;
+        let data = &shared.space("", 0).data;
+        assert_eq!(data.keys(b"", 0), [Box::from(&b"x-a"[..])], "{hostcall}: keys");
+        assert_eq!(&*data.get(b"x-a", 0).unwrap().value, b"value", "{hostcall}: shared data");
+        let queue = shared.queue(1).unwrap();
+        assert_eq!((queue.pop().as_deref(), queue.pop()), (Some(&b"message"[..]), None), "{hostcall}: queue");
+        assert!(shared.queue(2).is_none(), "{hostcall}: queues");
+        vm.vm.pass_on();
+        assert_eq!(vm.services.commands.lock().len(), 1, "{hostcall}: calls");
     }
 }
 

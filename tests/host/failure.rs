@@ -1,9 +1,11 @@
 //! Traps: the VM is dead after one, what is said about it, and that nothing enters it again.
 
+use graft::host::calls::{Reply, Token};
 use graft::host::types::Direction;
 use graft::host::vm::{CallError, StartError};
 use graft::telemetry::Level;
 
+use crate::background::pairs_text;
 use crate::guest::{Guest, Running, exchange, plugin};
 
 /// A guest whose request headers trap, two functions deep.
@@ -169,10 +171,39 @@ fn a_trap_at_the_end_of_a_root_is_logged_and_the_root_is_gone() {
     }
 }
 
+/// Everything that a plugin is told where no stream is at hand: a tick, a message, replies of every kind. The guest has
+/// two calls under way.
+fn without_a_stream(vm: &mut Running) {
+    vm.vm.on_tick(1);
+    vm.vm.on_queue_ready(1, 1);
+    let (call, stream) = (Token(1 << 2), Token(2 << 2 | 2));
+    vm.vm.on_reply(call, Reply::HttpFailed);
+    for reply in [
+        Reply::GrpcInitial(Vec::new()),
+        Reply::GrpcMessage(Vec::new()),
+        Reply::GrpcTrailing(Vec::new()),
+        Reply::GrpcClose(0, Vec::new()),
+    ] {
+        vm.vm.on_reply(stream, reply);
+    }
+}
+
 #[test]
 fn every_entry_point_may_trap() {
+    let calls = format!(
+        r#"(if (i32.eq (local.get $0) (i32.const 2)) (then
+            (drop (call $proxy_http_call (text "a") {headers} (text "") (text "") (i32.const 0) (i32.const 16)))
+            (drop (call $proxy_grpc_stream (text "a") (text "b") (text "c") (text "") (i32.const 16)))))"#,
+        headers = pairs_text(&[(":method", "GET"), (":path", "/"), (":authority", "a")])
+    );
     for (number, name) in graft::host::entry_points::NAMES.iter().enumerate() {
         let guest = Guest::new().export(name, "unreachable");
+        // The context that calls is the stream's, unless its creation is what traps.
+        let guest = if *name == "proxy_on_context_create" {
+            guest
+        } else {
+            guest.on("proxy_on_context_create", &calls)
+        };
         let mut vm = match guest.try_start() {
             Ok(vm) => vm,
             Err(StartError::Trapped(error)) => {
@@ -189,6 +220,7 @@ fn every_entry_point_may_trap() {
             errors.extend(vm.vm.on_trailers(stream, direction).err());
         }
         errors.extend(vm.vm.on_log(stream).err());
+        without_a_stream(&mut vm);
         vm.vm.end_stream(stream);
         let said = vm.services.log().concat();
         let told = errors.first().map_or(said, ToString::to_string);

@@ -1,5 +1,7 @@
 //! `proxy_call_foreign_function`: its frame, and the functions that need a context.
 
+use std::sync::atomic::Ordering;
+
 use graft::host::foreign::NAMES;
 use graft::host::stream::{LifeSpan, MetadataSource, MetadataValue};
 use graft::host::types::Status;
@@ -86,7 +88,13 @@ fn addresses_outside_the_memory_are_refused() {
 fn every_function_refuses_arguments_that_it_cannot_read() {
     for name in NAMES {
         let (said, _) = on_stream(&[(name, b"\x0a\xff\xff")]);
-        let takes_anything = ["compress", "clear_route_cache", "graft_log_to_span", "graft_start_child_span"];
+        let takes_anything = [
+            "compress",
+            "clear_route_cache",
+            "graft_log_to_span",
+            "graft_start_child_span",
+            "graft_list_shared_data",
+        ];
         let status = match *name {
             name if takes_anything.contains(&name) => "0",
             "uncompress" => "3",
@@ -259,4 +267,39 @@ fn what_needs_a_stream_is_not_found_without_one() {
         let vm = Guest::new().on("proxy_on_configure", &call(name, argument)).start();
         assert_eq!(vm.said(), ["1", ""], "{name}");
     }
+}
+
+#[test]
+fn shared_data_ends_is_listed_and_is_deleted() {
+    let get = r#"(call $say (call $proxy_get_shared_data (text "k1") (i32.const 8) (i32.const 12) (i32.const 20)))"#;
+    let before = [
+        call("graft_set_shared_data", b"\x0a\x02k1\x12\x01v\x20\x05"),
+        call("graft_set_shared_data", b"\x0a\x02k2\x12\x01v"),
+        call("graft_set_shared_data", b"\x0a\x02k2\x12\x01w\x18\x7f"),
+        call("graft_list_shared_data", b"k"),
+        get.to_owned(),
+    ];
+    let after = [
+        get.to_owned(),
+        call("graft_list_shared_data", b"k"),
+        call("graft_delete_shared_data", b"\x0a\x02k2\x10\x7f"),
+        call("graft_delete_shared_data", b"\x0a\x02k2"),
+        call("graft_delete_shared_data", b"\x0a\x02k2"),
+        call("graft_list_shared_data", b"k"),
+    ];
+    let mut vm = Guest::new()
+        .on("proxy_on_configure", &before.concat())
+        .on("proxy_on_request_headers", &after.concat())
+        .start();
+    let said = vm.said();
+    assert_eq!(said[..6], ["0", "\u{1}", "0", "\u{1}", "0", "\0"]);
+    assert!(said[7].contains("k1") && said[7].contains("k2"), "{said:?}");
+    assert_eq!(said[8], "0");
+    vm.services.now.store(5_000_000, Ordering::Relaxed);
+    let stream = vm.open(exchange());
+    vm.request_headers(stream).unwrap();
+    let said = &vm.said()[9..];
+    assert_eq!(said[..2], ["1", "0"]);
+    assert!(said[2].contains("k2") && !said[2].contains("k1"), "{said:?}");
+    assert_eq!(said[3..], ["0", "\0", "0", "\u{1}", "1", "", "0", "\0\0\0\0"]);
 }

@@ -17,6 +17,8 @@ use graft::engine::Engine;
 use graft::engine::code::Code;
 use graft::engine::limits::Limits;
 use graft::engine::wasi::Environment;
+use graft::host::calls::CallLimits;
+use graft::host::commons::Commons;
 use graft::host::contexts::{Plugin, RootIndex, StreamIndex};
 use graft::host::hostcalls::{ALL, Hostcall, SINCE_V0_2_0, SINCE_V0_2_1, V0_1_0};
 use graft::host::stream::Effect;
@@ -55,6 +57,13 @@ const EXPORTS: &[(&str, usize, Option<u32>)] = &[
     ("proxy_on_response_headers", 3, Some(0)),
     ("proxy_on_response_body", 3, Some(0)),
     ("proxy_on_response_trailers", 2, Some(0)),
+    ("proxy_on_tick", 1, None),
+    ("proxy_on_queue_ready", 2, None),
+    ("proxy_on_http_call_response", 5, None),
+    ("proxy_on_grpc_receive_initial_metadata", 3, None),
+    ("proxy_on_grpc_receive", 3, None),
+    ("proxy_on_grpc_receive_trailing_metadata", 3, None),
+    ("proxy_on_grpc_close", 3, None),
     ("proxy_on_done", 1, Some(1)),
     ("proxy_on_log", 1, None),
     ("proxy_on_delete", 1, None),
@@ -115,6 +124,8 @@ impl Guest {
                 limits: Limits { memory_bytes: 16 * 1024 * 1024, table_elements: 1000 },
                 deadlines: Deadlines { start: Duration::from_secs(20), call: Duration::from_secs(20) },
                 capabilities: Capabilities::All,
+                calls: CallLimits { calls: 100, bytes: 1024 * 1024 },
+                shared_bytes: 1024 * 1024,
             },
             services: FakeServices::default(),
         }
@@ -149,8 +160,8 @@ impl Guest {
         self.with(&format!("(data (i32.const {address}) \"{bytes}\")"))
     }
 
-    /// Exports a function that the host knows. Its parameters are `$0`, `$1` and `$2`. It answers what the host
-    /// takes for "go on".
+    /// Exports a function that the host knows. Its parameters are `$0`, `$1` and so on. It answers what the host takes
+    /// for "go on".
     pub fn on(self, name: &'static str, body: &str) -> Self {
         let (_, _, answer) = EXPORTS.iter().find(|(known, ..)| *known == name).unwrap();
         let answer = answer.map(|answer| format!("(i32.const {answer})")).unwrap_or_default();
@@ -238,6 +249,24 @@ impl Guest {
         self
     }
 
+    /// Bounds of callouts: under way at once, and bytes of requests and replies.
+    pub fn call_limits(mut self, calls: usize, bytes: usize) -> Self {
+        self.settings.calls = CallLimits { calls, bytes };
+        self
+    }
+
+    /// Bound of what plugins of the VM id share.
+    pub fn shared_bytes(mut self, bytes: usize) -> Self {
+        self.settings.shared_bytes = bytes;
+        self
+    }
+
+    /// A process that makes no calls, as with Envoy 1.37.
+    pub fn without_process_calls(mut self) -> Self {
+        self.services.is_without_calls = true;
+        self
+    }
+
     /// The lowest level that is logged.
     pub fn log_level(mut self, level: Level) -> Self {
         self.services.level = Some(level);
@@ -268,12 +297,17 @@ impl Guest {
         wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"))
     }
 
-    /// Compiles and links.
-    pub fn link(self) -> Result<Linked, LinkError> {
+    /// Compiles and links, in a process of its own.
+    pub fn link(mut self) -> Result<Linked, LinkError> {
+        let commons = Commons::new(Arc::new(std::mem::take(&mut self.services)));
+        self.link_in(&commons)
+    }
+
+    /// Compiles and links, in the process of another.
+    pub fn link_in(self, commons: &Arc<Commons<FakeStream>>) -> Result<Linked, LinkError> {
         let code = Code::compile(&ENGINE, &self.wasm()).unwrap();
-        let services = Arc::new(self.services);
-        let template = Template::link(&ENGINE, &code, self.settings, &services)?;
-        Ok(Linked { template, plugin: Arc::new(self.plugin), services })
+        let template = Template::link(&ENGINE, &code, self.settings, commons)?;
+        Ok(Linked { template, plugin: Arc::new(self.plugin), services: Arc::clone(&commons.services) })
     }
 
     /// Starts the code, without a plugin in it.

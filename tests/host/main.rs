@@ -1,9 +1,11 @@
 //! The host of Proxy-Wasm, hostcall by hostcall and entry point by entry point: guests in WAT beside the
 //! assertion, over a stream and a process made of plain data. No Envoy is needed.
 //!
-//! - [`guest`]: how a guest is written and run. [`phases`]: one hostcall called from every phase.
+//! - [`guest`]: how a guest is written and run. [`phases`]: one hostcall called from every phase. [`background`]: a VM
+//!   without a stream at hand.
 //! - One file a family of hostcalls: [`headers`], [`buffers`], [`properties`], [`streams`], [`metrics`], [`log`],
-//!   [`contexts`], [`unimplemented`], [`wasi`].
+//!   [`contexts`], [`calls`], [`grpc`], [`ticks`], [`shared_data`], [`shared_queues`], [`unimplemented`], [`wasi`].
+//! - What replies bring, and whose they are: [`replies`].
 //! - What cuts across them: [`addresses`], [`restricted`], [`capabilities`], [`linking`], [`start`],
 //!   [`entry_points`], [`failure`], [`limits`].
 //! - [`table`]: that nothing of the host's tables is left out here or in `docs/PROXY_WASM.md`.
@@ -21,12 +23,15 @@
 )]
 
 mod addresses;
+mod background;
 mod buffers;
+mod calls;
 mod capabilities;
 mod contexts;
 mod entry_points;
 mod failure;
 mod foreign_functions;
+mod grpc;
 mod guest;
 mod headers;
 mod limits;
@@ -35,9 +40,13 @@ mod log;
 mod metrics;
 mod phases;
 mod properties;
+mod replies;
 mod restricted;
+mod shared_data;
+mod shared_queues;
 mod start;
 mod streams;
 mod table;
+mod ticks;
 mod unimplemented;
 mod wasi;

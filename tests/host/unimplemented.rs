@@ -5,23 +5,8 @@ use graft::host::types::Status;
 use crate::guest::{Guest, hostcalls};
 use crate::phases::unusual;
 
-/// What is not there yet: ticks, shared data and queues, callouts, gRPC, name resolution.
-const ABSENT: &[&str] = &[
-    "proxy_set_tick_period_milliseconds",
-    "proxy_get_shared_data",
-    "proxy_set_shared_data",
-    "proxy_register_shared_queue",
-    "proxy_resolve_shared_queue",
-    "proxy_enqueue_shared_queue",
-    "proxy_dequeue_shared_queue",
-    "proxy_http_call",
-    "proxy_grpc_call",
-    "proxy_grpc_stream",
-    "proxy_grpc_send",
-    "proxy_grpc_cancel",
-    "proxy_grpc_close",
-    "envoy_resolve_dns",
-];
+/// What is not there yet: name resolution.
+const ABSENT: &[&str] = &["envoy_resolve_dns"];
 
 #[test]
 fn the_table_says_which_they_are() {

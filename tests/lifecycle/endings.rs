@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use graft::host::stream::Services as _;
+use graft::host::vm::Lease;
 
 use crate::guest::Guest;
 use crate::house::{House, config, configured, open, serve, share_vms, word};
@@ -53,7 +54,7 @@ fn vms_and_code_go_with_the_last_plugin() {
     let base = config("p", &telling());
     let (one, two) = (house.load(&base), house.load(&configured(&base, "two")));
     let pool = Arc::downgrade(one.pool());
-    let vms: Vec<_> = one.pool().vms().iter().map(Arc::downgrade).collect();
+    let vms: Vec<_> = one.pool().vms().iter().map(Lease::downgrade).collect();
     assert_eq!(vms.len(), 2);
     drop(one);
     assert!(pool.upgrade().is_some() && vms.iter().all(|vm| vm.upgrade().is_some()));

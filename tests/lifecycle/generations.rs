@@ -90,7 +90,7 @@ fn new_code_has_vms_of_its_own() {
     let stream = open(&old, 0);
     let new = house.load(&config("p", &answer(2)));
     assert!(!share_vms(&old, &new));
-    let vm = Arc::downgrade(&stream.0.lease);
+    let vm = stream.0.lease.downgrade();
     drop(old);
     serve(&new, 0);
     stream.request().unwrap();

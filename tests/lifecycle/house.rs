@@ -13,8 +13,8 @@ use graft::config::{
 use graft::host::testing::{FakeServices, FakeStream, pairs};
 use graft::host::types::{Direction, HeadersAction};
 use graft::host::vm::CallError;
+use graft::host::vm::Lease;
 use graft::lifecycle::generation::{BeginError, Begun, Generation};
-use graft::lifecycle::pool::Lease;
 use graft::lifecycle::registry::{Registry, Workers};
 
 use crate::guest::Guest;
@@ -196,7 +196,7 @@ impl Open {
 
     /// Whether it is on a VM.
     pub fn is_on(&self, lease: &Lease<FakeStream>) -> bool {
-        Arc::ptr_eq(&self.0.lease, lease)
+        self.0.lease == *lease
     }
 }
 

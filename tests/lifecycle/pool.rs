@@ -1,7 +1,5 @@
 //! Home VMs: one a worker, replaced when they fail; a crash costs the streams that were on the VM.
 
-use std::sync::Arc;
-
 use graft::host::vm::CallError;
 use graft::lifecycle::registry::Workers;
 
@@ -69,9 +67,9 @@ fn a_crash_costs_the_streams_of_that_vm_and_the_next_has_another() {
 
     let next = open(&plugin, 0);
     assert!(next.request().is_ok());
-    assert!(!Arc::ptr_eq(&next.0.lease, &beside.0.lease));
+    assert!(next.0.lease != beside.0.lease);
     assert_eq!(beside.request(), Err(CallError::VmFailed), "the dead stay dead");
-    let dead = Arc::downgrade(&beside.0.lease);
+    let dead = beside.0.lease.downgrade();
     crashing.end();
     assert!(dead.upgrade().is_some());
     beside.end();
@@ -149,13 +147,13 @@ fn a_stream_that_waited_for_a_vm_which_failed_meanwhile_gets_another() {
     let house = House::new(1);
     let plugin = house.load(&config("p", &fragile()));
     let stream = open(&plugin, 0);
-    let dying = Arc::clone(&stream.0.lease);
+    let dying = stream.0.lease.clone();
     let mut inside = dying.lock();
-    let holders = Arc::strong_count(&dying);
+    let holders = dying.holders();
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| serve(&plugin, 0));
         // It found the VM locked, holds on to it and waits.
-        assert!(eventually(|| Arc::strong_count(&dying) > holders));
+        assert!(eventually(|| dying.holders() > holders));
         inside.stream_mut(stream.0.stream).unwrap().stream.request_headers = None;
         inside.on_headers(stream.0.stream, graft::host::types::Direction::Request, true).unwrap_err();
         drop(inside);
@@ -169,12 +167,12 @@ fn a_plugin_that_comes_while_a_vm_dies_is_loaded() {
     let base = config("p", &fragile());
     let serving = house.load(&configured(&base, "serving"));
     let stream = open(&serving, 0);
-    let dying = Arc::clone(&stream.0.lease);
+    let dying = stream.0.lease.clone();
     let mut inside = dying.lock();
-    let holders = Arc::strong_count(&dying);
+    let holders = dying.holders();
     std::thread::scope(|scope| {
         let coming = scope.spawn(|| house.load(&configured(&base, "coming")));
-        assert!(eventually(|| Arc::strong_count(&dying) > holders));
+        assert!(eventually(|| dying.holders() > holders));
         inside.stream_mut(stream.0.stream).unwrap().stream.request_headers = None;
         inside.on_headers(stream.0.stream, graft::host::types::Direction::Request, true).unwrap_err();
         drop(inside);

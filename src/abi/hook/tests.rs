@@ -59,7 +59,7 @@ fn new_filter(stream: &mut FakeStream, filter: Filter) -> *const c_void {
     let pointer =
         unsafe { filter_new(config, stream.as_envoy(), |_: &Arc<Config>, _| Some(Rc::new(filter))) };
     // SAFETY: F5, the filter does not use it.
-    unsafe { config_destroy::<Config>(config) };
+    unsafe { config_destroy::<Config>(config, |_| {}) };
     pointer
 }
 
@@ -86,7 +86,7 @@ fn a_configuration_lives_from_new_to_destroy() {
     assert!(!config.is_null());
     assert_eq!(alive.load(Ordering::SeqCst), 1);
     // SAFETY: F5.
-    unsafe { config_destroy::<Config>(config) };
+    unsafe { config_destroy::<Config>(config, |_| {}) };
     assert_eq!(alive.load(Ordering::SeqCst), 0);
 }
 
@@ -106,7 +106,7 @@ fn a_configuration_that_a_thread_still_holds_can_no_longer_reach_envoy() {
     let id = held.envoy.define_counter(b"hits", &[]).unwrap();
     assert_eq!(held.envoy.increment_counter(id, &[], 1), Ok(()));
     // SAFETY: F5.
-    unsafe { config_destroy::<Config>(config) };
+    unsafe { config_destroy::<Config>(config, |_| {}) };
     assert_eq!(held.envoy.increment_counter(id, &[], 1), Err(MetricError::Unavailable));
 }
 
@@ -295,7 +295,7 @@ fn a_filter_that_panics_while_it_is_made_is_null() {
     assert!(unsafe { filter_new(ptr::null(), stream.as_envoy(), make) }.is_null());
     assert_eq!(envoy.log_lines().len(), 2);
     // SAFETY: F5.
-    unsafe { config_destroy::<Config>(config) };
+    unsafe { config_destroy::<Config>(config, |_| {}) };
 }
 
 #[test]
@@ -317,5 +317,5 @@ fn the_handle_of_a_new_stream_is_closed_where_envoy_has_not_attached_it() {
     envoy.remove_callbacks(|table| table.http_filter_get_worker_index = None);
     assert_eq!(is_closed(&mut stream), Some(true));
     // SAFETY: F5.
-    unsafe { config_destroy::<Config>(config) };
+    unsafe { config_destroy::<Config>(config, |_| {}) };
 }

@@ -3,6 +3,7 @@
 
 use super::{Answer, Call};
 use crate::engine::memory;
+use crate::host::calls::Reply;
 use crate::host::contexts::{Context, Plugin, StreamContext};
 use crate::host::stream::Stream;
 use crate::host::types::{BufferType, Direction, Status};
@@ -17,6 +18,8 @@ enum Found<'a, S: Stream> {
     VmConfiguration,
     /// The plugin's.
     PluginConfiguration(Arc<Plugin>),
+    /// The body or the message of a reply.
+    Reply(BufferType),
     /// Nothing, and readable as such.
     Empty,
 }
@@ -27,16 +30,38 @@ fn find<'a, S: Stream>(
     stream: Option<&'a mut StreamContext<S>>,
 ) -> Result<Found<'a, S>, Status> {
     Ok(match buffer {
-        BufferType::Body(direction) => Found::Body(
-            stream.filter(|stream| stream.half(direction).has_body()).map(|stream| (stream, direction)),
-        ),
+        BufferType::Body(direction) => Found::Body(body(stream, direction, false)),
+        BufferType::Network(direction) => Found::Body(body(stream, direction, true)),
         BufferType::VmConfiguration => Found::VmConfiguration,
         BufferType::PluginConfiguration => {
             Found::PluginConfiguration(configured_plugin(state).ok_or(Status::NotFound)?)
         }
-        BufferType::CalloutBody => return Err(Status::NotFound),
-        BufferType::Network | BufferType::GrpcMessage | BufferType::CallData => Found::Empty,
+        BufferType::CalloutBody if reply(state, buffer).is_none() => return Err(Status::NotFound),
+        BufferType::GrpcMessage if reply(state, buffer).is_none() => Found::Empty,
+        BufferType::CalloutBody | BufferType::GrpcMessage => Found::Reply(buffer),
+        BufferType::CallData => Found::Empty,
     })
+}
+
+/// The bytes of the reply that is being delivered.
+fn reply<S: Stream>(state: &State<S>, buffer: BufferType) -> Option<&[u8]> {
+    state.reply.as_ref().and_then(|reply| part(reply, buffer))
+}
+
+fn part(reply: &Reply, buffer: BufferType) -> Option<&[u8]> {
+    if buffer == BufferType::CalloutBody { reply.body() } else { reply.message() }
+}
+
+/// The bytes at hand of a stream, or of a connection.
+fn body<S: Stream>(
+    stream: Option<&mut StreamContext<S>>,
+    direction: Direction,
+    of_connection: bool,
+) -> Option<(&mut StreamContext<S>, Direction)> {
+    let is_it = |stream: &&mut StreamContext<S>| {
+        stream.stream.is_connection() == of_connection && stream.half(direction).has_body()
+    };
+    stream.filter(is_it).map(|stream| (stream, direction))
 }
 
 /// The plugin whose configuration can be read now: while its root is created and configured.
@@ -56,6 +81,7 @@ impl<S: Stream> Found<'_, S> {
             Self::Body(Some((stream, direction))) => {
                 stream.stream.body_len(*direction, stream.half(*direction).buffering)
             }
+            Self::Reply(buffer) => reply(state, *buffer).map_or(0, <[u8]>::len),
             Self::Body(None) | Self::Empty => 0,
             Self::VmConfiguration => state.settings.configuration.len(),
             Self::PluginConfiguration(plugin) => plugin.configuration.len(),
@@ -95,6 +121,10 @@ pub(super) fn get_bytes<S: Stream>(
                 let bytes = plugin.configuration.get(start..end).unwrap_or_default();
                 call.give(bytes, value_at, length_at)
             }
+            Found::Reply(buffer) => call.with_reply(|call, found| {
+                let bytes = found.and_then(|found| part(found, buffer)).unwrap_or_default();
+                call.give(bytes.get(start..end).unwrap_or_default(), value_at, length_at)
+            }),
             Found::Body(None) | Found::Empty => call.give(&[], value_at, length_at),
         }
     })

@@ -21,6 +21,22 @@ pub(super) fn get_value<S: Stream>(
     let map = MapType::try_from(map)?;
     call.read(name, name_length)?;
     call.check_words(&[value_at, length_at])?;
+    if let MapType::Reply(map) = map {
+        let is_logging = call.with_stream(|_, stream| stream.is_some_and(|stream| stream.is_logging));
+        return call.with_reply(|call, reply| {
+            let wanted = call.read(name, name_length)?;
+            let value = match reply.and_then(|reply| reply.map(map)) {
+                Some(pairs) => pairs.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)),
+                None if is_logging => None,
+                None => return Err(Status::BadArgument.into()),
+            };
+            match value {
+                Some((_, value)) => call.give(value, value_at, length_at),
+                None if call.state().abi == AbiVersion::V0_1_0 => call.give(&[], value_at, length_at),
+                None => Err(Status::NotFound.into()),
+            }
+        });
+    }
     call.with_stream(|call, stream| {
         // A finished exchange may lack any map, so there it is as if the header were not there.
         let is_logging = stream.as_ref().is_some_and(|stream| stream.is_logging);
@@ -46,16 +62,31 @@ pub(super) fn get_pairs<S: Stream>(
 ) -> Answer {
     let map = MapType::try_from(map)?;
     call.check_words(&[value_at, length_at])?;
+    if let MapType::Reply(map) = map {
+        return call.with_reply(|call, reply| {
+            let pairs = reply.and_then(|reply| reply.map(map)).unwrap_or_default();
+            let headers: Headers<'_> = pairs.iter().map(|(name, value)| (&**name, &**value)).collect();
+            give_pairs(call, &headers, value_at, length_at)
+        });
+    }
     call.with_stream(|call, stream| {
         let headers =
             readable(map, stream).map(|(map, stream)| stream.stream.headers(map)).unwrap_or_default();
-        let length =
-            pairs::encoded_len(headers.iter().copied()).map_err(|_too_long| Status::InvalidMemoryAccess)?;
-        call.give_with(length, value_at, length_at, |target| {
-            // The room has just been measured by the same list.
-            pairs::encode_into(target, headers.iter().copied())
-                .map_err(|_too_long| Status::InvalidMemoryAccess)
-        })
+        give_pairs(call, &headers, value_at, length_at)
+    })
+}
+
+fn give_pairs<S: Stream>(
+    call: &mut Call<'_, S>,
+    headers: &Headers<'_>,
+    value_at: u32,
+    length_at: u32,
+) -> Answer {
+    let length =
+        pairs::encoded_len(headers.iter().copied()).map_err(|_too_long| Status::InvalidMemoryAccess)?;
+    call.give_with(length, value_at, length_at, |target| {
+        // The room has just been measured by the same list.
+        pairs::encode_into(target, headers.iter().copied()).map_err(|_too_long| Status::InvalidMemoryAccess)
     })
 }
 
@@ -163,7 +194,7 @@ fn readable<S: Stream>(
 ) -> Option<(HeaderMap, &StreamContext<S>)> {
     match (map, stream) {
         (MapType::Stream(map), Some(stream)) if stream.is_readable(map) => Some((map, stream)),
-        (MapType::Stream(_) | MapType::Reply, _) => None,
+        (MapType::Stream(_) | MapType::Reply(_), _) => None,
     }
 }
 
@@ -173,7 +204,7 @@ fn writable<S: Stream>(
 ) -> Result<(HeaderMap, &mut StreamContext<S>), Status> {
     match (map, stream) {
         (MapType::Stream(map), Some(stream)) if stream.is_writable(map) => Ok((map, stream)),
-        (MapType::Stream(_) | MapType::Reply, _) => Err(Status::BadArgument),
+        (MapType::Stream(_) | MapType::Reply(_), _) => Err(Status::BadArgument),
     }
 }
 

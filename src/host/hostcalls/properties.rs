@@ -101,7 +101,8 @@ pub(super) fn set<S: Stream>(
         let (memory, state) = call.memory_and_state();
         let path = memory::read(memory, path, path_length).ok_or(Status::InvalidMemoryAccess)?;
         let value = memory::read(memory, value, length).ok_or(Status::InvalidMemoryAccess)?;
-        let stream = stream.ok_or(Status::NotFound)?;
+        // An exchange that is only logged has no property to set, as in the built-in host.
+        let stream = stream.filter(|stream| !stream.is_of_root).ok_or(Status::NotFound)?;
         state.keep(path.len().saturating_add(value.len()))?;
         let declared = state.contexts.root(stream.root).and_then(|root| root.declarations.find(path));
         if declared.is_some_and(|declared| declared.is_read_only)

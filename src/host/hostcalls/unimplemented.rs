@@ -15,11 +15,5 @@ macro_rules! unimplemented {
 }
 
 unimplemented! {
-    one(_a);
     three(_a, _b, _c);
-    four(_a, _b, _c, _d);
-    five(_a, _b, _c, _d, _e);
-    nine(_a, _b, _c, _d, _e, _f, _g, _h, _i);
-    ten(_a, _b, _c, _d, _e, _f, _g, _h, _i, _j);
-    twelve(_a, _b, _c, _d, _e, _f, _g, _h, _i, _j, _k, _l);
 }

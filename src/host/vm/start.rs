@@ -9,6 +9,7 @@ use wasmtime::{Instance, Store, TypedFunc};
 
 use super::{CallError, Inner, Phase, State, Vm, exported_memory, ticks};
 use crate::engine::limits::Limiter;
+use crate::host::calls::Calls;
 use crate::host::contexts::{Context, Contexts, Plugin, RootIndex};
 use crate::host::entry_points::{EntryPoints, WrongType, find};
 use crate::host::metrics::Metrics;
@@ -50,11 +51,20 @@ impl<S: Stream> Vm<S> {
         let settings = Arc::clone(&template.settings);
         let (start_ticks, call_ticks) = ticks(&settings);
         let limiter = Limiter::new(settings.limits);
+        let commons = Arc::clone(&template.commons);
+        let number = commons.agenda.number();
         let mut store = Store::new(
             template.engine.handle(),
             State {
                 abi: template.abi,
-                services: Arc::clone(&template.services),
+                services: Arc::clone(&commons.services),
+                calls: Calls::new(settings.calls),
+                space: Arc::clone(&template.space),
+                commons,
+                number,
+                reply: None,
+                changed_ticks: Vec::new(),
+                is_failure_told: false,
                 settings,
                 contexts: Contexts::new(),
                 metrics: Metrics::default(),
@@ -95,6 +105,7 @@ impl<S: Stream> Vm<S> {
 
         let inner = Inner {
             store,
+            number,
             call_ticks,
             start_ticks,
             has_failed: false,
@@ -153,6 +164,7 @@ impl<S: Stream> Vm<S> {
         let started = self.start_root(root, plugin);
         self.inner.store.data_mut().has_plugin_configuration = false;
         if started.is_err() {
+            self.forget_root(root);
             self.inner.store.data_mut().contexts.remove_root(root);
         }
         self.delete_done_roots();

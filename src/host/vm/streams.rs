@@ -49,12 +49,9 @@ impl<S: Stream> Vm<S> {
 
     /// What the guest asked for since the last time.
     pub fn take_effects(&mut self, index: StreamIndex) -> Effects {
+        // Its owner is here, so it need not be woken.
+        self.inner.store.data_mut().woken.retain(|woken| *woken != index);
         self.stream_mut(index).map(|stream| std::mem::take(&mut stream.effects)).unwrap_or_default()
-    }
-
-    /// Streams that got effects while another context ran; their owners must take and apply them.
-    pub fn take_woken(&mut self) -> Vec<StreamIndex> {
-        std::mem::take(&mut self.inner.store.data_mut().woken)
     }
 
     /// Headers arrived.
@@ -219,7 +216,25 @@ impl<S: Stream> Vm<S> {
             Ok(()) => self.inner.has_served = true,
             Err(error) => self.log_failure(&error),
         }
-        let removed = self.inner.store.data_mut().contexts.remove_stream(index);
+        self.remove_stream(index);
+    }
+
+    /// Frees a stream's place, and ends its root if that waited for this stream.
+    pub(super) fn remove_stream(&mut self, index: StreamIndex) {
+        let replies = self.take_replies(index);
+        let commands = self.take_commands(index);
+        let state = self.inner.store.data_mut();
+        // Those that had not begun go on without it.
+        for command in commands {
+            state.calls.hand_over(command);
+        }
+        state.calls.forget_stream(index);
+        let removed = state.contexts.remove_stream(index);
+        for (token, reply) in replies {
+            if let Err(error) = self.deliver(token, reply) {
+                self.log_failure(&error);
+            }
+        }
         if let Some((root, true)) = removed {
             let contexts = &self.inner.store.data().contexts;
             if contexts.root(root).is_some_and(|root| root.state == RootState::Retired) {
@@ -239,7 +254,7 @@ impl<S: Stream> Vm<S> {
         self.inner.call(Phase::Serve, Context::Stream(index), "proxy_on_delete", function, id)
     }
 
-    fn alive<T>(&self, answer: T) -> Result<T, CallError> {
+    pub(super) fn alive<T>(&self, answer: T) -> Result<T, CallError> {
         if self.has_failed() { Err(CallError::VmFailed) } else { Ok(answer) }
     }
 
@@ -269,6 +284,6 @@ impl<S: Stream> Vm<S> {
     }
 }
 
-fn size(length: usize) -> u32 {
+pub(super) fn size(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }

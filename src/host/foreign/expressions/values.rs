@@ -6,7 +6,7 @@ use cel::Value;
 use cel::objects::Key;
 use chrono::{DateTime, Duration, FixedOffset};
 
-use crate::host::pairs;
+use super::super::encode_list;
 use crate::host::types::Status;
 
 /// Text. Envoy lets bytes into headers that are no UTF-8; the language's text is.
@@ -46,7 +46,7 @@ pub(super) fn encode(value: &Value) -> Result<Vec<u8>, Status> {
         }
         Value::List(elements) => {
             let elements: Vec<Vec<u8>> = elements.iter().map(encode).collect::<Result<_, _>>()?;
-            encode_pairs(elements.iter().map(|element| (element.as_slice(), &b""[..])))?
+            encode_list(elements.iter().map(|element| (element.as_slice(), &b""[..])))?
         }
         Value::Map(map) => {
             let mut entries = Vec::with_capacity(map.map.len());
@@ -55,7 +55,7 @@ pub(super) fn encode(value: &Value) -> Result<Vec<u8>, Status> {
             }
             // The map has no order of its own.
             entries.sort();
-            encode_pairs(entries.iter().map(|(key, value)| (key.as_slice(), value.as_slice())))?
+            encode_list(entries.iter().map(|(key, value)| (key.as_slice(), value.as_slice())))?
         }
         Value::Function(..) | Value::Opaque(_) | Value::Struct(_) | Value::Null => {
             return Err(Status::SerializationFailure);
@@ -75,16 +75,4 @@ fn encode_key(key: &Key) -> Vec<u8> {
         Key::Bool(boolean) => vec![u8::from(*boolean)],
         Key::String(text) => text.as_bytes().to_vec(),
     }
-}
-
-fn encode_pairs<'a>(entries: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Result<Vec<u8>, Status> {
-    let entries: Vec<_> = entries.collect();
-    if entries.is_empty() {
-        return Ok(vec![0; 4]);
-    }
-    let length =
-        pairs::encoded_len(entries.iter().copied()).map_err(|_too_large| Status::SerializationFailure)?;
-    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-    pairs::encode_into(&mut bytes, entries).map_err(|_too_large| Status::SerializationFailure)?;
-    Ok(bytes)
 }

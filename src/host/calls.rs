@@ -1,0 +1,243 @@
+//! Callouts: requests that a guest sends to a cluster, by HTTP or gRPC, and their replies.
+//!
+//! ```text
+//!   hostcall ──► Request ──► the stream that asks (it waits for the reply)       ──► Envoy
+//!                       └──► the process (root contexts, streams that do not wait) ──► Envoy
+//!   Envoy ──► Incoming (headers, data, trailers, end) ──► Exchange ──► Reply ──► Vm::on_reply ──► entry point
+//! ```
+//!
+//! A call belongs to a root context, whoever made it, and its reply is delivered there (as in the built-in host). An
+//! [`Exchange`] is the state of one call outside its VM: it collects a reply without entering the VM for every chunk,
+//! and speaks gRPC, which Envoy's ABI does not.
+
+mod exchange;
+mod grpc;
+mod table;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::types::ReplyMap;
+
+pub use self::exchange::{Exchange, Fed, Incoming};
+pub use self::grpc::{NoTarget, Target, frame, target};
+pub(super) use self::table::{CallState, Calls, Place};
+
+/// Names and values of headers.
+pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// What a guest knows a call by. The low two bits say the kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Token(pub u32);
+
+/// Kinds of call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Kind {
+    /// `proxy_http_call`.
+    Http = 0,
+    /// `proxy_grpc_call`: one message each way.
+    GrpcCall = 1,
+    /// `proxy_grpc_stream`: messages both ways.
+    GrpcStream = 2,
+}
+
+impl Token {
+    /// The kind that a token says; none for a number that is no token.
+    pub fn kind(self) -> Option<Kind> {
+        match self.0 & 3 {
+            0 => Some(Kind::Http),
+            1 => Some(Kind::GrpcCall),
+            2 => Some(Kind::GrpcStream),
+            _ => None,
+        }
+    }
+}
+
+/// A call as the proxy is asked for it.
+#[derive(Debug)]
+pub struct Request {
+    /// What the guest knows it by.
+    pub token: Token,
+    /// What is called, and how.
+    pub kind: Kind,
+    /// Name of the cluster.
+    pub cluster: String,
+    /// `:method`, `:path`, `:authority` and the rest.
+    pub headers: Pairs,
+    /// The body; empty is none.
+    pub body: Vec<u8>,
+    /// Trailers; empty is none.
+    pub trailers: Pairs,
+    /// Whether this is the whole request. A gRPC stream goes on.
+    pub is_complete: bool,
+    /// How long the reply may take. `None`: for ever.
+    pub timeout: Option<Duration>,
+    /// Bytes that it holds.
+    pub held: Held,
+}
+
+impl Request {
+    /// The timeout as Envoy wants it; 0: none.
+    pub fn timeout_milliseconds(&self) -> u64 {
+        self.timeout.map_or(0, |timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// What it holds, for the exchange that goes on when the request has been sent.
+    pub fn take_held(&mut self) -> Held {
+        let nothing = self.held.of.nothing();
+        std::mem::replace(&mut self.held, nothing)
+    }
+}
+
+/// What a guest asks of a call that is under way, and the start of one.
+#[derive(Debug)]
+pub enum Command {
+    /// It is under way on a stream, by this number of Envoy's.
+    Adopt(u64, Box<Exchange>),
+    /// Start it.
+    Start(Box<Request>),
+    /// Send bytes, framed already, and perhaps end the request.
+    Send(Token, Vec<u8>, bool),
+    /// End it; nothing is told to the guest.
+    Cancel(Token),
+}
+
+/// Why a call could not be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no such cluster.
+    NoCluster,
+    /// `:method`, `:path` or `:authority` is missing.
+    MissingHeaders,
+    /// It failed on the spot: no host is there, or limits are reached.
+    Failed,
+}
+
+/// What became of the start of a call on a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// It is under way; the stream's owner knows it by this number.
+    UnderWay(u64),
+    /// The stream's owner starts it when the guest has returned.
+    Later,
+    /// The stream is not at hand: the process has to start it.
+    NotHere,
+    /// It was refused.
+    Refused(Refusal),
+}
+
+/// Part of a reply, for the guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// The whole reply to an HTTP call.
+    Http {
+        /// `:status` and the rest.
+        headers: Pairs,
+        /// The body.
+        body: Vec<u8>,
+        /// Trailers.
+        trailers: Pairs,
+    },
+    /// An HTTP call that was reset, or never got under way.
+    HttpFailed,
+    /// Headers of a gRPC stream.
+    GrpcInitial(Pairs),
+    /// A message.
+    GrpcMessage(Vec<u8>),
+    /// Trailers of a gRPC stream.
+    GrpcTrailing(Pairs),
+    /// The end: gRPC status and message.
+    GrpcClose(u32, Vec<u8>),
+}
+
+impl Reply {
+    /// A header map of this reply, if it has it.
+    pub(super) fn map(&self, map: ReplyMap) -> Option<&[(Vec<u8>, Vec<u8>)]> {
+        match (self, map) {
+            (Self::Http { headers, .. }, ReplyMap::CallHeaders) => Some(headers),
+            (Self::Http { trailers, .. }, ReplyMap::CallTrailers) if !trailers.is_empty() => Some(trailers),
+            (Self::GrpcInitial(pairs), ReplyMap::GrpcInitial)
+            | (Self::GrpcTrailing(pairs), ReplyMap::GrpcTrailing) => Some(pairs),
+            _ => None,
+        }
+    }
+
+    /// The body of an HTTP reply.
+    pub(super) fn body(&self) -> Option<&[u8]> {
+        match self {
+            Self::Http { body, .. } => Some(body),
+            _ => None,
+        }
+    }
+
+    /// A gRPC message.
+    pub(super) fn message(&self) -> Option<&[u8]> {
+        match self {
+            Self::GrpcMessage(message) => Some(message),
+            _ => None,
+        }
+    }
+}
+
+/// How much the calls of a VM may hold at once: `graft.limits.callouts` and `callout_bytes`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallLimits {
+    /// Calls under way.
+    pub calls: usize,
+    /// Bytes of requests and replies.
+    pub bytes: usize,
+}
+
+/// Bytes that the calls of a VM hold.
+#[derive(Debug)]
+pub(super) struct Holdings {
+    limit: usize,
+    bytes: AtomicUsize,
+}
+
+/// A part of them, given back when it is dropped.
+#[derive(Debug)]
+pub struct Held {
+    of: Arc<Holdings>,
+    bytes: usize,
+}
+
+impl Holdings {
+    pub(super) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self { limit, bytes: AtomicUsize::new(0) })
+    }
+
+    /// A part without bytes.
+    pub(super) fn nothing(self: &Arc<Self>) -> Held {
+        Held { of: Arc::clone(self), bytes: 0 }
+    }
+}
+
+impl Held {
+    /// Holds more. `false`: it would be too much, nothing changed.
+    pub fn more(&mut self, bytes: usize) -> bool {
+        let before = self.of.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before.saturating_add(bytes) > self.of.limit {
+            self.of.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return false;
+        }
+        self.bytes = self.bytes.saturating_add(bytes);
+        true
+    }
+}
+
+#[cfg(test)]
+impl Held {
+    /// Of holdings of its own, for tests of what carries calls.
+    pub(crate) fn of_its_own() -> Self {
+        Holdings::new(1024 * 1024).nothing()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.of.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,172 @@
+//! The calls of a VM: which tokens are under way, whose they are, and who has them in hand.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::{CallLimits, Command, Held, Holdings, Kind, Reply, Token};
+use crate::host::contexts::{RootIndex, StreamIndex};
+
+/// Who has a call in hand: what a guest asks of it later goes there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::host) enum Place {
+    /// The stream that made it.
+    Stream(StreamIndex),
+    /// The process.
+    Process,
+}
+
+/// A call that is under way.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::host) struct Call {
+    /// Whose it is.
+    pub(in crate::host) root: RootIndex,
+    /// The stream that made it, as long as that lives.
+    pub(in crate::host) origin: Option<StreamIndex>,
+    pub(in crate::host) place: Place,
+}
+
+/// What is known of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::host) enum CallState {
+    /// Its reply is awaited.
+    UnderWay,
+    /// A gRPC stream that the peer has ended and the guest has not.
+    HalfClosed,
+    /// No such call.
+    Unknown,
+}
+
+/// Most half-closed streams that are remembered. A guest need not close a stream that the peer has closed.
+const MOST_HALF_CLOSED: usize = 256;
+
+/// See the module's text.
+#[derive(Debug)]
+pub(in crate::host) struct Calls {
+    last: u32,
+    limit: usize,
+    holdings: Arc<Holdings>,
+    under_way: BTreeMap<Token, Call>,
+    half_closed: VecDeque<Token>,
+    /// Commands for the process, until the thread that is inside leaves.
+    pub(in crate::host) outbox: Vec<Command>,
+    /// The first call over a limit is told of in the log, the others are not.
+    pub(in crate::host) is_limit_told: bool,
+}
+
+impl Calls {
+    pub(in crate::host) fn new(limits: CallLimits) -> Self {
+        Self {
+            last: 0,
+            limit: limits.calls,
+            holdings: Holdings::new(limits.bytes),
+            under_way: BTreeMap::new(),
+            half_closed: VecDeque::new(),
+            outbox: Vec::new(),
+            is_limit_told: false,
+        }
+    }
+
+    /// A token for a new call, and what it holds. `None`: there are as many as there may be.
+    pub(in crate::host) fn begin(&mut self, kind: Kind, bytes: usize) -> Option<(Token, Held)> {
+        /// Two bits of a token are its kind.
+        const LAST: u32 = u32::MAX >> 2;
+        if self.under_way.len() >= self.limit {
+            return None;
+        }
+        let mut held = self.holdings.nothing();
+        if !held.more(bytes) {
+            return None;
+        }
+        loop {
+            self.last = if self.last >= LAST { 1 } else { self.last.saturating_add(1) };
+            let token = Token((self.last << 2) | kind as u32);
+            if !self.under_way.contains_key(&token) {
+                return Some((token, held));
+            }
+        }
+    }
+
+    pub(in crate::host) fn add(
+        &mut self,
+        token: Token,
+        root: RootIndex,
+        origin: Option<StreamIndex>,
+        place: Place,
+    ) {
+        self.under_way.insert(token, Call { root, origin, place });
+    }
+
+    pub(in crate::host) fn state(&self, token: Token) -> CallState {
+        if self.under_way.contains_key(&token) {
+            CallState::UnderWay
+        } else if self.half_closed.contains(&token) {
+            CallState::HalfClosed
+        } else {
+            CallState::Unknown
+        }
+    }
+
+    /// A reply is about to be delivered: whose call it is. The last reply ends the call.
+    pub(in crate::host) fn delivered(&mut self, token: Token, reply: &Reply) -> Option<Call> {
+        let call = *self.under_way.get(&token)?;
+        let is_last = match reply {
+            Reply::Http { .. } | Reply::HttpFailed | Reply::GrpcClose(..) => true,
+            Reply::GrpcMessage(_) => token.kind() == Some(Kind::GrpcCall),
+            Reply::GrpcInitial(_) | Reply::GrpcTrailing(_) => false,
+        };
+        if is_last {
+            self.under_way.remove(&token);
+            if token.kind() == Some(Kind::GrpcStream) {
+                if self.half_closed.len() >= MOST_HALF_CLOSED {
+                    self.half_closed.pop_front();
+                }
+                self.half_closed.push_back(token);
+            }
+        }
+        Some(call)
+    }
+
+    /// The process takes over what a stream had in hand.
+    pub(in crate::host) fn hand_over(&mut self, command: Command) {
+        if let Command::Start(request) = &command
+            && let Some(call) = self.under_way.get_mut(&request.token)
+        {
+            call.place = Place::Process;
+        }
+        self.outbox.push(command);
+    }
+
+    pub(in crate::host) fn get(&mut self, token: Token) -> Option<&mut Call> {
+        self.under_way.get_mut(&token)
+    }
+
+    pub(in crate::host) fn remove(&mut self, token: Token) -> Option<Call> {
+        self.half_closed.retain(|half_closed| *half_closed != token);
+        self.under_way.remove(&token)
+    }
+
+    /// A stream has ended: its calls are the root's alone.
+    pub(in crate::host) fn forget_stream(&mut self, stream: StreamIndex) {
+        for call in self.under_way.values_mut().filter(|call| call.origin == Some(stream)) {
+            call.origin = None;
+        }
+    }
+
+    /// Ends all calls of a root, or of every root.
+    pub(in crate::host) fn cancel(&mut self, root: Option<RootIndex>) {
+        let is_meant = |call: &Call| root.is_none_or(|root| call.root == root);
+        let tokens: Vec<Token> =
+            self.under_way.iter().filter(|(_, call)| is_meant(call)).map(|(token, _)| *token).collect();
+        for token in tokens {
+            // Those in the hands of streams end with these; their replies find no call.
+            if self.remove(token).is_some_and(|call| call.place == Place::Process) {
+                self.outbox.push(Command::Cancel(token));
+            }
+        }
+    }
+
+    /// Calls under way.
+    pub(in crate::host) fn count(&self) -> usize {
+        self.under_way.len()
+    }
+}
