@@ -20,6 +20,7 @@ pub mod http2;
 pub mod log;
 pub mod pace;
 pub mod stats;
+pub mod tcp;
 pub mod upstream;
 
 use std::time::{Duration, Instant};

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::admin::Admin;
 use super::envoy::{access_log, listeners_file};
 use super::files;
+use super::tcp::{TcpProxy, TcpUpstream};
 use super::upstream::{Protocol, Upstream};
 
 /// Which filter runs a plugin.
@@ -120,6 +121,23 @@ impl Plugin {
         json!({ "name": self.name, "typed_config": configuration })
     }
 
+    /// The entry in a list of network filters.
+    pub fn network_filter(&self, host: Host) -> Value {
+        let configuration = match host {
+            Host::BuiltIn => json!({
+                "@type": "type.googleapis.com/envoy.extensions.filters.network.wasm.v3.Wasm",
+                "config": self.settings,
+            }),
+            Host::Graft => json!({
+                "@type": NETWORK_FILTER,
+                "dynamic_module_config": self.module_config(),
+                "filter_name": self.name,
+                "filter_config": { "@type": STRUCT, "value": self.settings },
+            }),
+        };
+        json!({ "name": self.name, "typed_config": configuration })
+    }
+
     /// The entry in a list of access loggers.
     pub fn access_logger(&self, host: Host) -> Value {
         let configuration = match host {
@@ -157,6 +175,8 @@ const FILTER: &str =
     "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter";
 const PER_ROUTE: &str =
     "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute";
+const NETWORK_FILTER: &str =
+    "type.googleapis.com/envoy.extensions.filters.network.dynamic_modules.v3.DynamicModuleNetworkFilter";
 const ACCESS_LOG: &str =
     "type.googleapis.com/envoy.extensions.access_loggers.dynamic_modules.v3.DynamicModuleAccessLog";
 const CONNECTION_MANAGER: &str = "type.googleapis.com/\
@@ -343,6 +363,8 @@ pub struct Bootstrap {
     listeners: Vec<Listener>,
     from_file: bool,
     upstreams: Vec<Arc<Upstream>>,
+    tcp_proxies: Vec<TcpProxy>,
+    tcp_upstreams: Vec<Arc<TcpUpstream>>,
     workers: u32,
     log_level: &'static str,
     environment: Vec<(String, String)>,
@@ -360,6 +382,8 @@ impl Bootstrap {
             listeners: Vec::new(),
             from_file: false,
             upstreams: Vec::new(),
+            tcp_proxies: Vec::new(),
+            tcp_upstreams: Vec::new(),
             workers: 1,
             log_level: "debug",
             environment: Vec::new(),
@@ -374,6 +398,17 @@ impl Bootstrap {
     /// Adds a cluster, named as the upstream is.
     pub fn upstream(mut self, upstream: &Arc<Upstream>) -> Self {
         self.upstreams.push(Arc::clone(upstream));
+        self
+    }
+
+    pub fn tcp_proxy(mut self, listener: TcpProxy) -> Self {
+        self.tcp_proxies.push(listener);
+        self
+    }
+
+    /// Adds a cluster, named as the upstream is.
+    pub fn tcp_upstream(mut self, upstream: &Arc<TcpUpstream>) -> Self {
+        self.tcp_upstreams.push(Arc::clone(upstream));
         self
     }
 
@@ -402,7 +437,8 @@ impl Bootstrap {
     }
 
     pub(super) fn to_json(&self, home: &Path) -> Value {
-        let clusters: Vec<_> = self.upstreams.iter().map(|upstream| cluster(upstream)).collect();
+        let mut clusters: Vec<_> = self.upstreams.iter().map(|upstream| cluster(upstream)).collect();
+        clusters.extend(self.tcp_upstreams.iter().map(|upstream| upstream.cluster()));
         let mut bootstrap = json!({
             "node": { "id": "the-node", "cluster": "the-node-cluster" },
             "admin": { "address": { "socket_address": { "address": "127.0.0.1", "port_value": 0 } } },
@@ -416,7 +452,9 @@ impl Bootstrap {
                 "path_config_source": { "path": listeners_file(home) },
             });
         } else {
-            let listeners: Vec<_> = self.listeners.iter().map(|listener| listener.to_json(home)).collect();
+            let mut listeners: Vec<_> =
+                self.listeners.iter().map(|listener| listener.to_json(home)).collect();
+            listeners.extend(self.tcp_proxies.iter().map(TcpProxy::to_json));
             bootstrap["static_resources"]["listeners"] = listeners.into();
         }
         bootstrap

@@ -7,6 +7,7 @@ use super::differences;
 use super::observe::{Change, Observed, difference, exchange, plugin_lines, split_start};
 use super::scenario::{Attached, Case, Scenario, Step};
 use crate::harness::guests::Guests;
+use crate::harness::tcp::{TcpProxy, TcpUpstream, talk};
 use crate::harness::{
     Bootstrap, Client, Envoy, Host, Listener, Plugin, Response, Route, Upstream, Version, eventually, within,
 };
@@ -40,15 +41,29 @@ pub fn run(name: &str, scenario: &Scenario) {
     let upstream =
         if scenario.http2_upstream { Upstream::http2("upstream") } else { Upstream::http1("upstream") };
     let mut bootstrap = Bootstrap::new().upstream(&upstream).variable("TWO", "2");
+    let tcp_upstream = TcpUpstream::echo("tcp");
+    if scenario.attached == Attached::AsConnection {
+        bootstrap = bootstrap.tcp_upstream(&tcp_upstream);
+    }
     for case in &scenario.cases {
         for side in &SIDES {
             let plugin = scenario.plugin(case, &code);
+            if scenario.attached == Attached::AsConnection {
+                let proxy = TcpProxy::new(&side.listener(case), "tcp").plugin(side.host, &plugin);
+                bootstrap = bootstrap.tcp_proxy(proxy);
+                continue;
+            }
             bootstrap = bootstrap.listener(listener(scenario, &side.listener(case), side.host, &plugin));
         }
     }
     let envoy = Envoy::start(Version::V1_40, &bootstrap);
     let starts = SIDES.each_ref().map(|side| plugin_lines(&envoy.log(), side.logger));
-    let outside = SIDES.each_ref().map(|side| play(scenario, &envoy, &upstream, side));
+    let outside = SIDES.each_ref().map(|side| match scenario.attached {
+        Attached::AsConnection => converse(scenario, &envoy, &tcp_upstream, side),
+        Attached::AsFilter | Attached::AsAccessLogger | Attached::AsBoth => {
+            play(scenario, &envoy, &upstream, side)
+        }
+    });
 
     let changes = || {
         let [built_in, graft] =
@@ -104,6 +119,31 @@ fn play(scenario: &Scenario, envoy: &Envoy, upstream: &Upstream, side: &Side) ->
             if let Some(beside) = beside {
                 observed.extend(exchange(&format!("{place} beside"), &beside, &[]));
             }
+        }
+    }
+    observed
+}
+
+/// Holds the conversations on one side; gives what is seen from outside.
+fn converse(scenario: &Scenario, envoy: &Envoy, upstream: &TcpUpstream, side: &Side) -> Vec<Observed> {
+    let mut observed = Vec::new();
+    for case in &scenario.cases {
+        let listener = side.listener(case);
+        let address = eventually("the listener to serve", || envoy.address(&listener));
+        for (index, script) in case.talks.iter().enumerate() {
+            let place = format!("{} {}", case.name, index + 1);
+            let heard = talk(address, script);
+            let all = format!("listener.*{}.*downstream_cx_active", address.port());
+            eventually("the connection to end", || {
+                let stats = envoy.admin().stats(&all);
+                stats.values().all(|value| value == "0").then_some(())
+            });
+            observed.push(Observed::new(&place, format!("client heard: {}", heard.bytes)));
+            observed.push(Observed::new(
+                &place,
+                format!("connection ended by the other side: {}", heard.is_ended),
+            ));
+            observed.push(Observed::new(&place, format!("upstream saw: {}", upstream.take_seen())));
         }
     }
     observed
