@@ -157,6 +157,7 @@ impl TcpProxy {
         }));
         json!({
             "name": self.name,
+            "stat_prefix": self.name,
             "address": { "socket_address": { "address": "127.0.0.1", "port_value": 0 } },
             "filter_chains": [{ "filters": filters }],
         })

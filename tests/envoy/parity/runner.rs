@@ -133,11 +133,8 @@ fn converse(scenario: &Scenario, envoy: &Envoy, upstream: &TcpUpstream, side: &S
         for (index, script) in case.talks.iter().enumerate() {
             let place = format!("{} {}", case.name, index + 1);
             let heard = talk(address, script);
-            let all = format!("listener.*{}.*downstream_cx_active", address.port());
-            eventually("the connection to end", || {
-                let stats = envoy.admin().stats(&all);
-                stats.values().all(|value| value == "0").then_some(())
-            });
+            let active = format!("listener.{listener}.downstream_cx_active");
+            eventually("the connection to end", || (envoy.admin().stat(&active) == Some(0)).then_some(()));
             observed.push(Observed::new(&place, format!("client heard: {}", heard.bytes)));
             observed.push(Observed::new(
                 &place,

@@ -69,8 +69,8 @@ on_each_envoy! {
 
     fn bytes_that_are_held_come_again_and_go_on_together(version) {
         let proxy = Proxy::scripted(version, "
-            downstream_data: if-nth 1 return 1
-            downstream_data: if-nth 2 buffer-get downstream 0 100
+            downstream_data: if-eos buffer-get downstream 0 100
+            downstream_data: if-not-eos return 1
         ");
         assert_eq!(proxy.talk(&[Send("one"), Finish]).bytes, "echo:one");
         assert!(proxy.log().iter().any(|line| line.contains("buffer-get downstream 0 100 -> 0 \"one\"")));
@@ -78,17 +78,14 @@ on_each_envoy! {
 
     fn a_connection_is_resumed_by_another(version) {
         let proxy = Proxy::scripted(version, "
-            downstream_data: if-nth 1 buffer-get downstream 0 100
-            upstream_data: if-nth 1 continue-parked
-            new_connection: continue-later downstream
-            new_connection: return 1
-            delete: if-stream continue-parked
+            downstream_data: if-not-eos continue-later downstream
+            downstream_data: if-eos continue-parked
+            downstream_data: if-not-eos return 1
         ");
         std::thread::scope(|scope| {
             let held = scope.spawn(|| proxy.talk(&[Send("held"), Await(9)]));
             proxy.envoy.await_plugin_log("continue-later downstream -> 0 1 parked");
-            // It parks itself as well; its end resumes both.
-            proxy.talk(&[]);
+            proxy.talk(&[Finish]);
             assert_eq!(held.join().expect("the client").bytes, "echo:held");
         });
     }
