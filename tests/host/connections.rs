@@ -1,0 +1,1 @@
+//! Entry points and hostcalls of TCP connections, and the log of a root context.
