@@ -23,6 +23,7 @@
 mod addresses;
 mod buffers;
 mod capabilities;
+mod connections;
 mod contexts;
 mod entry_points;
 mod failure;
