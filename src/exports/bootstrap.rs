@@ -79,7 +79,7 @@ pub unsafe extern "C" fn envoy_dynamic_module_on_bootstrap_extension_shutdown(
     context: *mut c_void,
 ) {
     if let Some(completion) = completion {
-        // SAFETY: F13, Envoy's own function with its own argument, called once.
+        // SAFETY: F15, Envoy's own function with its own argument, called once.
         unsafe { completion(context) };
     }
 }

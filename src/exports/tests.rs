@@ -2,6 +2,7 @@
 
 use std::ptr;
 
+use super::table::HOOKS;
 use super::*;
 use crate::abi::testing::{FakeEnvoy, FakeStream};
 

@@ -124,6 +124,7 @@ impl Half {
 
 /// The guest's object for an exchange.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // Facts, each on its own.
 pub struct StreamContext<S> {
     /// For the guest.
     pub id: ContextId,

@@ -43,6 +43,8 @@ pub struct FakeStream {
     pub properties: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Paths that cannot be set.
     pub read_only: Vec<Vec<u8>>,
+    /// Whether it is a TCP connection, whose bytes are the bodies.
+    pub is_connection: bool,
     /// How often the route cache was cleared.
     pub route_cache_clears: usize,
     /// What becomes of calls that are started here. `None`: the process has to start them.
@@ -114,6 +116,10 @@ impl FakeStream {
 
 impl Stream for FakeStream {
     type Services = FakeServices;
+
+    fn is_connection(&self) -> bool {
+        self.is_connection
+    }
 
     fn has_map(&self, map: HeaderMap) -> bool {
         self.map(map).is_some()

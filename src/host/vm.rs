@@ -135,10 +135,10 @@ impl<S: Stream> State<S> {
             Context::Root(root) => self.contexts.root(root).map_or("", |root| &root.log_prefix),
             Context::Stream(index) => self.contexts.stream(index).map_or("", |stream| {
                 let root = self.contexts.root(stream.root);
-                root.map_or("", |root| match stream.is_of_root {
-                    true => &root.log_prefix,
-                    false => &root.stream_log_prefix,
-                })
+                root.map_or(
+                    "",
+                    |root| if stream.is_of_root { &*root.log_prefix } else { &*root.stream_log_prefix },
+                )
             }),
         };
         let message = message.get(..LONGEST_LINE).unwrap_or(message);

@@ -68,6 +68,11 @@ fn the_configuration_by_route_does_what_it_says() {
 }
 
 #[test]
+fn the_logger_and_the_connections_are_valid() {
+    validate("envoy/logger-and-tcp.yaml", &text("envoy/logger-and-tcp.yaml"));
+}
+
+#[test]
 fn the_bootstrap_of_the_demo_is_valid() {
     validate("envoy/demo.yaml", &text("envoy/demo.yaml"));
 }

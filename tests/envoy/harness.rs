@@ -23,6 +23,7 @@ pub mod log;
 pub mod message;
 pub mod pace;
 pub mod stats;
+pub mod tcp;
 pub mod upstream;
 
 use std::time::{Duration, Instant};

@@ -21,6 +21,7 @@ mod loading;
 mod local_responses;
 mod logs;
 mod metrics;
+mod network;
 mod pausing;
 mod per_route;
 mod properties;

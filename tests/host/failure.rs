@@ -1,7 +1,7 @@
 //! Traps: the VM is dead after one, what is said about it, and that nothing enters it again.
 
 use graft::host::calls::{Reply, Token};
-use graft::host::types::Direction;
+use graft::host::types::{Direction, PeerType};
 use graft::host::vm::{CallError, StartError};
 use graft::telemetry::Level;
 
@@ -218,6 +218,11 @@ fn every_entry_point_may_trap() {
             errors.extend(vm.vm.on_headers(stream, direction, true).err());
             errors.extend(vm.vm.on_body(stream, direction, true).err());
             errors.extend(vm.vm.on_trailers(stream, direction).err());
+        }
+        errors.extend(vm.vm.on_new_connection(stream).err());
+        for direction in [Direction::Request, Direction::Response] {
+            errors.extend(vm.vm.on_data(stream, direction, true).err());
+            errors.extend(vm.vm.on_close(stream, direction, PeerType::Remote).err());
         }
         errors.extend(vm.vm.on_log(stream).err());
         without_a_stream(&mut vm);

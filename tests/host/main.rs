@@ -27,6 +27,7 @@ mod background;
 mod buffers;
 mod calls;
 mod capabilities;
+mod connections;
 mod contexts;
 mod entry_points;
 mod failure;

@@ -40,7 +40,7 @@ impl HttpFilterHandle {
         let (Some(set), Some(span), Some(_)) = (callbacks().http_span_set_tag, span, self.envoy()) else {
             return false;
         };
-        // SAFETY: F2, F9, F13.
+        // SAFETY: F2, F9, F14.
         unsafe { set(span, lend(key), lend(value)) };
         true
     }
@@ -51,7 +51,7 @@ impl HttpFilterHandle {
         else {
             return false;
         };
-        // SAFETY: F2, F3, F9, F13.
+        // SAFETY: F2, F3, F9, F14.
         unsafe { log(envoy, span, lend(event)) };
         true
     }
@@ -62,7 +62,7 @@ impl HttpFilterHandle {
         // A span that could not be finished is not begun.
         callbacks().http_child_span_finish?;
         let (span, envoy) = (self.span()?, self.envoy()?);
-        // SAFETY: F2, F3, F9, F13.
+        // SAFETY: F2, F3, F9, F14.
         let child: *mut c_void = unsafe { start(envoy, span, lend(operation)) };
         (!child.is_null())
             .then(|| ChildSpan { span: child.expose_provenance(), made_on: thread::current().id() })
@@ -80,7 +80,7 @@ impl Drop for ChildSpan {
     fn drop(&mut self) {
         // On another thread it is rather lost than reported.
         if let (Some(finish), Some(span)) = (callbacks().http_child_span_finish, self.here()) {
-            // SAFETY: F2, F13.
+            // SAFETY: F2, F14.
             unsafe { finish(span) };
         }
     }

@@ -19,14 +19,13 @@ impl ConnectionHandle {
     pub fn attribute_string(&self, id: AttributeId) -> Option<&[u8]> {
         let envoy = self.envoy()?;
         let mut value = RawBuffer::default();
-        let is_found = match getter(callbacks(), id) {
+        let is_found = if let Some(get) = getter(callbacks(), id) {
             // SAFETY: F2, F3, F8.
-            Some(get) => unsafe { get(envoy, &raw mut value) },
-            None => {
-                let get = callbacks().network_filter_get_attribute_string?;
-                // SAFETY: F2, F3, F8.
-                unsafe { get(envoy, id.number(), &raw mut value) }
-            }
+            unsafe { get(envoy, &raw mut value) }
+        } else {
+            let get = callbacks().network_filter_get_attribute_string?;
+            // SAFETY: F2, F3, F8.
+            unsafe { get(envoy, id.number(), &raw mut value) }
         };
         // SAFETY: F7.
         is_found.then(|| unsafe { envoy_bytes(value) })

@@ -149,7 +149,7 @@ impl Source for AccessLogHandle {
     }
 
     fn header_values_len(&self, map: HeaderType, name: &[u8]) -> usize {
-        (0..).take_while(|index| self.header(map, name, *index).is_some()).count()
+        (0..self.headers_len(map)).take_while(|index| self.header(map, name, *index).is_some()).count()
     }
 
     fn headers(&self, map: HeaderType) -> Headers<'_> {

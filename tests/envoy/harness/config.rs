@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::admin::Admin;
 use super::envoy::{access_log, listeners_file};
 use super::files;
+use super::tcp::{TcpProxy, TcpUpstream};
 use super::upstream::{Protocol, Upstream};
 
 /// Which filter runs a plugin.
@@ -121,6 +122,23 @@ impl Plugin {
         json!({ "name": self.name, "typed_config": configuration })
     }
 
+    /// The entry in a list of network filters.
+    pub fn network_filter(&self, host: Host) -> Value {
+        let configuration = match host {
+            Host::BuiltIn => json!({
+                "@type": "type.googleapis.com/envoy.extensions.filters.network.wasm.v3.Wasm",
+                "config": self.settings,
+            }),
+            Host::Graft => json!({
+                "@type": NETWORK_FILTER,
+                "dynamic_module_config": self.module_config(),
+                "filter_name": self.name,
+                "filter_config": { "@type": STRUCT, "value": self.settings },
+            }),
+        };
+        json!({ "name": self.name, "typed_config": configuration })
+    }
+
     /// The entry in a list of access loggers.
     pub fn access_logger(&self, host: Host) -> Value {
         let configuration = match host {
@@ -158,6 +176,8 @@ const FILTER: &str =
     "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter";
 const PER_ROUTE: &str =
     "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute";
+const NETWORK_FILTER: &str =
+    "type.googleapis.com/envoy.extensions.filters.network.dynamic_modules.v3.DynamicModuleNetworkFilter";
 const ACCESS_LOG: &str =
     "type.googleapis.com/envoy.extensions.access_loggers.dynamic_modules.v3.DynamicModuleAccessLog";
 const CONNECTION_MANAGER: &str = "type.googleapis.com/\
@@ -356,6 +376,8 @@ pub struct Bootstrap {
     from_file: bool,
     upstreams: Vec<Arc<Upstream>>,
     clusters: Vec<Value>,
+    tcp_proxies: Vec<TcpProxy>,
+    tcp_upstreams: Vec<Arc<TcpUpstream>>,
     workers: u32,
     log_level: &'static str,
     environment: Vec<(String, String)>,
@@ -374,6 +396,8 @@ impl Bootstrap {
             from_file: false,
             upstreams: Vec::new(),
             clusters: Vec::new(),
+            tcp_proxies: Vec::new(),
+            tcp_upstreams: Vec::new(),
             workers: 1,
             log_level: "debug",
             environment: Vec::new(),
@@ -394,6 +418,17 @@ impl Bootstrap {
     /// Adds a cluster of one address, for callouts.
     pub fn cluster(mut self, name: &str, address: SocketAddr, protocol: Protocol) -> Self {
         self.clusters.push(cluster(name, address, protocol));
+        self
+    }
+
+    pub fn tcp_proxy(mut self, listener: TcpProxy) -> Self {
+        self.tcp_proxies.push(listener);
+        self
+    }
+
+    /// Adds a cluster, named as the upstream is.
+    pub fn tcp_upstream(mut self, upstream: &Arc<TcpUpstream>) -> Self {
+        self.tcp_upstreams.push(Arc::clone(upstream));
         self
     }
 
@@ -426,7 +461,8 @@ impl Bootstrap {
             .upstreams
             .iter()
             .map(|upstream| cluster(upstream.name(), upstream.address(), upstream.protocol()));
-        let clusters: Vec<_> = of_upstreams.chain(self.clusters.iter().cloned()).collect();
+        let mut clusters: Vec<_> = of_upstreams.chain(self.clusters.iter().cloned()).collect();
+        clusters.extend(self.tcp_upstreams.iter().map(|upstream| upstream.cluster()));
         let mut bootstrap = json!({
             "node": { "id": "the-node", "cluster": "the-node-cluster" },
             "admin": { "address": { "socket_address": { "address": "127.0.0.1", "port_value": 0 } } },
@@ -440,7 +476,9 @@ impl Bootstrap {
                 "path_config_source": { "path": listeners_file(home) },
             });
         } else {
-            let listeners: Vec<_> = self.listeners.iter().map(|listener| listener.to_json(home)).collect();
+            let mut listeners: Vec<_> =
+                self.listeners.iter().map(|listener| listener.to_json(home)).collect();
+            listeners.extend(self.tcp_proxies.iter().map(TcpProxy::to_json));
             bootstrap["static_resources"]["listeners"] = listeners.into();
         }
         bootstrap

@@ -18,6 +18,33 @@ pub struct Difference {
 /// Every declared difference.
 pub const ALL: &[Difference] = &[
     Difference {
+        reason: "Properties of a connection can be read from `proxy_on_new_connection` on, and not yet while its context is \
+            created.",
+        shows_in: &[(
+            "connection_properties_and_maps",
+            &[
+                "- log info: property-status source.address -> 0",
+                "- log info: property-size source.port -> 0 8 bytes",
+                "- log info: property-status destination.address -> 0",
+                "- log info: property-size destination.port -> 0 8 bytes",
+                "- log info: property-size connection.id -> 0 8 bytes",
+                "- log info: property-int connection.mtls -> 0 0",
+                "- log info: property connection.requested_server_name -> 0 (null)",
+                "+ log info: property-status source.address -> 1",
+                "+ log info: property-size source.port -> 1",
+                "+ log info: property-status destination.address -> 1",
+                "+ log info: property-size destination.port -> 1",
+                "+ log info: property-size connection.id -> 1",
+                "+ log info: property-int connection.mtls -> 1",
+                "+ log info: property connection.requested_server_name -> 1",
+                "- log info: property-size request.time -> 0 8 bytes",
+                "+ log info: property-size request.time -> 1",
+                "- log info: property-int xds.listener_direction -> 0 0",
+                "+ log info: property-int xds.listener_direction -> 1",
+            ],
+        )],
+    },
+    Difference {
         reason: "An access logger does not see filter state, and so not the properties that the filter of its plugin has \
             set: Envoy shows none to the loggers of dynamic modules.",
         shows_in: &[(

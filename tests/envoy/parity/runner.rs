@@ -7,6 +7,7 @@ use super::differences;
 use super::observe::{Change, Observed, difference, exchange, plugin_lines, split_start};
 use super::scenario::{Attached, Case, Scenario, Step};
 use crate::harness::guests::Guests;
+use crate::harness::tcp::{TcpProxy, TcpUpstream, talk};
 use crate::harness::{
     Bootstrap, CalloutUpstream, Client, Envoy, GrpcUpstream, Host, Listener, Plugin, Response, Route,
     Upstream, Version, eventually, within,
@@ -48,9 +49,18 @@ pub fn run(name: &str, scenario: &Scenario) {
     if scenario.callouts {
         bootstrap = GrpcUpstream::start().add_to(callouts.add_to(bootstrap));
     }
+    let tcp_upstream = TcpUpstream::echo("tcp");
+    if scenario.attached == Attached::AsConnection {
+        bootstrap = bootstrap.tcp_upstream(&tcp_upstream);
+    }
     for case in &scenario.cases {
         for side in &SIDES {
             let plugin = scenario.plugin(case, &code);
+            if scenario.attached == Attached::AsConnection {
+                let proxy = TcpProxy::new(&side.listener(case), "tcp").plugin(side.host, &plugin);
+                bootstrap = bootstrap.tcp_proxy(proxy);
+                continue;
+            }
             bootstrap = bootstrap.listener(listener(scenario, &side.listener(case), side.host, &plugin));
         }
     }
@@ -59,7 +69,12 @@ pub fn run(name: &str, scenario: &Scenario) {
         scenario.settled.iter().for_each(|text| await_more(text, 0, &envoy, side));
     }
     let starts = SIDES.each_ref().map(|side| plugin_lines(&envoy.log(), side.logger));
-    let outside = SIDES.each_ref().map(|side| play(scenario, &envoy, &upstream, &callouts, side));
+    let outside = SIDES.each_ref().map(|side| match scenario.attached {
+        Attached::AsConnection => converse(scenario, &envoy, &tcp_upstream, side),
+        Attached::AsFilter | Attached::AsAccessLogger | Attached::AsBoth => {
+            play(scenario, &envoy, &upstream, &callouts, side)
+        }
+    });
 
     let changes = || {
         let [built_in, graft] =
@@ -138,6 +153,28 @@ fn play(
             if let Some(beside) = beside {
                 observed.extend(exchange(&format!("{place} beside"), &beside, &[]));
             }
+        }
+    }
+    observed
+}
+
+/// Holds the conversations on one side; gives what is seen from outside.
+fn converse(scenario: &Scenario, envoy: &Envoy, upstream: &TcpUpstream, side: &Side) -> Vec<Observed> {
+    let mut observed = Vec::new();
+    for case in &scenario.cases {
+        let listener = side.listener(case);
+        let address = eventually("the listener to serve", || envoy.address(&listener));
+        for (index, script) in case.talks.iter().enumerate() {
+            let place = format!("{} {}", case.name, index + 1);
+            let heard = talk(address, script);
+            let active = format!("listener.{listener}.downstream_cx_active");
+            eventually("the connection to end", || (envoy.admin().stat(&active) == Some(0)).then_some(()));
+            observed.push(Observed::new(&place, format!("client heard: {}", heard.bytes)));
+            observed.push(Observed::new(
+                &place,
+                format!("connection ended by the other side: {}", heard.is_ended),
+            ));
+            observed.push(Observed::new(&place, format!("upstream saw: {}", upstream.take_seen())));
         }
     }
     observed

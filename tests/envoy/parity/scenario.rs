@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::harness::config::string_value;
 use crate::harness::guests::Guests;
+use crate::harness::tcp::Say;
 use crate::harness::{Answer, Plugin, Request, files};
 
 /// Where a scenario's plugin comes from.
@@ -24,6 +25,8 @@ pub enum Attached {
     AsAccessLogger,
     /// The same plugin as both, so that they share a root context.
     AsBoth,
+    /// TCP connections.
+    AsConnection,
 }
 
 /// One exchange: how the upstream will answer, and what the client sends.
@@ -44,6 +47,8 @@ pub struct Case {
     pub name: String,
     configuration: String,
     pub steps: Vec<Step>,
+    /// Conversations on TCP connections.
+    pub talks: Vec<&'static [Say]>,
 }
 
 /// One plugin in some configurations. All cases share an Envoy, and, as a plugin's users are used to, their
@@ -100,7 +105,12 @@ impl Scenario {
     /// Adds a case; the steps that follow are its steps. White space around lines is of no account.
     pub fn case(mut self, name: &str, configuration: &str) -> Self {
         let lines: Vec<_> = configuration.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        self.cases.push(Case { name: name.to_owned(), configuration: lines.join("\n"), steps: Vec::new() });
+        self.cases.push(Case {
+            name: name.to_owned(),
+            configuration: lines.join("\n"),
+            steps: Vec::new(),
+            talks: Vec::new(),
+        });
         self
     }
 
@@ -169,6 +179,12 @@ impl Scenario {
     /// and lines equal to it, are compared as a set.
     pub fn settled(mut self, text: &'static str) -> Self {
         self.settled.push(text);
+        self
+    }
+
+    /// Adds a conversation on a TCP connection to the last case.
+    pub fn talk(mut self, script: &'static [Say]) -> Self {
+        self.cases.last_mut().expect("a case to add a conversation to").talks.push(script);
         self
     }
 

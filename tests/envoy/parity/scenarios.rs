@@ -158,6 +158,15 @@ scenarios! {
         a_filter_that_is_a_logger_too,
         a_logger_that_traps,
     }
+    connections {
+        connection_callbacks,
+        connection_bytes,
+        connections_held,
+        connections_closed,
+        connection_properties_and_maps,
+        connection_properties_set,
+        connections_that_trap,
+    }
     sdks {
         rust_sdk,
         go_sdk,
