@@ -8,6 +8,9 @@
 use std::time::Duration;
 
 use super::{Answer, Call};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::host::calls::{self, Command, Kind, NoTarget, Pairs, Refusal, Request, Start, Token};
 use crate::host::calls::{CallState, Exchange, Place, Target};
 use crate::host::contexts::Context;
@@ -335,9 +338,14 @@ fn grpc_parts(
     if let Some(timeout) = timeout {
         headers.push((b"grpc-timeout".to_vec(), grpc_timeout(timeout).into_bytes()));
     }
-    headers.extend(target.metadata);
-    headers.extend(metadata);
+    headers.extend(target.metadata.into_iter().chain(metadata).map(in_text));
     Some(Parts { cluster: name(&target.cluster)?, headers, body, trailers: Pairs::new(), timeout })
+}
+
+/// The metadata whose name ends with `-bin` may hold any bytes: on the wire they stand in base64.
+fn in_text((name, value): (Vec<u8>, Vec<u8>)) -> (Vec<u8>, Vec<u8>) {
+    let value = if name.ends_with(b"-bin") { STANDARD.encode(value).into_bytes() } else { value };
+    (name, value)
 }
 
 /// At most eight digits and a unit.

@@ -251,8 +251,7 @@ fn write_chunked(mut stream: &TcpStream, count: usize) -> io::Result<()> {
 
 /// So many bytes, in parts.
 fn parts(count: usize) -> impl Iterator<Item = &'static [u8]> {
-    const BYTES: [u8; PART] = [b'b'; PART];
-    static PARTS: [u8; PART] = BYTES;
+    static PARTS: [u8; PART] = [b'b'; PART];
     let whole = std::iter::repeat_n(PARTS.as_slice(), count / PART);
     whole.chain(PARTS.get(..count % PART).filter(|part| !part.is_empty()))
 }

@@ -1,6 +1,6 @@
 //! The report in `docs/PROXY_WASM.md`, between two markers.
 //!
-//! It is written from the tables, [`scenarios::ALL`] and [`differences::ALL`]; that the tables are true is
+//! It is written from the tables, [`scenarios::ALL`] and [`differences::all`]; that the tables are true is
 //! what the scenarios test. `GRAFT_UPDATE_DOCS=1` writes it, otherwise it is checked.
 
 use std::fmt::Write as _;
@@ -26,8 +26,7 @@ fn report() -> String {
     );
     text.push_str("| scenario | what is compared | result |\n| --- | --- | --- |\n");
     for (name, scenario) in scenarios::ALL {
-        let numbers: Vec<_> = differences::ALL
-            .iter()
+        let numbers: Vec<_> = differences::all()
             .enumerate()
             .filter(|(_, difference)| difference.shows_in.iter().any(|(shown, _)| shown == name))
             .map(|(index, _)| format!("[{0}](#difference-{0})", index + 1))
@@ -36,7 +35,7 @@ fn report() -> String {
             if numbers.is_empty() { "equal".to_owned() } else { format!("differs: {}", numbers.join(", ")) };
         let _ = writeln!(text, "| `{name}` | {} | {result} |", scenario().about);
     }
-    for (index, difference) in differences::ALL.iter().enumerate() {
+    for (index, difference) in differences::all().enumerate() {
         let _ = writeln!(text, "\n#### Difference {}\n\n{}\n", index + 1, difference.reason);
         text.push_str("```diff\n");
         for (name, lines) in difference.shows_in {

@@ -102,9 +102,13 @@ pub fn run(name: &str, scenario: &Scenario) {
 
 /// Prints all that the built-in filter did, and what differs: for whoever writes a scenario.
 fn show(changes: &[Change], built_in: &[Observed]) {
-    built_in.iter().for_each(|line| eprintln!("{} [{}]", line.what, line.place));
+    for line in built_in {
+        eprintln!("{} [{}]", line.what, line.place);
+    }
     eprintln!("--- changes");
-    changes.iter().for_each(|change| eprintln!("{} [{}]", change.summary(), change.place()));
+    for change in changes {
+        eprintln!("{} [{}]", change.summary(), change.place());
+    }
 }
 
 fn listener(scenario: &Scenario, name: &str, host: Host, plugin: &Plugin) -> Listener {

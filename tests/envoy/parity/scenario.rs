@@ -54,6 +54,7 @@ pub struct Case {
 /// One plugin in some configurations. All cases share an Envoy, and, as a plugin's users are used to, their
 /// VM.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools)] // Each is a choice of its own.
 pub struct Scenario {
     /// One line for the report: what is compared.
     pub about: &'static str,

@@ -118,8 +118,11 @@ on_each_envoy! {
         envoy.await_plugin_lines(1, "on_grpc_close root");
     }
 
-    fn a_conversation_ends_with_the_request_that_waits_for_it(version) {
+    /// As in the built-in filter it belongs to the plugin; on Envoy 1.37 to the request, which alone can make it there.
+    fn a_conversation_outlives_the_request_that_began_it(version) {
         let (envoy, _upstream, grpc) = start(version, "
+            request_headers: if-header request x-do more grpc-send more 0
+            request_headers: if-header request x-do more return 0
             request_headers: grpc-stream grpc graft.test.Echo Chat
             request_headers: grpc-send hello 0
             request_headers: return 1
@@ -129,9 +132,14 @@ on_each_envoy! {
         client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").expect("sending a request");
         await_seen(&grpc, "Chat: hello");
         drop(client);
-        await_seen(&grpc, "Chat: reset");
-        envoy.await_plugin_lines(1, "on_grpc_close root");
         envoy.await_quiet("main");
+        if version == Version::V1_37 {
+            await_seen(&grpc, "Chat: reset");
+            envoy.await_plugin_lines(1, "on_grpc_close root");
+        } else {
+            assert_eq!(envoy.client("main").send(&Request::get("/").header("x-do", "more")).status, 200);
+            await_seen(&grpc, "Chat: more");
+        }
         assert!(envoy.stop().status.success());
     }
 

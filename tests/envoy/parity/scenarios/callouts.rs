@@ -263,7 +263,6 @@ pub fn replies_that_edit() -> Scenario {
         http_call_response: add response x-early one
         http_call_response: set-property own.value kept
         http_call_response: property own.value
-        http_call_response: foreign clear_route_cache
         http_call_response: continue request
     ";
     let body_edits = "

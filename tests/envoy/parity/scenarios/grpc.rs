@@ -68,7 +68,8 @@ pub fn grpc_metadata() -> Scenario {
 }
 
 pub fn grpc_calls_that_fail() -> Scenario {
-    let codes: Vec<_> = (1..=17)
+    let codes: Vec<_> = [1, 7, 13, 16, 17]
+        .iter()
         .map(|code| (format!("status-{code}"), say(&format!("\"fail {code} because of {code}\""))))
         .collect();
     let mut calls: Vec<_> = codes.iter().map(|(name, call)| (name.as_str(), call.as_str())).collect();
@@ -83,7 +84,7 @@ pub fn grpc_calls_that_fail() -> Scenario {
         // These servers speak HTTP/1.
         ("no-grpc", "grpc-call callout graft.test.Echo Say message 1000"),
     ]);
-    each_waits("gRPC calls that fail: every status, time, nobody there, a server that speaks no gRPC", &calls)
+    each_waits("gRPC calls that fail: a status, time, nobody there, a server that speaks no gRPC", &calls)
 }
 
 /// A `GrpcService` as bytes: `envoy_grpc` (field 1) with a cluster name (field 1).
