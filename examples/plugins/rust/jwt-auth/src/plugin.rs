@@ -100,17 +100,12 @@ impl Shared {
 
     /// Fetches the keys for all VMs, if it is time and no other VM does.
     ///
-    /// A root context calls for itself. Where it cannot, the first request that waits calls: acting for it is enough.
+    /// From the root context, or from a request that has to wait. A fetch that failed is tried again by a tick or,
+    /// where that cannot call, by the next request.
     pub fn fetch(&self, context: &dyn Context) {
         let jwks = &self.configuration.jwks;
         let (state, change) = self.state();
         let Some(claimed) = state.claim(jwks, self.now()) else { return };
-        let first = self.waiting.borrow().first().map(|one| one.id);
-        if self.is_left_to_streams.get()
-            && !first.is_some_and(|id| hostcalls::set_effective_context(id).is_ok())
-        {
-            return;
-        }
         if !self.set_state(claimed, change) {
             return;
         }
@@ -122,15 +117,13 @@ impl Shared {
         ];
         let timeout = Duration::from_millis(jwks.timeout_ms);
         let call = context.dispatch_http_call(&jwks.cluster, headers, None, vec![], timeout);
-        let Err(status) = call else { return };
-        if self.is_left_to_streams.replace(true) {
-            warn!("{} cannot be asked for keys: {status:?}", jwks.cluster);
-            self.finish(false);
-        } else {
-            info!("{} cannot be asked from here ({status:?}); a request will", jwks.cluster);
+        if let Err(status) = call {
             // Given back, so that a request can take it on at once.
             let (_, change) = self.state();
             self.set_state(state, change);
+            if !self.is_left_to_streams.replace(true) {
+                info!("{} cannot be asked from here ({status:?}); requests will", jwks.cluster);
+            }
         }
     }
 
@@ -202,7 +195,9 @@ impl RootContext for Plugin {
 
     fn on_tick(&mut self) {
         self.shared.look();
-        self.shared.fetch(self);
+        if !self.shared.is_left_to_streams.get() {
+            self.shared.fetch(self);
+        }
         self.shared.settle();
     }
 

@@ -22,7 +22,7 @@ pub struct Stream {
 
 /// A request that waits for keys.
 pub struct Waiting {
-    pub id: u32,
+    id: u32,
     token: Token,
     /// When it has waited long enough, in milliseconds since the epoch.
     until: u64,
