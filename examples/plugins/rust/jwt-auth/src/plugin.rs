@@ -46,14 +46,14 @@ pub struct Shared {
     is_left_to_streams: Cell<bool>,
 }
 
-impl Shared {
-    /// Milliseconds since the epoch.
-    pub fn now(&self) -> u64 {
-        let now = hostcalls::get_current_time().unwrap_or(UNIX_EPOCH);
-        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    }
+/// Milliseconds since the epoch.
+pub fn now() -> u64 {
+    let now = hostcalls::get_current_time().unwrap_or(UNIX_EPOCH);
+    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
 
+impl Shared {
     /// When the keys that this VM has were fetched; 0: it has none.
     pub fn fetched(&self) -> u64 {
         self.fetched.get()
@@ -93,7 +93,7 @@ impl Shared {
     /// Asks that keys are fetched soon, because a token names one that is not known.
     pub fn hasten(&self) {
         let (state, change) = self.state();
-        if let Some(hastened) = state.hasten(&self.configuration.jwks, self.now()) {
+        if let Some(hastened) = state.hasten(&self.configuration.jwks, now()) {
             self.set_state(hastened, change);
         }
     }
@@ -105,7 +105,7 @@ impl Shared {
     pub fn fetch(&self, context: &dyn Context) {
         let jwks = &self.configuration.jwks;
         let (state, change) = self.state();
-        let Some(claimed) = state.claim(jwks, self.now()) else { return };
+        let Some(claimed) = state.claim(jwks, now()) else { return };
         if !self.set_state(claimed, change) {
             return;
         }
@@ -157,12 +157,12 @@ impl Shared {
 
     fn finish(&self, has_succeeded: bool) {
         let (state, _) = self.state();
-        self.set_state(state.finish(&self.configuration.jwks, self.now(), has_succeeded), None);
+        self.set_state(state.finish(&self.configuration.jwks, now(), has_succeeded), None);
     }
 
     /// Lets those go that need not wait any longer.
     fn settle(&self) {
-        let now = self.now();
+        let now = now();
         let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
         let rest = waiting.into_iter().filter(|one| !one.settle(self, now)).collect();
         *self.waiting.borrow_mut() = rest;
