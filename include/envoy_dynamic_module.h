@@ -96,6 +96,19 @@ typedef enum {
   envoy_dynamic_module_type_http_body_type_BufferedResponseBody,
 } envoy_dynamic_module_type_http_body_type;
 
+/* How long filter state is kept. */
+typedef enum {
+  envoy_dynamic_module_type_filter_state_life_span_FilterChain,
+  envoy_dynamic_module_type_filter_state_life_span_Request,
+  envoy_dynamic_module_type_filter_state_life_span_Connection,
+} envoy_dynamic_module_type_filter_state_life_span;
+
+/* A span of Envoy's tracing, good inside the hook that asked for it. */
+typedef void* envoy_dynamic_module_type_span_envoy_ptr;
+
+/* A span that the module began and owns until it finishes it. Can be used wherever a span can. */
+typedef void* envoy_dynamic_module_type_child_span_module_ptr;
+
 typedef enum {
   envoy_dynamic_module_type_metadata_source_Dynamic,
   envoy_dynamic_module_type_metadata_source_Route,
@@ -465,6 +478,19 @@ typedef bool envoy_dynamic_module_callback_http_get_metadata_list_bool_fn(
     envoy_dynamic_module_type_module_buffer name_space, envoy_dynamic_module_type_module_buffer key, size_t index,
     bool* value_out);
 
+/* Sets a value of the dynamic metadata; the bool since 1.38. */
+typedef void envoy_dynamic_module_callback_http_set_dynamic_metadata_string_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer name_space,
+    envoy_dynamic_module_type_module_buffer key, envoy_dynamic_module_type_module_buffer value);
+
+typedef void envoy_dynamic_module_callback_http_set_dynamic_metadata_number_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer name_space,
+    envoy_dynamic_module_type_module_buffer key, double value);
+
+typedef void envoy_dynamic_module_callback_http_set_dynamic_metadata_bool_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer name_space,
+    envoy_dynamic_module_type_module_buffer key, bool value);
+
 /* Filter state whose object is a plain string. */
 typedef bool envoy_dynamic_module_callback_http_get_filter_state_bytes_fn(
     envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer key,
@@ -484,6 +510,32 @@ typedef bool envoy_dynamic_module_callback_http_get_filter_state_typed_fn(
 typedef bool envoy_dynamic_module_callback_http_set_filter_state_typed_fn(
     envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer key,
     envoy_dynamic_module_type_module_buffer value);
+
+/* Sets a plain string that is kept for a life span; `sharing` 0: by no upstream filter. Since 1.40. */
+typedef bool envoy_dynamic_module_callback_http_set_filter_state_value_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer key,
+    envoy_dynamic_module_type_module_buffer value, envoy_dynamic_module_type_filter_state_life_span life_span,
+    uint32_t sharing);
+
+/* Spans: since 1.38. Null if the stream is not traced. */
+typedef envoy_dynamic_module_type_span_envoy_ptr envoy_dynamic_module_callback_http_get_active_span_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter);
+
+typedef void envoy_dynamic_module_callback_http_span_set_tag_fn(envoy_dynamic_module_type_span_envoy_ptr span,
+                                                                envoy_dynamic_module_type_module_buffer key,
+                                                                envoy_dynamic_module_type_module_buffer value);
+
+typedef void envoy_dynamic_module_callback_http_span_log_fn(envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+                                                            envoy_dynamic_module_type_span_envoy_ptr span,
+                                                            envoy_dynamic_module_type_module_buffer event);
+
+typedef envoy_dynamic_module_type_child_span_module_ptr envoy_dynamic_module_callback_http_span_spawn_child_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_span_envoy_ptr span,
+    envoy_dynamic_module_type_module_buffer operation);
+
+/* Reports the span and frees it. */
+typedef void envoy_dynamic_module_callback_http_child_span_finish_fn(
+    envoy_dynamic_module_type_child_span_module_ptr span);
 
 /* ------------------------------------------------------------------------------------------------------------
  * 7. Stream control. Those marked (re-enters) may call hooks of the same filter before they return, and to 1.39
@@ -524,6 +576,11 @@ typedef void envoy_dynamic_module_callback_http_filter_reset_stream_fn(
 
 typedef void envoy_dynamic_module_callback_http_clear_route_cache_fn(
     envoy_dynamic_module_type_http_filter_envoy_ptr filter);
+
+/* The host, as address and port, that the load balancer shall choose. False if it is no address. Since 1.38. */
+typedef bool envoy_dynamic_module_callback_http_set_upstream_override_host_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer host,
+    bool is_strict);
 
 /*
  * A stream's scheduler: its events come to the stream's own worker, as on_http_filter_scheduled. The module owns it

@@ -53,10 +53,10 @@ pub use buffer::Buffers;
 pub(crate) use buffer::envoy_bytes;
 pub use call_event::{CallEvent, CallHeaders, CallRefusal, CallRequest};
 pub use http_config::{ConfigScheduler, HttpFilterConfigHandle, has_config_calls};
-pub use http_filter::{Headers, HttpFilterHandle, Scheduler};
+pub use http_filter::{ChildSpan, Headers, HttpFilterHandle, Scheduler};
 pub use network_filter::{ConnectionConfigHandle, ConnectionHandle, ConnectionScheduler};
 pub use types::{
     BodyStatus, BodyType, ConnectionEvent, ConnectionStatus, Direction, HeaderType, HeadersStatus, Level,
-    LocalReplyStatus, MetadataSource, MetricError, MetricId, ResetReason, TimingInfo, TrailersStatus,
-    UnknownNumber,
+    LifeSpan, LocalReplyStatus, MetadataSource, MetricError, MetricId, ResetReason, TimingInfo,
+    TrailersStatus, UnknownNumber,
 };

@@ -32,6 +32,7 @@ mod callouts;
 pub mod connection_filter;
 mod connection_stream;
 mod entering;
+mod foreign;
 pub mod http_config;
 pub mod http_filter;
 pub mod http_stream;

@@ -59,10 +59,19 @@
   ENTRY(http_get_metadata_list_string)                                  \
   ENTRY(http_get_metadata_list_number)                                  \
   ENTRY(http_get_metadata_list_bool)                                    \
+  ENTRY(http_set_dynamic_metadata_string)                               \
+  ENTRY(http_set_dynamic_metadata_number)                               \
+  ENTRY(http_set_dynamic_metadata_bool)                                 \
   ENTRY(http_get_filter_state_bytes)                                    \
   ENTRY(http_set_filter_state_bytes)                                    \
   ENTRY(http_get_filter_state_typed)                                    \
   ENTRY(http_set_filter_state_typed)                                    \
+  ENTRY(http_set_filter_state_value)                                    \
+  ENTRY(http_get_active_span)                                           \
+  ENTRY(http_span_set_tag)                                              \
+  ENTRY(http_span_log)                                                  \
+  ENTRY(http_span_spawn_child)                                          \
+  ENTRY(http_child_span_finish)                                         \
   /* stream control */                                                  \
   ENTRY(http_send_response)                                             \
   ENTRY(http_send_response_headers)                                     \
@@ -72,6 +81,7 @@
   ENTRY(http_filter_continue_encoding)                                  \
   ENTRY(http_filter_reset_stream)                                       \
   ENTRY(http_clear_route_cache)                                         \
+  ENTRY(http_set_upstream_override_host)                                \
   ENTRY(http_filter_scheduler_new)                                      \
   ENTRY(http_filter_scheduler_commit)                                   \
   ENTRY(http_filter_scheduler_delete)                                   \

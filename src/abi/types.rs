@@ -127,6 +127,18 @@ c_enum! {
 }
 
 c_enum! {
+    /// How long filter state is kept.
+    pub enum LifeSpan {
+        /// As long as the stream's filters.
+        FilterChain = envoy_dynamic_module_type_filter_state_life_span_FilterChain,
+        /// As long as the request.
+        Request = envoy_dynamic_module_type_filter_state_life_span_Request,
+        /// As long as the connection.
+        Connection = envoy_dynamic_module_type_filter_state_life_span_Connection,
+    }
+}
+
+c_enum! {
     /// What a reset tells the peer.
     pub enum ResetReason {
         /// The stream failed here.

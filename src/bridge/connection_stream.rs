@@ -13,7 +13,7 @@ use super::properties;
 use super::services::EnvoyServices;
 use crate::abi::{self, ConnectionHandle, ConnectionScheduler};
 use crate::host::calls::{Request, Start};
-use crate::host::stream::{Headers, MetricUpdate, NoProperty, Stream};
+use crate::host::stream::{Headers, LifeSpan, MetricUpdate, NoProperty, Stream};
 use crate::host::types::{Direction, HeaderMap};
 
 /// See the module's text.
@@ -173,7 +173,7 @@ impl Stream for ConnectionStream {
         Ok(())
     }
 
-    fn set_property(&mut self, path: &[u8], value: &[u8]) -> bool {
+    fn set_property(&mut self, path: &[u8], value: &[u8], _span: LifeSpan) -> bool {
         let Some(envoy) = self.envoy.as_mut() else { return false };
         let is_told = match self.own.set(path, value) {
             Some(Stored::New) => true,

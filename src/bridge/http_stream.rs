@@ -12,6 +12,7 @@ use std::time::SystemTime;
 
 use super::body;
 use super::callouts;
+use super::foreign::{self, Spans};
 use super::http_config::HttpConfig;
 use super::local_response::LocalReply;
 use super::metrics::Metric;
@@ -20,7 +21,9 @@ use super::properties;
 use super::services::EnvoyServices;
 use crate::abi::{BodyType, HeaderType, HttpFilterHandle, Scheduler};
 use crate::host::calls::{Request, Start};
-use crate::host::stream::{Headers, MetricUpdate, NoProperty, Stream};
+use crate::host::stream::{
+    Headers, LifeSpan, MetadataSource, MetadataValue, MetricUpdate, NoProperty, Refusal, Stream,
+};
 use crate::host::types::{Direction, HeaderMap};
 
 /// See the module's text.
@@ -37,6 +40,8 @@ pub struct HttpStream {
     scheduler: Option<Scheduler>,
     /// What properties need that Envoy does not tell.
     observed: Observed,
+    /// The guest's spans below the stream's.
+    spans: Spans,
 }
 
 /// What is noted of a stream, for Envoys that have no attribute for it.
@@ -61,6 +66,7 @@ impl HttpStream {
             own_properties: OwnProperties::default(),
             scheduler: None,
             observed: Observed { started: SystemTime::now(), request_bytes: 0, response_bytes: 0 },
+            spans: Spans::default(),
         }
     }
 
@@ -228,7 +234,7 @@ impl Stream for HttpStream {
         Ok(())
     }
 
-    fn set_property(&mut self, path: &[u8], value: &[u8]) -> bool {
+    fn set_property(&mut self, path: &[u8], value: &[u8], span: LifeSpan) -> bool {
         let Some(envoy) = self.envoy.as_mut() else { return false };
         let is_told = match self.own_properties.set(path, value) {
             Some(Stored::New) => true,
@@ -236,9 +242,65 @@ impl Stream for HttpStream {
             None => return false,
         };
         if is_told {
-            envoy.set_filter_state_bytes(&properties::own_key(path), value);
+            let key = properties::own_key(path);
+            let kept = match span {
+                LifeSpan::FilterChain => None,
+                LifeSpan::Request | LifeSpan::Connection => {
+                    envoy.set_filter_state_for(&key, value, foreign::envoy_span(span))
+                }
+            };
+            if kept.is_none() {
+                envoy.set_filter_state_bytes(&key, value);
+            }
         }
         true
+    }
+
+    fn set_filter_state_object(&mut self, name: &[u8], text: &[u8], _: LifeSpan) -> Result<(), Refusal> {
+        foreign::set_filter_state_object(self.envoy.as_mut(), name, text)
+    }
+
+    fn metadata(&mut self, source: MetadataSource, namespace: &[u8], key: &[u8]) -> Option<MetadataValue> {
+        properties::metadata_value(self.envoy.as_mut()?, foreign::envoy_source(source), namespace, key)
+    }
+
+    fn metadata_keys(&mut self, source: MetadataSource, namespace: Option<&[u8]>) -> Vec<Vec<u8>> {
+        let Some(envoy) = self.envoy.as_mut() else { return Vec::new() };
+        let source = foreign::envoy_source(source);
+        let names = match namespace {
+            Some(namespace) => envoy.metadata_keys(source, namespace),
+            None => envoy.metadata_namespaces(source),
+        };
+        names.iter().map(<[u8]>::to_vec).collect()
+    }
+
+    fn set_metadata(&mut self, namespace: &[u8], key: &[u8], value: &MetadataValue) -> Result<(), Refusal> {
+        foreign::set_metadata(self.envoy.as_mut(), namespace, key, value)
+    }
+
+    fn set_span_tag(&mut self, child: Option<u32>, key: &[u8], value: &[u8]) -> Result<(), Refusal> {
+        self.spans.set_tag(self.envoy.as_mut(), child, key, value)
+    }
+
+    fn log_to_span(&mut self, event: &[u8]) -> Result<(), Refusal> {
+        Spans::log(self.envoy.as_mut(), event)
+    }
+
+    fn start_child_span(&mut self, operation: &[u8]) -> Result<u32, Refusal> {
+        self.spans.start_child(self.envoy.as_mut(), operation)
+    }
+
+    fn finish_child_span(&mut self, child: u32) -> Result<(), Refusal> {
+        self.spans.finish_child(child)
+    }
+
+    fn override_upstream_host(&mut self, host: &[u8], is_strict: bool) -> Result<(), Refusal> {
+        let envoy = self.envoy.as_mut().ok_or(Refusal::Unavailable)?;
+        match envoy.override_upstream_host(host, is_strict) {
+            Some(true) => Ok(()),
+            Some(false) => Err(Refusal::Invalid),
+            None => Err(Refusal::Unavailable),
+        }
     }
 
     fn clear_route_cache(&mut self) {

@@ -10,7 +10,7 @@ use super::properties;
 use super::services::EnvoyServices;
 use crate::abi::AccessLogHandle;
 use crate::host::calls::{Request, Start};
-use crate::host::stream::{Headers, MetricUpdate, NoProperty, Stream};
+use crate::host::stream::{Headers, LifeSpan, MetricUpdate, NoProperty, Stream};
 use crate::host::types::{Direction, HeaderMap};
 
 /// See the module's text. Lives as long as one `proxy_on_log`.
@@ -106,7 +106,7 @@ impl Stream for LogStream {
         if is_found { Ok(()) } else { Err(NoProperty::Absent) }
     }
 
-    fn set_property(&mut self, _path: &[u8], _value: &[u8]) -> bool {
+    fn set_property(&mut self, _path: &[u8], _value: &[u8], _span: LifeSpan) -> bool {
         false
     }
 

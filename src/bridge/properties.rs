@@ -36,6 +36,8 @@ pub(super) fn own_key(path: &[u8]) -> SmallVec<[u8; 64]> {
     key
 }
 
+pub(super) use self::maps::typed as metadata_value;
+
 /// Writes a property's value. `Ok(false)`: the path is none of Envoy's names.
 ///
 /// # Errors

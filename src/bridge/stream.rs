@@ -12,7 +12,9 @@ use super::log_stream::LogStream;
 use super::metrics::Metric;
 use super::services::EnvoyServices;
 use crate::host::calls::{Request, Start};
-use crate::host::stream::{Headers, MetricUpdate, NoProperty, Stream};
+use crate::host::stream::{
+    Headers, LifeSpan, MetadataSource, MetadataValue, MetricUpdate, NoProperty, Refusal, Stream,
+};
 use crate::host::types::{Direction, HeaderMap};
 
 /// See the module's text.
@@ -116,8 +118,44 @@ impl Stream for EnvoyStream {
         by!(self, stream => stream.property(path, value))
     }
 
-    fn set_property(&mut self, path: &[u8], value: &[u8]) -> bool {
-        by!(self, stream => stream.set_property(path, value))
+    fn set_property(&mut self, path: &[u8], value: &[u8], span: LifeSpan) -> bool {
+        by!(self, stream => stream.set_property(path, value, span))
+    }
+
+    fn set_filter_state_object(&mut self, name: &[u8], text: &[u8], span: LifeSpan) -> Result<(), Refusal> {
+        by!(self, stream => stream.set_filter_state_object(name, text, span))
+    }
+
+    fn metadata(&mut self, source: MetadataSource, namespace: &[u8], key: &[u8]) -> Option<MetadataValue> {
+        by!(self, stream => stream.metadata(source, namespace, key))
+    }
+
+    fn metadata_keys(&mut self, source: MetadataSource, namespace: Option<&[u8]>) -> Vec<Vec<u8>> {
+        by!(self, stream => stream.metadata_keys(source, namespace))
+    }
+
+    fn set_metadata(&mut self, namespace: &[u8], key: &[u8], value: &MetadataValue) -> Result<(), Refusal> {
+        by!(self, stream => stream.set_metadata(namespace, key, value))
+    }
+
+    fn set_span_tag(&mut self, child: Option<u32>, key: &[u8], value: &[u8]) -> Result<(), Refusal> {
+        by!(self, stream => stream.set_span_tag(child, key, value))
+    }
+
+    fn log_to_span(&mut self, event: &[u8]) -> Result<(), Refusal> {
+        by!(self, stream => stream.log_to_span(event))
+    }
+
+    fn start_child_span(&mut self, operation: &[u8]) -> Result<u32, Refusal> {
+        by!(self, stream => stream.start_child_span(operation))
+    }
+
+    fn finish_child_span(&mut self, child: u32) -> Result<(), Refusal> {
+        by!(self, stream => stream.finish_child_span(child))
+    }
+
+    fn override_upstream_host(&mut self, host: &[u8], is_strict: bool) -> Result<(), Refusal> {
+        by!(self, stream => stream.override_upstream_host(host, is_strict))
     }
 
     fn clear_route_cache(&mut self) {

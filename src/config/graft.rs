@@ -172,7 +172,7 @@ mod tests {
             (
                 json!({"memory": 1}),
                 "memory: unknown field, expected memory_bytes, table_elements, call_deadline, \
-                 start_deadline",
+                 start_deadline, callouts, callout_bytes, shared_bytes",
             ),
         ] {
             assert_eq!(

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use super::calls::{Command, Reply, Token};
+use super::foreign::{Declarations, Expressions};
 use super::stream::{Effect, Effects, Stream};
 use super::types::{Direction, HeaderMap};
 
@@ -93,6 +94,11 @@ pub struct Root {
     pub(super) streams: usize,
     /// Nanoseconds between ticks, if it wants any.
     pub(super) tick: Option<u64>,
+    /// Foreign functions: what was declared, and made.
+    pub(super) declarations: Declarations,
+    pub(super) expressions: Expressions,
+    /// What `proxy_get_status` tells it and its streams: code and message of its last call that failed or closed.
+    pub(super) status: (u32, Vec<u8>),
 }
 
 /// The state of one direction of a stream: what its guest may touch now.
@@ -140,6 +146,8 @@ pub struct StreamContext<S> {
     pub(super) commands: Vec<Command>,
     /// What arrived for its calls while it was not at hand.
     pub(super) replies: Vec<(Token, Reply)>,
+    /// What its guest declared from it.
+    pub(super) declarations: Declarations,
 }
 
 impl<S: Stream> StreamContext<S> {
@@ -251,6 +259,9 @@ impl<S: Stream> Contexts<S> {
             state: RootState::Active,
             streams: 0,
             tick: None,
+            declarations: Declarations::default(),
+            expressions: Expressions::default(),
+            status: (0, Vec::new()),
         };
         let free = self.roots.iter_mut().position(|place| place.is_none());
         let index = free.unwrap_or(self.roots.len());
@@ -305,6 +316,7 @@ impl<S: Stream> Contexts<S> {
             effects: Effects::new(),
             commands: Vec::new(),
             replies: Vec::new(),
+            declarations: Declarations::default(),
         });
         if let Some(root) = self.root_mut(root) {
             root.streams = root.streams.saturating_add(1);

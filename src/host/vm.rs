@@ -72,8 +72,6 @@ pub struct State<S: Stream> {
     pub(super) calls: Calls,
     /// The reply that is being delivered.
     pub(super) reply: Option<Reply>,
-    /// What `proxy_get_status` tells: code and message of the last call that failed or closed.
-    pub(super) status: (u32, Vec<u8>),
     /// Roots whose next tick is to be set anew.
     pub(super) changed_ticks: Vec<RootIndex>,
     /// Streams have been told that this VM is dead.

@@ -20,6 +20,7 @@ pub mod guests;
 pub mod http1;
 pub mod http2;
 pub mod log;
+pub mod message;
 pub mod pace;
 pub mod stats;
 pub mod upstream;

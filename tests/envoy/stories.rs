@@ -12,6 +12,7 @@ mod example_jwt_auth;
 mod example_rate_limit;
 mod example_telemetry;
 mod failures;
+mod foreign;
 mod grpc;
 mod headers;
 mod hostile;

@@ -325,7 +325,7 @@ fn half_closed_streams_do_not_count_and_only_so_many_are_remembered() {
     for number in 1..=257_u32 {
         let said = run(&vm);
         let token = number << 2 | 2;
-        vm.started();
+        vm.commands();
         assert_eq!(said[1..], ["0".to_owned(), token.to_string(), "0".to_owned()], "{number}");
         vm.reply(Token(token), Reply::GrpcClose(0, Vec::new()));
     }

@@ -3,11 +3,13 @@
 //! They take the other side of the line, so the facts that they lean on are those of the real callers turned around.
 
 use std::ffi::{c_char, c_void};
+use std::ptr;
 
 use super::super::buffer::envoy_bytes;
 use super::super::raw;
 use super::super::table::Callbacks;
 use super::super::types::Level;
+use super::calls;
 use super::{FakeStream, MetricUpdate, PROCESS, Pair, SentResponse};
 
 type EnvoyBuffer = raw::envoy_dynamic_module_type_envoy_buffer;
@@ -22,6 +24,14 @@ fn stream<'a>(envoy: *mut c_void) -> &'a mut FakeStream {
     unsafe { &mut *envoy.cast::<FakeStream>() }
 }
 
+/// The bit that tells a child span from its stream's, whose address is the stream's.
+const CHILD: usize = 1;
+
+fn stream_of_span<'a>(span: *mut c_void) -> (&'a mut FakeStream, &'static str) {
+    let child = if span.addr() & CHILD == 0 { "" } else { "child " };
+    (stream(span.map_addr(|address| address & !CHILD)), child)
+}
+
 fn reenter(envoy: *mut c_void) {
     let action = stream(envoy).on_reenter.take();
     if let Some(mut action) = action {
@@ -30,7 +40,7 @@ fn reenter(envoy: *mut c_void) {
     }
 }
 
-fn read<'a>(buffer: ModuleBuffer) -> &'a [u8] {
+pub(super) fn read<'a>(buffer: ModuleBuffer) -> &'a [u8] {
     // SAFETY: F6 and F9 turned around, both kinds of buffer have one layout.
     unsafe { envoy_bytes(EnvoyBuffer { ptr: buffer.ptr, length: buffer.length }) }
 }
@@ -39,11 +49,11 @@ fn lend(bytes: &[u8]) -> EnvoyBuffer {
     EnvoyBuffer { ptr: bytes.as_ptr().cast::<c_char>(), length: bytes.len() }
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn write<T>(out: *mut T, value: T) {
+pub(super) fn write<T>(out: *mut T, value: T) {
     if !out.is_null() {
         // SAFETY: F8 turned around, the caller passes room for it.
         unsafe { out.write(value) };
@@ -70,7 +80,7 @@ fn list<'a, T>(pointer: *const T, length: usize) -> &'a [T] {
     unsafe { std::slice::from_raw_parts(pointer, length) }
 }
 
-fn pairs(headers: *const ModuleHeader, length: usize) -> Vec<Pair> {
+pub(super) fn pairs(headers: *const ModuleHeader, length: usize) -> Vec<Pair> {
     let pair = |header: &ModuleHeader| {
         let key = ModuleBuffer { ptr: header.key_ptr, length: header.key_length };
         let value = ModuleBuffer { ptr: header.value_ptr, length: header.value_length };
@@ -79,7 +89,7 @@ fn pairs(headers: *const ModuleHeader, length: usize) -> Vec<Pair> {
     list(headers, length).iter().map(pair).collect()
 }
 
-fn describe(pairs: &[Pair]) -> String {
+pub(super) fn describe(pairs: &[Pair]) -> String {
     let described: Vec<_> =
         pairs.iter().map(|(key, value)| format!("{}={}", text(key), text(value))).collect();
     described.join(",")
@@ -342,6 +352,41 @@ pub(super) fn complete_table() -> Callbacks {
         stream(envoy).told.push(format!("reset {}", text(read(details))));
         reenter(envoy);
     }
+    unsafe extern "C" fn set_metadata_string(
+        envoy: *mut c_void,
+        namespace: ModuleBuffer,
+        key: ModuleBuffer,
+        value: ModuleBuffer,
+    ) {
+        let entry = (read(namespace).to_vec(), read(key).to_vec(), read(value).to_vec());
+        stream(envoy).metadata.push(entry);
+    }
+    unsafe extern "C" fn get_span(envoy: *mut c_void) -> *mut c_void {
+        if stream(envoy).has_span { envoy } else { ptr::null_mut() }
+    }
+    unsafe extern "C" fn set_tag(span: *mut c_void, key: ModuleBuffer, value: ModuleBuffer) {
+        let (stream, child) = stream_of_span(span);
+        stream.told.push(format!("{child}tag {}={}", text(read(key)), text(read(value))));
+    }
+    unsafe extern "C" fn log_to_span(envoy: *mut c_void, _: *mut c_void, event: ModuleBuffer) {
+        stream(envoy).told.push(format!("event {}", text(read(event))));
+    }
+    unsafe extern "C" fn start_child(
+        envoy: *mut c_void,
+        span: *mut c_void,
+        operation: ModuleBuffer,
+    ) -> *mut c_void {
+        stream(envoy).told.push(format!("child {}", text(read(operation))));
+        span.map_addr(|address| address | CHILD)
+    }
+    unsafe extern "C" fn finish_child(span: *mut c_void) {
+        let (stream, child) = stream_of_span(span);
+        stream.told.push(format!("{child}finished"));
+    }
+    unsafe extern "C" fn override_host(envoy: *mut c_void, host: ModuleBuffer, is_strict: bool) -> bool {
+        stream(envoy).told.push(format!("host {} {is_strict}", text(read(host))));
+        true
+    }
     unsafe extern "C" fn clear_route_cache(envoy: *mut c_void) {
         stream(envoy).told.push("clear_route_cache".to_owned());
     }
@@ -403,6 +448,13 @@ pub(super) fn complete_table() -> Callbacks {
         http_set_filter_state_bytes: Some(set_filter_state),
         http_get_filter_state_typed: Some(get_typed_state),
         http_set_filter_state_typed: Some(set_typed_state),
+        http_set_dynamic_metadata_string: Some(set_metadata_string),
+        http_get_active_span: Some(get_span),
+        http_span_set_tag: Some(set_tag),
+        http_span_log: Some(log_to_span),
+        http_span_spawn_child: Some(start_child),
+        http_child_span_finish: Some(finish_child),
+        http_set_upstream_override_host: Some(override_host),
         http_send_response: Some(send_response),
         http_send_response_headers: Some(send_headers),
         http_send_response_data: Some(send_data),
@@ -421,6 +473,20 @@ pub(super) fn complete_table() -> Callbacks {
         http_filter_set_gauge: update_callback!(set_gauge),
         http_filter_record_histogram_value: update_callback!(record_histogram),
         get_most_specific_route_config: Some(get_route_config),
+        http_filter_start_http_stream: Some(calls::start),
+        http_filter_reset_http_stream: Some(calls::reset),
+        http_stream_send_data: Some(calls::send_data),
+        http_stream_send_trailers: Some(calls::send_trailers),
+        http_filter_scheduler_new: Some(calls::scheduler_new),
+        http_filter_scheduler_commit: Some(calls::scheduler_commit),
+        http_filter_scheduler_delete: Some(calls::scheduler_delete),
+        http_filter_config_start_http_stream: Some(calls::start),
+        http_filter_config_reset_http_stream: Some(calls::reset),
+        http_filter_config_stream_send_data: Some(calls::send_data),
+        http_filter_config_stream_send_trailers: Some(calls::send_trailers),
+        http_filter_config_scheduler_new: Some(calls::scheduler_new),
+        http_filter_config_scheduler_commit: Some(calls::scheduler_commit),
+        http_filter_config_scheduler_delete: Some(calls::scheduler_delete),
         ..Callbacks::default()
     }
 }

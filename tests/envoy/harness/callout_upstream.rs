@@ -1,11 +1,12 @@
 //! What callouts are sent to: an HTTP/1.1 server whose path says what it does.
 //!
-//! Nothing is set from outside, so that any number of plugins can use one server at the same time:
+//! `x-forwarded-for` is in no answer, because it is another one on each machine. Nothing is set from outside, so that any number of plugins can use one server at the same time:
 //!
 //! | path | what happens |
 //! | --- | --- |
 //! | `/echo` | 200; `x-method`, `x-path`, `x-authority`; the request's `x-*` headers, body and trailers |
 //! | `/headers` | 200; the request's headers as the body, a line each, sorted |
+//! | `/forwarded` | 200; the body says whether there was the header `x-forwarded-for` |
 //! | `/status/N` | status N, its number as the body |
 //! | `/slow/MS` | 200 after so many milliseconds |
 //! | `/hang` | no answer, for as long as the connection lives |
@@ -30,6 +31,9 @@ const CLUSTER: &str = "callout";
 
 /// The name of a cluster at whose address nobody listens.
 const NOBODY: &str = "nobody";
+
+/// The header that holds an address of the machine.
+const FORWARDED: &str = "x-forwarded-for";
 
 /// The size of a part of a large body.
 const PART: usize = 64 * 1024;
@@ -130,6 +134,10 @@ impl CalloutUpstream {
         match what {
             "echo" => write_echo(stream, head, body, method, path),
             "headers" => whole(200, listed(&head.headers).as_bytes()),
+            "forwarded" => {
+                let is_there = header(&head.headers, FORWARDED).is_some();
+                whole(200, format!("{FORWARDED}: {is_there}").as_bytes())
+            }
             "status" => whole(number, number.to_string().as_bytes()),
             "slow" => {
                 std::thread::sleep(Duration::from_millis(number as u64));
@@ -189,7 +197,11 @@ fn length(bytes: usize) -> Headers {
 
 /// Headers as text, a line each, sorted.
 fn listed(headers: &Headers) -> String {
-    let mut lines: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    let mut lines: Vec<_> = headers
+        .iter()
+        .filter(|(name, _)| name != FORWARDED)
+        .map(|(name, value)| format!("{name}: {value}"))
+        .collect();
     lines.sort_unstable();
     lines.join("\n")
 }
@@ -212,7 +224,8 @@ fn write_echo(mut stream: &TcpStream, head: &Head, body: &Body, method: &str, pa
     let mut fields: Headers = [("x-method", method), ("x-path", path), ("x-authority", authority)]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .to_vec();
-    fields.extend(head.headers.iter().filter(|(name, _)| name.starts_with("x-")).cloned());
+    fields
+        .extend(head.headers.iter().filter(|(name, _)| name.starts_with("x-") && name != FORWARDED).cloned());
     if body.trailers.is_empty() {
         return write_whole(stream, 200, &fields, &body.bytes, method);
     }

@@ -218,6 +218,7 @@ pub struct Listener {
     loggers: Vec<Value>,
     settings: Vec<(String, Value)>,
     router: Value,
+    manager: Vec<(&'static str, Value)>,
 }
 
 impl Listener {
@@ -234,6 +235,7 @@ impl Listener {
             settings: Vec::new(),
             // The headers x-envoy-* hold times, which differ from run to run.
             router: json!({ "suppress_envoy_headers": true }),
+            manager: Vec::new(),
         }
     }
 
@@ -284,6 +286,12 @@ impl Listener {
         self
     }
 
+    /// Sets a field of the HTTP connection manager.
+    pub fn manager(mut self, field: &'static str, value: impl Into<Value>) -> Self {
+        self.manager.push((field, value.into()));
+        self
+    }
+
     fn to_json(&self, home: &Path) -> Value {
         let mut filters = self.filters.clone();
         let mut router = self.router.clone();
@@ -318,6 +326,9 @@ impl Listener {
         });
         for (field, value) in &self.settings {
             manager[field] = value.clone();
+        }
+        for (field, value) in &self.manager {
+            manager[*field] = value.clone();
         }
         let mut listener = json!({
             "name": self.name,

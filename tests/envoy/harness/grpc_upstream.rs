@@ -65,10 +65,6 @@ impl GrpcUpstream {
         bootstrap.cluster(CLUSTER, self.address, Protocol::Http2)
     }
 
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// What happened at the server so far: `Say: MESSAGE`; `Chat: MESSAGE`, `Chat: half-closed`, `Chat: reset`.
     pub fn seen(&self) -> Vec<String> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -99,7 +95,7 @@ enum Said {
     Hang,
     /// `slow MS`: the answer `slow`, after so many milliseconds.
     Slow(u64),
-    /// `metadata`: the request's metadata, without what differs from run to run, sorted.
+    /// `metadata`: the request's metadata, sorted, without `x-forwarded-for`, which is another one on each machine.
     Metadata,
     /// `bytes N`: so many bytes.
     Bytes(usize),
@@ -152,6 +148,7 @@ impl Said {
 fn listed(metadata: &MetadataMap) -> String {
     let mut lines: Vec<_> = metadata
         .iter()
+        .filter(|field| !matches!(field, KeyAndValueRef::Ascii(key, _) if key.as_str() == "x-forwarded-for"))
         .map(|field| match field {
             KeyAndValueRef::Ascii(key, value) => format!("{key}: {}", value.to_str().unwrap_or("?")),
             KeyAndValueRef::Binary(key, value) => {

@@ -173,13 +173,16 @@ fn observe(
     start: &[Observed],
     outside: &[Observed],
 ) -> Vec<Observed> {
-    let (start, rest) = split_start(start, &plugin_lines(&envoy.log(), side.logger));
+    let (start, mut rest) = split_start(start, &plugin_lines(&envoy.log(), side.logger));
     let mut observed: Vec<_> =
         start.into_iter().map(|line| Observed::new(&line.place, format!("start {}", line.what))).collect();
     observed.extend(outside.iter().cloned());
     for case in &scenario.cases {
         let log = envoy.access_log(&side.listener(case));
         observed.extend(log.into_iter().map(|line| Observed::new(&case.name, format!("access log: {line}"))));
+    }
+    if scenario.by_place {
+        rest.sort_by(|one, other| one.place.cmp(&other.place));
     }
     observed.extend(rest);
     observed

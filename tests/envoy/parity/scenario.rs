@@ -62,6 +62,8 @@ pub struct Scenario {
     pub http2_upstream: bool,
     /// Whether there are upstreams for callouts: the clusters `callout`, `grpc` and `nobody`.
     pub callouts: bool,
+    /// Whether the order counts only among the lines of one place, because VMs do their work side by side.
+    pub by_place: bool,
     /// What plugins log when all that their start began is over, if that is after the start.
     pub settled: Vec<&'static str>,
     pub cases: Vec<Case>,
@@ -89,6 +91,7 @@ impl Scenario {
             buffer_limit: None,
             http2_upstream: false,
             callouts: false,
+            by_place: false,
             settled: Vec::new(),
             cases: Vec::new(),
         }
@@ -125,6 +128,12 @@ impl Scenario {
 
     pub fn buffer_limit(mut self, bytes: u32) -> Self {
         self.buffer_limit = Some(bytes);
+        self
+    }
+
+    /// Compares the log of each VM's root contexts and streams by itself: VMs do their work side by side.
+    pub fn by_place(mut self) -> Self {
+        self.by_place = true;
         self
     }
 

@@ -98,6 +98,16 @@ scenarios! {
         environment_properties,
         properties_set_by_the_plugin,
     }
+    foreign {
+        compression,
+        expressions,
+        expressions_out_of_place,
+        signatures,
+        signing,
+        declared_properties,
+        filter_state_objects,
+        foreign_calls_that_fail,
+    }
     system {
         metrics,
         logs,

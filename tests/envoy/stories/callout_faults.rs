@@ -82,16 +82,16 @@ on_each_envoy! {
         }
         let grown = envoy.peak_memory() - before;
         assert!(grown < LARGE, "Envoy grew by {grown} bytes");
-        let told = envoy.complaints().iter().filter(|line| line.text.contains("callout_reply_bytes")).count();
+        let told = envoy.complaints().iter().filter(|line| line.text.contains("callout_bytes")).count();
         assert_eq!(told, 2, "{:?}", envoy.complaints());
         assert!(envoy.stop().status.success());
     }
 
     fn the_limit_of_a_reply_is_the_users(version) {
         let small = |name: &str, path: &str| {
-            waits(name, "callout", 5_000, path).set("graft.limits.callout_reply_bytes", 1_000)
+            waits(name, "callout", 5_000, path).set("graft.limits.callout_bytes", 2_000)
         };
-        let plugins = [small("fits", "/bytes/1000"), small("exceeds", "/bytes/1001")];
+        let plugins = [small("fits", "/bytes/1000"), small("exceeds", "/bytes/2001")];
         let (envoy, _callouts) = start(version, &plugins);
         for plugin in &plugins {
             assert_eq!(envoy.client(plugin.name()).get("/").status, 200);
@@ -124,7 +124,7 @@ on_each_envoy! {
             assert_eq!(held.join().expect("the client").status, 504);
         });
         assert_eq!(envoy.count_plugin_log("on_http_call_response root"), 1_000);
-        let told = envoy.complaints().iter().filter(|line| line.text.contains("limits.callouts")).count();
+        let told = envoy.complaints().iter().filter(|line| line.text.contains("graft.limits: callouts")).count();
         assert_eq!(told, 1, "{:?}", envoy.complaints());
         // There is room again.
         let again = crate::harness::Request::get("/").header("x-do", "once");

@@ -27,7 +27,7 @@ on_each_envoy! {
         envoy.await_plugin_lines(2, "shared-get key");
         let answer = |plugin: &str| {
             let line = envoy.plugin_log().into_iter().find(|line| {
-                line.contains(&format!(" {plugin}: ")) && line.contains("shared-get key")
+                line.contains(&format!("log {plugin} ")) && line.contains("shared-get key")
             });
             line.expect("an answer").rsplit(" -> ").next().map(str::to_owned).expect("a status")
         };

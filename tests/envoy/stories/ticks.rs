@@ -84,7 +84,7 @@ on_each_envoy! {
             version,
             &Bootstrap::new().upstream(&upstream).listener(listener(&slow)).listener(listener(&quick)),
         );
-        envoy.await_plugin_log("spin 200");
+        envoy.await_plugin_log("wasm log slow: on_tick root");
         let start = std::time::Instant::now();
         assert_eq!(envoy.client("quick").get("/").status, 200);
         assert!(start.elapsed() < Duration::from_secs(5));

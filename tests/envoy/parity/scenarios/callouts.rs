@@ -35,7 +35,7 @@ const RESUME: &str = "
 
 /// A request that waits for the reply to `call`.
 fn waits_for(call: &str) -> String {
-    format!("request_headers: {call}\nrequest_headers: return 1\n{LOOK}{RESUME}")
+    format!("request_headers: {call}\nrequest_headers: return 1\n{LOOK}{RESUME}\nresponse_headers: call-status")
 }
 
 /// One exchange for each case, each of which waits for the reply to a callout.
@@ -101,6 +101,7 @@ pub fn http_callout_messages() -> Scenario {
         &[
             ("headers", &format!("{CALL} /headers x-one 1 X-Two 2 x-one 3 cookie a=b")),
             ("headers-of-post", &post("/headers", "\"a body\"")),
+            ("forwarded", &format!("{CALL} /forwarded")),
             ("no-timeout", "http-call callout 0 \"\" :method GET :authority callout.test :path /headers"),
             ("echo", &format!("{} x-one 1 x-one 2", post("/echo?x=1", "\"a body\""))),
             ("large", &post("/echo", "\"0123456789\"**20000")),

@@ -265,6 +265,7 @@ pub fn grpc_streams_cancelled() -> Scenario {
     );
     scripts("gRPC streams cancelled and closed by the plugin")
         .callouts()
+        .by_place()
         .case("cancelled", &with("grpc-cancel"))
         .get("/")
         .case("closed", &with("grpc-close"))
@@ -329,7 +330,6 @@ pub fn grpc_reads_at_wrong_times() -> Scenario {
 pub fn grpc_of_root_contexts() -> Scenario {
     let lines = format!(
         "configure: {}
-         configure: grpc-call nowhere graft.test.Echo Say message 5000
          configure: tick-period 100
          tick: tick-period 0
          tick: grpc-stream grpc graft.test.Echo Chat

@@ -89,6 +89,7 @@ pub fn queues_between_vms() -> Scenario {
     ";
     scripts("a queue that one VM writes and another one reads when it is told")
         .isolated()
+        .by_place()
         .case("reader", reader)
         .get("/")
         .case(
