@@ -29,6 +29,7 @@ build: packages ## Build the library: target/release/libgraft.so
 # Documentation tests come first, so that the last lines are the summary of the tests proper.
 test: packages envoys plugins build ## Run all tests: unit, host, and on each Envoy
 	cargo test --release --locked --doc
+	cargo test --locked --manifest-path examples/plugins/rust/Cargo.toml --target-dir $(CARGO_TARGET_DIR)/plugins/build/rust-examples
 	cargo test --release --locked --no-fail-fast --lib --tests
 
 lint: packages ## Check format, lints, documentation, dependencies and scripts

@@ -6,8 +6,8 @@ use crate::envoy::{Envoy, validate};
 use crate::markdown::Page;
 use crate::text;
 
-/// Where the examples of pages say that the plugin is, and where it is here.
-const CODE: [&str; 2] = ["/etc/envoy/add-header.wasm", "target/plugins/add-header.wasm"];
+/// Where the examples of pages say that plugins are, and where they are here.
+const CODE: [&str; 2] = ["/etc/envoy/", "target/plugins/"];
 
 /// The first bootstrap that the repository has, with another list of filters before the router.
 fn bootstrap_with(filter: &str) -> String {
@@ -86,6 +86,27 @@ fn who_comes_from_the_built_in_filter_keeps_his_configuration() {
     validate("the configuration after", &bootstrap_with(&after));
     let envoy = Envoy::start(&bootstrap_with(&after).replace("10000", "0").replace("9901", "0"));
     assert!(envoy.get("/").contains("x-served-by: graft"));
+}
+
+#[test]
+fn the_filters_that_example_plugins_show_are_valid() {
+    for name in ["ext-authz", "jwt-auth", "rate-limit", "telemetry-batcher"] {
+        let path = format!("examples/plugins/rust/{name}/README.md");
+        let envoy = Envoy::start(
+            &bootstrap_with(&Page::read(&path).block("yaml filter"))
+                .replace("10000", "0")
+                .replace("9901", "0"),
+        );
+        // An Envoy that serves has configured the plugin, which refuses what it does not know. What a request gets
+        // without the cluster of the example is the plugin's answer, or the upstream's.
+        let expected = match name {
+            "ext-authz" => "HTTP/1.1 503",
+            "jwt-auth" => "HTTP/1.1 401",
+            _ => "HTTP/1.1 200",
+        };
+        let answer = envoy.get("/");
+        assert!(answer.starts_with(expected), "{name}: {answer}");
+    }
 }
 
 #[test]

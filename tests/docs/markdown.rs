@@ -36,9 +36,20 @@ pub struct Block {
 /// Every page of the repository that people read.
 pub fn pages() -> Vec<Page> {
     let mut paths = Vec::new();
-    for folder in
-        ["", "docs", "docs/adr", "bazel", "examples/plugins", "tests/plugins", "tests/plugins/rust/hostcalls"]
-    {
+    for folder in [
+        "",
+        "docs",
+        "docs/adr",
+        "bazel",
+        "examples/plugins",
+        "examples/plugins/rust/ext-authz",
+        "examples/plugins/rust/jwt-auth",
+        "examples/plugins/rust/rate-limit",
+        "examples/plugins/rust/telemetry-batcher",
+        "examples/plugins/rust/telemetry-filter",
+        "tests/plugins",
+        "tests/plugins/rust/hostcalls",
+    ] {
         let entries = fs::read_dir(root().join(folder)).expect("a folder of pages");
         for entry in entries {
             let path = entry.expect("an entry").path();

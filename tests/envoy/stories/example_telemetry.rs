@@ -117,7 +117,7 @@ on_each_host! {
         if has_no_calls_of_root_contexts(version, host) {
             return;
         }
-        let mut scene = Scene::new(version, host, 1, 2);
+        let scene = Scene::new(version, host, 1, 2);
         scene.collector.answer(Answer::status(503));
         let client = scene.envoy.client("main");
         for number in 0..3 {
@@ -125,19 +125,22 @@ on_each_host! {
         }
         scene.envoy.await_plugin_lines(2, "a batch was not taken and goes again: 503");
         scene.collector.answer(Answer::status(200));
-        // What came before the collector recovered was refused.
-        eventually("a batch after the refusals", || {
-            let sent = scene.envoy.admin().stat(match host {
-                Host::BuiltIn => "wasmcustom.telemetry_sent",
-                Host::Graft => "dynamicmodulescustom.telemetry_sent",
-            });
-            (sent == Some(3)).then_some(())
+        let mut bodies = Vec::new();
+        eventually("the third record, which stands behind the batch that was refused", || {
+            let posts = scene.collector.take_seen().into_iter();
+            bodies.extend(posts.map(|post| String::from_utf8(post.body).expect("text")));
+            bodies.iter().any(|body: &String| body.contains("\"/2\"")).then_some(())
         });
-        let bodies: Vec<_> =
-            scene.collector.take_seen().into_iter().map(|post| String::from_utf8(post.body).expect("text")).collect();
         assert!(bodies.iter().all(|body| body.lines().count() <= 2), "{bodies:?}");
-        assert!(bodies.last().is_some_and(|last| last.contains("\"/2\"")), "{bodies:?}");
-        scene.posts = bodies.len();
-        assert!(scene.posts >= 4, "two refusals, a batch of two, a batch of one: {bodies:?}");
+        // A batch begins with what was refused, until it is taken.
+        let begins_anew = bodies.iter().position(|body| !body.lines().next().is_some_and(|line| line.contains("\"/0\"")));
+        let sent = begins_anew.expect("a batch after the one that was taken");
+        assert!(sent >= 3, "two refusals, and the batch that was taken: {bodies:?}");
+        let taken = bodies[sent - 1..].concat();
+        let paths: Vec<_> = taken
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).expect("JSON")["path"].to_string())
+            .collect();
+        assert_eq!(paths, ["\"/0\"", "\"/1\"", "\"/2\""]);
     }
 }

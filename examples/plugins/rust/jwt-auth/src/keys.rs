@@ -63,7 +63,7 @@ impl KeySet {
         let document: Document = serde_json::from_slice(text).map_err(|error| error.to_string())?;
         let count = document.keys.len();
         let entries = document.keys.into_iter().filter_map(|entry| Entry::deserialize(entry).ok());
-        let keys: Vec<Key> = entries.filter_map(|entry| entry.key()).take(MOST_KEYS).collect();
+        let keys: Vec<Key> = entries.filter_map(Entry::key).take(MOST_KEYS).collect();
         if keys.is_empty() { Err(format!("none of {count} keys can be used")) } else { Ok(Self { keys }) }
     }
 

@@ -46,14 +46,14 @@ pub struct Shared {
     is_left_to_streams: Cell<bool>,
 }
 
-impl Shared {
-    /// Milliseconds since the epoch.
-    pub fn now(&self) -> u64 {
-        let now = hostcalls::get_current_time().unwrap_or(UNIX_EPOCH);
-        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    }
+/// Milliseconds since the epoch.
+pub fn now() -> u64 {
+    let now = hostcalls::get_current_time().unwrap_or(UNIX_EPOCH);
+    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
 
+impl Shared {
     /// When the keys that this VM has were fetched; 0: it has none.
     pub fn fetched(&self) -> u64 {
         self.fetched.get()
@@ -93,24 +93,19 @@ impl Shared {
     /// Asks that keys are fetched soon, because a token names one that is not known.
     pub fn hasten(&self) {
         let (state, change) = self.state();
-        if let Some(hastened) = state.hasten(&self.configuration.jwks, self.now()) {
+        if let Some(hastened) = state.hasten(&self.configuration.jwks, now()) {
             self.set_state(hastened, change);
         }
     }
 
     /// Fetches the keys for all VMs, if it is time and no other VM does.
     ///
-    /// A root context calls for itself. Where it cannot, the first request that waits calls: acting for it is enough.
+    /// From the root context, or from a request that has to wait. A fetch that failed is tried again by a tick or,
+    /// where that cannot call, by the next request.
     pub fn fetch(&self, context: &dyn Context) {
         let jwks = &self.configuration.jwks;
         let (state, change) = self.state();
-        let Some(claimed) = state.claim(jwks, self.now()) else { return };
-        let first = self.waiting.borrow().first().map(|one| one.id);
-        if self.is_left_to_streams.get()
-            && !first.is_some_and(|id| hostcalls::set_effective_context(id).is_ok())
-        {
-            return;
-        }
+        let Some(claimed) = state.claim(jwks, now()) else { return };
         if !self.set_state(claimed, change) {
             return;
         }
@@ -122,15 +117,13 @@ impl Shared {
         ];
         let timeout = Duration::from_millis(jwks.timeout_ms);
         let call = context.dispatch_http_call(&jwks.cluster, headers, None, vec![], timeout);
-        let Err(status) = call else { return };
-        if self.is_left_to_streams.replace(true) {
-            warn!("{} cannot be asked for keys: {status:?}", jwks.cluster);
-            self.finish(false);
-        } else {
-            info!("{} cannot be asked from here ({status:?}); a request will", jwks.cluster);
+        if let Err(status) = call {
             // Given back, so that a request can take it on at once.
             let (_, change) = self.state();
             self.set_state(state, change);
+            if !self.is_left_to_streams.replace(true) {
+                info!("{} cannot be asked from here ({status:?}); requests will", jwks.cluster);
+            }
         }
     }
 
@@ -164,12 +157,12 @@ impl Shared {
 
     fn finish(&self, has_succeeded: bool) {
         let (state, _) = self.state();
-        self.set_state(state.finish(&self.configuration.jwks, self.now(), has_succeeded), None);
+        self.set_state(state.finish(&self.configuration.jwks, now(), has_succeeded), None);
     }
 
     /// Lets those go that need not wait any longer.
     fn settle(&self) {
-        let now = self.now();
+        let now = now();
         let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
         let rest = waiting.into_iter().filter(|one| !one.settle(self, now)).collect();
         *self.waiting.borrow_mut() = rest;
@@ -202,7 +195,9 @@ impl RootContext for Plugin {
 
     fn on_tick(&mut self) {
         self.shared.look();
-        self.shared.fetch(self);
+        if !self.shared.is_left_to_streams.get() {
+            self.shared.fetch(self);
+        }
         self.shared.settle();
     }
 

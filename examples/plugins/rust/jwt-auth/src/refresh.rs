@@ -39,6 +39,7 @@ impl State {
     }
 
     /// The state after a fetch.
+    #[must_use]
     pub fn finish(self, jwks: &Jwks, now: u64, has_succeeded: bool) -> Self {
         if has_succeeded {
             Self { fetched: now, next: now.saturating_add(jwks.refresh_seconds.saturating_mul(1000)) }

@@ -7,7 +7,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use crate::plugin::Shared;
+use crate::plugin::{Shared, now};
 use crate::token::{Refusal, Token};
 
 /// Most requests of a VM that wait. More are answered with 503 at once.
@@ -17,18 +17,18 @@ const MOST_WAITING: usize = 1000;
 pub struct Stream {
     id: u32,
     shared: Rc<Shared>,
-    is_waiting: Rc<Cell<bool>>,
+    is_paused: Rc<Cell<bool>>,
 }
 
 /// A request that waits for keys.
 pub struct Waiting {
-    pub id: u32,
+    id: u32,
     token: Token,
     /// When it has waited long enough, in milliseconds since the epoch.
     until: u64,
     /// When the keys were fetched that did not do.
     tried: u64,
-    is_waiting: Rc<Cell<bool>>,
+    is_paused: Rc<Cell<bool>>,
 }
 
 impl Waiting {
@@ -44,7 +44,7 @@ impl Waiting {
             Err(Refusal::UnknownKey) if now < self.until && shared.fetched() == self.tried => return false,
             Err(refusal) => Err(refusal),
         };
-        self.is_waiting.set(false);
+        self.is_paused.set(false);
         // A stream that is gone is answered no more.
         if hostcalls::set_effective_context(self.id).is_ok() {
             match verdict {
@@ -66,14 +66,14 @@ fn refuse(refusal: Refusal) {
 
 impl Stream {
     pub fn new(id: u32, shared: Rc<Shared>) -> Self {
-        Self { id, shared, is_waiting: Rc::default() }
+        Self { id, shared, is_paused: Rc::default() }
     }
 
     /// Reads the request's token and checks what can be checked without keys.
     fn token(&self) -> Result<Token, Refusal> {
         let value = self.get_http_request_header_bytes("authorization").ok_or(Refusal::Missing)?;
         let token = Token::from_authorization(&value)?;
-        token.check(&self.shared.configuration, self.shared.now() / 1000)?;
+        token.check(&self.shared.configuration, now() / 1000)?;
         Ok(token)
     }
 
@@ -101,7 +101,7 @@ impl Stream {
         if refusal == Refusal::UnknownKey {
             shared.hasten();
         }
-        let now = shared.now();
+        let now = now();
         let may_wait = matches!(refusal, Refusal::NoKeys | Refusal::UnknownKey)
             && shared.configuration.wait_ms > 0
             && shared.state().0.is_about_to_change(&shared.configuration.jwks, now);
@@ -113,15 +113,15 @@ impl Stream {
             token,
             until: now.saturating_add(shared.configuration.wait_ms),
             tried: shared.fetched(),
-            is_waiting: Rc::clone(&self.is_waiting),
+            is_paused: Rc::clone(&self.is_paused),
         });
-        self.is_waiting.set(true);
+        self.is_paused.set(true);
         shared.fetch(self);
         Ok(None)
     }
 
     fn wait_on(&self) -> Action {
-        if self.is_waiting.get() { Action::Pause } else { Action::Continue }
+        if self.is_paused.get() { Action::Pause } else { Action::Continue }
     }
 }
 

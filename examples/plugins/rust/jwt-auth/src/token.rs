@@ -167,10 +167,14 @@ impl Token {
     }
 
     /// A claim in seconds since the epoch, which may have a fraction.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it saturates, and is not negative"
+    )]
     fn time(&self, name: &str) -> Result<Option<u64>, Refusal> {
         let Some(claim) = self.claims.get(name) else { return Ok(None) };
         let seconds = claim.as_f64().filter(|seconds| *seconds >= 0.0).ok_or(Refusal::Malformed)?;
-        // A number that is too large becomes the largest.
         Ok(Some(seconds as u64))
     }
 }

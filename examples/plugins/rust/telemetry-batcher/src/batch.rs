@@ -109,7 +109,7 @@ impl Backlog {
     }
 
     /// The next batch, a record a line, and how many they are; `None` if there is nothing to send now.
-    pub fn next(&mut self) -> Option<(Vec<u8>, usize)> {
+    pub fn take(&mut self) -> Option<(Vec<u8>, usize)> {
         if self.sent > 0 || self.has_failed || self.records.is_empty() {
             return None;
         }
@@ -160,33 +160,33 @@ mod tests {
     fn records_go_in_batches_in_their_order() {
         let mut backlog = backlog(2, 10, 0..3);
         assert!(backlog.is_due());
-        assert_eq!(backlog.next(), Some((b"a\nb\n".to_vec(), 2)));
-        assert_eq!(backlog.next(), None, "one batch at a time");
+        assert_eq!(backlog.take(), Some((b"a\nb\n".to_vec(), 2)));
+        assert_eq!(backlog.take(), None, "one batch at a time");
         assert_eq!(backlog.finish(true), 2);
         assert!(!backlog.is_due());
-        assert_eq!(backlog.next(), Some((b"c\n".to_vec(), 1)));
+        assert_eq!(backlog.take(), Some((b"c\n".to_vec(), 1)));
         assert_eq!(backlog.finish(true), 1);
-        assert_eq!(backlog.next(), None);
+        assert_eq!(backlog.take(), None);
     }
 
     #[test]
     fn a_batch_that_did_not_arrive_goes_again_later() {
         let mut backlog = backlog(2, 10, 0..3);
-        let first = backlog.next();
+        let first = backlog.take();
         assert_eq!(backlog.finish(false), 0);
         assert!(!backlog.is_due(), "a collector that fails is not asked again at once");
-        assert_eq!(backlog.next(), None);
+        assert_eq!(backlog.take(), None);
         backlog.retry();
-        assert_eq!(backlog.next(), first);
+        assert_eq!(backlog.take(), first);
     }
 
     #[test]
     fn the_backlog_is_bounded_and_what_is_on_its_way_stays() {
         let mut backlog = backlog(2, 4, 0..4);
-        assert!(backlog.next().is_some());
+        assert!(backlog.take().is_some());
         assert!(!backlog.add(b"e".to_vec()));
         assert_eq!(backlog.finish(true), 2);
-        assert_eq!(backlog.next(), Some((b"d\ne\n".to_vec(), 2)), "c was the oldest that could go");
+        assert_eq!(backlog.take(), Some((b"d\ne\n".to_vec(), 2)), "c was the oldest that could go");
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Plugin {
     /// Sends the next batch, if there is one and none is on its way.
     fn send(&mut self) {
         let Some(mut batcher) = self.batcher.take() else { return };
-        if let Some((body, _count)) = batcher.backlog.next() {
+        if let Some((body, _count)) = batcher.backlog.take() {
             let configuration = &batcher.configuration;
             let headers = vec![
                 (":method", "POST"),
