@@ -5,12 +5,16 @@
 //! [`FakeEnvoy::inside_hook`], callbacks through the handles.
 
 mod callbacks;
+mod calls;
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::ptr;
+use std::sync::Arc;
 
+use super::CallRefusal;
 use super::attribute_id::AttributeId;
+use super::http_config::{ConfigAddress, HttpFilterConfigHandle};
 use super::http_filter::HttpFilterHandle;
 use super::running::Run;
 use super::table::Callbacks;
@@ -35,6 +39,11 @@ struct Process {
     metrics: Vec<String>,
     updates: Vec<MetricUpdate>,
     is_frozen: bool,
+    /// Calls and schedulers: what Envoy was told, in order.
+    told: Vec<String>,
+    /// Envoy's last number of a call or a scheduler.
+    last_number: u64,
+    refusal: Option<CallRefusal>,
 }
 
 impl Default for Process {
@@ -45,6 +54,9 @@ impl Default for Process {
             metrics: Vec::new(),
             updates: Vec::new(),
             is_frozen: false,
+            told: Vec::new(),
+            last_number: 0,
+            refusal: None,
         }
     }
 }
@@ -113,9 +125,38 @@ impl FakeEnvoy {
         PROCESS.with_borrow(|process| process.updates.clone())
     }
 
+    /// What this thread told of calls and schedulers since the last time, in order.
+    pub(crate) fn told_of_calls(&self) -> Vec<String> {
+        PROCESS.with_borrow_mut(|process| std::mem::take(&mut process.told))
+    }
+
+    /// From now on calls are refused, or started again.
+    pub(crate) fn refuse_calls(&self, refusal: Option<CallRefusal>) {
+        PROCESS.with_borrow_mut(|process| process.refusal = refusal);
+    }
+
+    /// A filter configuration that lives until it is closed.
+    pub(crate) fn config(&self) -> FakeConfig {
+        FakeConfig(ConfigAddress::new(ptr::without_provenance_mut(0x40)))
+    }
+
     /// From now on nothing can be defined.
     pub(crate) fn freeze_metrics(&self) {
         PROCESS.with_borrow_mut(|process| process.is_frozen = true);
+    }
+}
+
+/// A filter configuration.
+pub(crate) struct FakeConfig(Arc<ConfigAddress>);
+
+impl FakeConfig {
+    pub(crate) fn handle(&self) -> HttpFilterConfigHandle {
+        // SAFETY: F11, the fake's callbacks need no configuration behind the pointer.
+        unsafe { HttpFilterConfigHandle::from_raw(Arc::clone(&self.0)) }
+    }
+
+    pub(crate) fn close(&self) {
+        self.0.close();
     }
 }
 

@@ -52,3 +52,47 @@ fn join(all: &mut Fed, next: Fed) {
     all.is_over |= next.is_over;
     all.is_aborted |= next.is_aborted;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::calls::{Held, Kind, Reply, Request, Token};
+
+    /// A request with a body and a trailer.
+    pub(super) fn request(token: u32, kind: Kind) -> Request {
+        Request {
+            token: Token(token),
+            kind,
+            cluster: "auth".to_owned(),
+            headers: vec![(b":path".to_vec(), b"/".to_vec())],
+            body: b"hi".to_vec(),
+            trailers: if kind == Kind::Http { vec![(b"t".to_vec(), b"1".to_vec())] } else { Pairs::new() },
+            is_complete: kind != Kind::GrpcStream,
+            timeout: None,
+            held: Held::of_its_own(),
+        }
+    }
+
+    #[test]
+    fn pieces_of_a_body_are_fed_in_order_and_the_last_one_ends_it() {
+        let mut exchange = Exchange::new(Token(4), Kind::Http, Held::of_its_own());
+        let pieces: [&[u8]; 3] = [b"one", b"", b"two"];
+        assert!(
+            feed(&mut exchange, &CallEvent::Data(pieces.into_iter().collect(), false)).replies.is_empty()
+        );
+        assert!(
+            feed(&mut exchange, &CallEvent::Data(std::iter::empty().collect(), false)).replies.is_empty()
+        );
+        let fed = feed(&mut exchange, &CallEvent::Data(pieces.into_iter().collect(), true));
+        let body = b"onetwoonetwo".to_vec();
+        let reply = Reply::Http { headers: Pairs::new(), body, trailers: Pairs::new() };
+        assert_eq!(fed.replies.as_slice(), [reply]);
+        assert!(fed.is_over && !fed.is_aborted);
+    }
+
+    #[test]
+    fn an_end_without_bytes_is_an_end() {
+        let mut exchange = Exchange::new(Token(4), Kind::Http, Held::of_its_own());
+        assert!(feed(&mut exchange, &CallEvent::Data(std::iter::empty().collect(), true)).is_over);
+    }
+}

@@ -228,6 +228,14 @@ impl Held {
     }
 }
 
+#[cfg(test)]
+impl Held {
+    /// Of holdings of its own, for tests of what carries calls.
+    pub(crate) fn of_its_own() -> Self {
+        Holdings::new(1024 * 1024).nothing()
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         self.of.bytes.fetch_sub(self.bytes, Ordering::Relaxed);

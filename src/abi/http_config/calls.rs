@@ -111,3 +111,85 @@ impl Drop for ConfigScheduler {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::testing::FakeEnvoy;
+
+    fn request() -> CallRequest<'static> {
+        CallRequest { cluster: b"auth", headers: &[], body: b"", end_of_stream: false, timeout: 0 }
+    }
+
+    /// Does something on another thread, which has an Envoy as well; answers what that was told.
+    fn elsewhere<T: Send>(action: impl FnOnce() -> T + Send) -> (T, Vec<String>) {
+        thread::scope(|scope| {
+            let elsewhere = scope.spawn(|| {
+                let envoy = FakeEnvoy::install();
+                let answer = action();
+                (answer, envoy.told_of_calls())
+            });
+            elsewhere.join().unwrap()
+        })
+    }
+
+    #[test]
+    fn a_call_is_made_on_the_thread_that_made_the_configuration_alone() {
+        let envoy = FakeEnvoy::install();
+        let config = envoy.config();
+        let handle = config.handle();
+        assert_eq!(handle.start_call(&request()), Ok(1));
+        assert!(handle.send_call_data(1, b"x", true));
+        assert!(handle.send_call_trailers(1, &[]));
+        handle.reset_call(1);
+        let expected = ["start 1: auth [] \"\" false 0", "data 1: \"x\" true", "trailers 1: ", "reset 1"];
+        assert_eq!(envoy.told_of_calls(), expected);
+
+        let (answers, told) = elsewhere(|| {
+            handle.reset_call(1);
+            (
+                handle.start_call(&request()),
+                handle.send_call_data(1, b"", true),
+                handle.send_call_trailers(1, &[]),
+            )
+        });
+        assert_eq!(answers, (Err(CallRefusal::Failed), false, false));
+        assert_eq!(told, [""; 0]);
+    }
+
+    #[test]
+    fn a_configuration_that_is_gone_makes_no_calls_and_is_not_scheduled() {
+        let envoy = FakeEnvoy::install();
+        let config = envoy.config();
+        let handle = config.handle();
+        let scheduler = handle.scheduler().unwrap();
+        config.close();
+        envoy.told_of_calls();
+        assert_eq!(handle.start_call(&request()), Err(CallRefusal::Failed));
+        assert!(!handle.commit(&scheduler, 7));
+        assert!(handle.scheduler().is_none());
+        assert_eq!(envoy.told_of_calls(), [""; 0]);
+        drop(scheduler);
+        assert_eq!(envoy.told_of_calls(), ["delete scheduler 1"]);
+    }
+
+    #[test]
+    fn any_thread_may_schedule() {
+        let envoy = FakeEnvoy::install();
+        let config = envoy.config();
+        let handle = config.handle();
+        let scheduler = handle.scheduler().unwrap();
+        let (is_committed, told) = elsewhere(|| handle.commit(&scheduler, 7));
+        assert!(is_committed);
+        assert_eq!(told, ["scheduler 1: 7"]);
+    }
+
+    #[test]
+    fn an_envoy_without_these_calls_is_known() {
+        let envoy = FakeEnvoy::install();
+        assert!(has_config_calls());
+        envoy.remove_callbacks(|table| table.http_filter_config_start_http_stream = None);
+        assert!(!has_config_calls());
+        assert_eq!(envoy.config().handle().start_call(&request()), Err(CallRefusal::Failed));
+    }
+}

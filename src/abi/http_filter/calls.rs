@@ -44,3 +44,57 @@ impl HttpFilterHandle {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::testing::{FakeEnvoy, FakeStream};
+
+    const HEADERS: [(&[u8], &[u8]); 2] = [(b":method", b"GET"), (b"x-a", b"1")];
+
+    fn request() -> CallRequest<'static> {
+        CallRequest { cluster: b"auth", headers: &HEADERS, body: b"hi", end_of_stream: true, timeout: 250 }
+    }
+
+    #[test]
+    fn a_call_is_started_fed_and_ended_with_envoys_number() {
+        let envoy = FakeEnvoy::install();
+        envoy.inside_hook(&mut FakeStream::default(), |mut handle| {
+            assert_eq!(handle.start_call(&request()), Ok(1));
+            assert!(handle.send_call_data(1, b"more", false));
+            assert!(handle.send_call_trailers(1, &[(b"t", b"2")]));
+            handle.reset_call(1);
+        });
+        let told = envoy.told_of_calls();
+        assert!(told[0].starts_with("start 1: auth [") && told[0].ends_with("] \"hi\" true 250"), "{told:?}");
+        assert!(told[0].contains(":method") && told[0].contains("x-a"), "{told:?}");
+        assert_eq!(told[1], "data 1: \"more\" false");
+        assert!(told[2].starts_with("trailers 1: ") && told[3] == "reset 1", "{told:?}");
+    }
+
+    #[test]
+    fn a_refusal_says_why() {
+        let envoy = FakeEnvoy::install();
+        for refusal in [CallRefusal::NoCluster, CallRefusal::MissingHeaders, CallRefusal::Failed] {
+            envoy.refuse_calls(Some(refusal));
+            let started =
+                envoy.inside_hook(&mut FakeStream::default(), |mut handle| handle.start_call(&request()));
+            assert_eq!(started, Err(refusal));
+        }
+    }
+
+    #[test]
+    fn a_handle_that_was_kept_too_long_and_an_envoy_without_calls_start_none() {
+        let envoy = FakeEnvoy::install();
+        let mut kept = envoy.inside_hook(&mut FakeStream::default(), |handle| handle);
+        assert_eq!(kept.start_call(&request()), Err(CallRefusal::Failed));
+        assert!(!kept.send_call_data(1, b"", true));
+        assert!(!kept.send_call_trailers(1, &[]));
+        kept.reset_call(1);
+        assert!(envoy.told_of_calls().is_empty());
+        envoy.remove_callbacks(|table| table.http_filter_start_http_stream = None);
+        let started =
+            envoy.inside_hook(&mut FakeStream::default(), |mut handle| handle.start_call(&request()));
+        assert_eq!(started, Err(CallRefusal::Failed));
+    }
+}

@@ -93,3 +93,88 @@ impl Drop for Scheduler {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::testing::{FakeEnvoy, FakeStream};
+
+    /// Commits on another thread, with the same kind of Envoy; answers what that was told.
+    fn commit_elsewhere(scheduler: &Scheduler, is_old: bool) -> (bool, Vec<String>) {
+        std::thread::scope(|scope| {
+            let elsewhere = scope.spawn(|| {
+                let envoy = FakeEnvoy::install();
+                if is_old {
+                    envoy.remove_callbacks(|table| table.get_log_level = None);
+                }
+                (scheduler.commit(5), envoy.told_of_calls())
+            });
+            elsewhere.join().unwrap()
+        })
+    }
+
+    #[test]
+    fn any_thread_commits_and_a_scheduler_is_deleted_once() {
+        let envoy = FakeEnvoy::install();
+        let scheduler = envoy.inside_hook(&mut FakeStream::default(), |handle| handle.scheduler()).unwrap();
+        assert!(scheduler.gate.is_none());
+        assert_eq!(commit_elsewhere(&scheduler, false), (true, vec!["scheduler 1: 5".to_owned()]));
+        drop(scheduler);
+        assert_eq!(envoy.told_of_calls(), ["new scheduler 1", "delete scheduler 1"]);
+    }
+
+    #[test]
+    fn an_older_envoy_is_told_nothing_once_the_stream_has_ended() {
+        let envoy = FakeEnvoy::install();
+        envoy.remove_callbacks(|table| table.get_log_level = None);
+        let (mut stream, mut other) = (FakeStream::default(), FakeStream::default());
+        let of = |stream: &mut FakeStream| envoy.inside_hook(stream, |handle| handle.scheduler()).unwrap();
+        let (first, second, another) = (of(&mut stream), of(&mut stream), of(&mut other));
+        envoy.told_of_calls();
+        assert_eq!(commit_elsewhere(&first, true), (true, vec!["scheduler 1: 5".to_owned()]));
+        close_schedulers(stream.as_envoy().addr());
+        for scheduler in [&first, &second] {
+            assert_eq!(commit_elsewhere(scheduler, true), (false, vec![]), "one gate for both");
+        }
+        assert!(another.commit(6), "other streams have gates of their own");
+        assert_eq!(envoy.told_of_calls(), ["scheduler 3: 6"]);
+        let successor = of(&mut stream);
+        assert!(successor.commit(7), "a stream at the same address is another one");
+        close_schedulers(stream.as_envoy().addr());
+        close_schedulers(other.as_envoy().addr());
+    }
+
+    #[test]
+    fn the_end_of_a_stream_waits_for_a_commit_that_is_under_way() {
+        let envoy = FakeEnvoy::install();
+        envoy.remove_callbacks(|table| table.get_log_level = None);
+        let mut stream = FakeStream::default();
+        let scheduler = envoy.inside_hook(&mut stream, |handle| handle.scheduler()).unwrap();
+        let filter = stream.as_envoy().addr();
+        let gate = Arc::clone(scheduler.gate.as_ref().unwrap());
+        let committing = gate.is_open.read();
+        std::thread::scope(|scope| {
+            let ending = scope.spawn(|| {
+                let envoy = FakeEnvoy::install();
+                envoy.remove_callbacks(|table| table.get_log_level = None);
+                close_schedulers(filter);
+            });
+            // It has taken the gate out of the table when it waits for it.
+            while GATES.lock().as_ref().is_some_and(|gates| gates.contains_key(&filter)) {
+                std::thread::yield_now();
+            }
+            assert!(*committing && !ending.is_finished());
+            drop(committing);
+            ending.join().unwrap();
+        });
+        assert!(!scheduler.commit(1));
+    }
+
+    #[test]
+    fn a_handle_that_is_closed_has_no_scheduler() {
+        let envoy = FakeEnvoy::install();
+        let kept = envoy.inside_hook(&mut FakeStream::default(), |handle| handle);
+        assert!(kept.scheduler().is_none());
+        assert_eq!(envoy.told_of_calls(), [""; 0]);
+    }
+}

@@ -8,6 +8,7 @@ use super::super::buffer::envoy_bytes;
 use super::super::raw;
 use super::super::table::Callbacks;
 use super::super::types::Level;
+use super::calls;
 use super::{FakeStream, MetricUpdate, PROCESS, Pair, SentResponse};
 
 type EnvoyBuffer = raw::envoy_dynamic_module_type_envoy_buffer;
@@ -30,7 +31,7 @@ fn reenter(envoy: *mut c_void) {
     }
 }
 
-fn read<'a>(buffer: ModuleBuffer) -> &'a [u8] {
+pub(super) fn read<'a>(buffer: ModuleBuffer) -> &'a [u8] {
     // SAFETY: F6 and F9 turned around, both kinds of buffer have one layout.
     unsafe { envoy_bytes(EnvoyBuffer { ptr: buffer.ptr, length: buffer.length }) }
 }
@@ -39,11 +40,11 @@ fn lend(bytes: &[u8]) -> EnvoyBuffer {
     EnvoyBuffer { ptr: bytes.as_ptr().cast::<c_char>(), length: bytes.len() }
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn write<T>(out: *mut T, value: T) {
+pub(super) fn write<T>(out: *mut T, value: T) {
     if !out.is_null() {
         // SAFETY: F8 turned around, the caller passes room for it.
         unsafe { out.write(value) };
@@ -70,7 +71,7 @@ fn list<'a, T>(pointer: *const T, length: usize) -> &'a [T] {
     unsafe { std::slice::from_raw_parts(pointer, length) }
 }
 
-fn pairs(headers: *const ModuleHeader, length: usize) -> Vec<Pair> {
+pub(super) fn pairs(headers: *const ModuleHeader, length: usize) -> Vec<Pair> {
     let pair = |header: &ModuleHeader| {
         let key = ModuleBuffer { ptr: header.key_ptr, length: header.key_length };
         let value = ModuleBuffer { ptr: header.value_ptr, length: header.value_length };
@@ -79,7 +80,7 @@ fn pairs(headers: *const ModuleHeader, length: usize) -> Vec<Pair> {
     list(headers, length).iter().map(pair).collect()
 }
 
-fn describe(pairs: &[Pair]) -> String {
+pub(super) fn describe(pairs: &[Pair]) -> String {
     let described: Vec<_> =
         pairs.iter().map(|(key, value)| format!("{}={}", text(key), text(value))).collect();
     described.join(",")
@@ -421,6 +422,20 @@ pub(super) fn complete_table() -> Callbacks {
         http_filter_set_gauge: update_callback!(set_gauge),
         http_filter_record_histogram_value: update_callback!(record_histogram),
         get_most_specific_route_config: Some(get_route_config),
+        http_filter_start_http_stream: Some(calls::start),
+        http_filter_reset_http_stream: Some(calls::reset),
+        http_stream_send_data: Some(calls::send_data),
+        http_stream_send_trailers: Some(calls::send_trailers),
+        http_filter_scheduler_new: Some(calls::scheduler_new),
+        http_filter_scheduler_commit: Some(calls::scheduler_commit),
+        http_filter_scheduler_delete: Some(calls::scheduler_delete),
+        http_filter_config_start_http_stream: Some(calls::start),
+        http_filter_config_reset_http_stream: Some(calls::reset),
+        http_filter_config_stream_send_data: Some(calls::send_data),
+        http_filter_config_stream_send_trailers: Some(calls::send_trailers),
+        http_filter_config_scheduler_new: Some(calls::scheduler_new),
+        http_filter_config_scheduler_commit: Some(calls::scheduler_commit),
+        http_filter_config_scheduler_delete: Some(calls::scheduler_delete),
         ..Callbacks::default()
     }
 }

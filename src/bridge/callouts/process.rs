@@ -209,3 +209,119 @@ fn tell(vm: u64, replies: Vec<(Token, Reply)>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::request;
+    use super::*;
+    use crate::abi::testing::{FakeConfig, FakeEnvoy};
+    use crate::host::calls::Kind;
+
+    /// A VM that nobody has, so that what is told to it is dropped.
+    const VM: u64 = u64::MAX;
+
+    fn carrier(envoy: &FakeEnvoy) -> (FakeConfig, Arc<Carrier>) {
+        let config = envoy.config();
+        let carrier = Carrier::new(config.handle()).unwrap();
+        (config, carrier)
+    }
+
+    fn started(kind: Kind) -> Command {
+        Command::Start(Box::new(request(4 | kind as u32, kind)))
+    }
+
+    #[test]
+    fn commands_wait_for_the_main_thread_and_are_done_in_order() {
+        let (envoy, calls) = (FakeEnvoy::install(), ProcessCalls::default());
+        let (_config, carrier) = carrier(&envoy);
+        calls.add(&carrier);
+        calls.submit(VM, vec![started(Kind::GrpcStream), Command::Send(Token(6), b"x".to_vec(), true)]);
+        assert_eq!(envoy.told_of_calls(), ["new scheduler 1", "scheduler 1: 0"]);
+        calls.on_scheduled(&carrier);
+        let told = envoy.told_of_calls();
+        assert!(told[0].starts_with("start 2: auth [") && told[0].ends_with("\"hi\" false 0"), "{told:?}");
+        assert_eq!(told[1..], ["data 2: \"x\" true"]);
+        assert!(calls.is_known("auth"));
+        calls.submit(VM, vec![Command::Cancel(Token(6)), Command::Send(Token(6), Vec::new(), true)]);
+        envoy.told_of_calls();
+        calls.on_scheduled(&carrier);
+        assert_eq!(envoy.told_of_calls(), ["reset 2"], "nothing is sent on what is cancelled");
+    }
+
+    #[test]
+    fn a_call_that_is_over_is_forgotten_and_of_another_vm_not_found() {
+        let (envoy, calls) = (FakeEnvoy::install(), ProcessCalls::default());
+        let (_config, carrier) = carrier(&envoy);
+        calls.add(&carrier);
+        calls.submit(VM, vec![started(Kind::Http)]);
+        calls.on_scheduled(&carrier);
+        let told = envoy.told_of_calls();
+        assert!(told.last().unwrap().starts_with("trailers 2: "), "{told:?}");
+        calls.submit(VM - 1, vec![Command::Cancel(Token(4))]);
+        calls.on_scheduled(&carrier);
+        assert_eq!(carrier.calls.lock().len(), 1);
+        calls.on_event(&carrier, 2, &CallEvent::Complete);
+        assert!(carrier.calls.lock().is_empty() && calls.inner.lock().places.is_empty());
+        calls.on_event(&carrier, 2, &CallEvent::Reset);
+        calls.submit(VM, vec![Command::Cancel(Token(4))]);
+        calls.on_scheduled(&carrier);
+        assert!(!envoy.told_of_calls().iter().any(|told| told.starts_with("reset")));
+    }
+
+    #[test]
+    fn a_cluster_that_is_gone_is_not_known_any_more() {
+        let (envoy, calls) = (FakeEnvoy::install(), ProcessCalls::default());
+        let (_config, carrier) = carrier(&envoy);
+        calls.add(&carrier);
+        calls.learn("auth");
+        envoy.refuse_calls(Some(crate::abi::CallRefusal::NoCluster));
+        calls.submit(VM, vec![started(Kind::Http)]);
+        calls.on_scheduled(&carrier);
+        assert!(!calls.is_known("auth"));
+        assert!(carrier.calls.lock().is_empty());
+    }
+
+    #[test]
+    fn known_clusters_are_bounded() {
+        let calls = ProcessCalls::default();
+        for number in 0..=MOST_KNOWN {
+            calls.learn(&number.to_string());
+        }
+        assert!(calls.is_known("0") && !calls.is_known(&MOST_KNOWN.to_string()));
+    }
+
+    #[test]
+    fn another_configuration_does_what_waits_when_one_goes() {
+        let (envoy, calls) = (FakeEnvoy::install(), ProcessCalls::default());
+        let ((first_config, first), (_second_config, second)) = (carrier(&envoy), carrier(&envoy));
+        calls.add(&first);
+        calls.add(&second);
+        calls.submit(VM, vec![started(Kind::Http)]);
+        envoy.told_of_calls();
+        first_config.close();
+        calls.remove(&first);
+        assert_eq!(envoy.told_of_calls(), ["scheduler 2: 0"]);
+        calls.on_scheduled(&second);
+        assert_eq!(second.calls.lock().len(), 1);
+        calls.remove(&second);
+        assert!(second.calls.lock().is_empty() && calls.inner.lock().places.is_empty());
+    }
+
+    #[test]
+    fn where_no_configuration_is_left_nothing_waits() {
+        let (envoy, calls) = (FakeEnvoy::install(), ProcessCalls::default());
+        let (config, carrier) = carrier(&envoy);
+        calls.add(&carrier);
+        config.close();
+        calls.submit(VM, vec![started(Kind::Http), Command::Cancel(Token(4))]);
+        assert!(calls.inner.lock().queue.is_empty());
+    }
+
+    #[test]
+    fn an_envoy_without_calls_of_configurations_has_no_carrier() {
+        let envoy = FakeEnvoy::install();
+        envoy.remove_callbacks(|table| table.http_filter_config_start_http_stream = None);
+        assert!(Carrier::new(envoy.config().handle()).is_none());
+        assert!(!ProcessCalls::default().can_call());
+    }
+}

@@ -173,3 +173,117 @@ pub(super) fn failed(token: Token, kind: Kind, mut request: Request) -> Vec<(Tok
     let mut exchange = Exchange::new(token, kind, request.take_held());
     exchange.unavailable().into_iter().map(|reply| (token, reply)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::request;
+    use super::*;
+    use crate::abi::testing::{FakeEnvoy, FakeStream};
+
+    fn headers(end: bool) -> CallEvent<'static> {
+        CallEvent::Headers([(&b":status"[..], &b"200"[..])].into_iter().collect(), end)
+    }
+
+    #[test]
+    fn a_call_is_started_with_its_trailers_and_its_reply_is_the_guests() {
+        let (envoy, calls) = (FakeEnvoy::install(), StreamCalls::default());
+        envoy.inside_hook(&mut FakeStream::default(), |mut handle| {
+            let waits = calls.run(&mut handle, vec![Command::Start(Box::new(request(4, Kind::Http)))]);
+            assert!(!waits);
+            let told = envoy.told_of_calls();
+            assert!(
+                told[0].starts_with("start 1: auth [") && told[0].ends_with("\"hi\" false 0"),
+                "{told:?}"
+            );
+            assert!(told[1].starts_with("trailers 1: ") && told.len() == 2, "{told:?}");
+            assert!(calls.feed(&mut handle, 1, &headers(false)).is_empty());
+            assert!(calls.feed(&mut handle, 9, &headers(true)).is_empty(), "a call of nobody's");
+            let replies = calls.feed(&mut handle, 1, &CallEvent::Complete);
+            assert!(matches!(replies.as_slice(), [(Token(4), Reply::Http { .. })]), "{replies:?}");
+            assert!(calls.feed(&mut handle, 1, &CallEvent::Reset).is_empty(), "it is over");
+        });
+        assert!(calls.end().is_empty());
+    }
+
+    #[test]
+    fn what_is_sent_and_cancelled_goes_by_envoys_number() {
+        let (envoy, calls) = (FakeEnvoy::install(), StreamCalls::default());
+        envoy.inside_hook(&mut FakeStream::default(), |mut handle| {
+            let exchange =
+                Box::new(Exchange::new(Token(6), Kind::GrpcStream, request(6, Kind::GrpcStream).held));
+            let commands = vec![
+                Command::Adopt(31, exchange),
+                Command::Send(Token(6), b"x".to_vec(), false),
+                Command::Send(Token(10), b"nobody's".to_vec(), false),
+                Command::Cancel(Token(10)),
+                Command::Cancel(Token(6)),
+                Command::Send(Token(6), b"late".to_vec(), false),
+            ];
+            assert!(!calls.run(&mut handle, commands));
+            assert!(
+                calls.feed(&mut handle, 31, &CallEvent::Reset).is_empty(),
+                "the guest wants no word of it"
+            );
+        });
+        assert_eq!(envoy.told_of_calls(), ["data 31: \"x\" false", "reset 31"]);
+    }
+
+    #[test]
+    fn a_call_that_is_refused_after_the_guest_has_returned_has_failed() {
+        let (envoy, calls) = (FakeEnvoy::install(), StreamCalls::default());
+        envoy.refuse_calls(Some(CallRefusal::NoCluster));
+        envoy.inside_hook(&mut FakeStream::default(), |mut handle| {
+            let commands = vec![
+                Command::Start(Box::new(request(4, Kind::Http))),
+                Command::Start(Box::new(request(9, Kind::GrpcCall))),
+            ];
+            assert!(calls.run(&mut handle, commands), "somebody has to come back for the replies");
+        });
+        let expected = [(Token(4), Reply::HttpFailed), (Token(9), Reply::GrpcClose(14, Vec::new()))];
+        assert_eq!(calls.take_waiting(), expected);
+        assert!(calls.take_waiting().is_empty());
+    }
+
+    #[test]
+    fn calls_that_are_under_way_when_the_stream_ends_have_failed() {
+        let (envoy, calls) = (FakeEnvoy::install(), StreamCalls::default());
+        calls.keep(vec![(Token(8), Reply::HttpFailed)]);
+        envoy.inside_hook(&mut FakeStream::default(), |mut handle| {
+            calls.run(&mut handle, vec![Command::Start(Box::new(request(4, Kind::Http)))]);
+        });
+        assert_eq!(calls.end(), [(Token(8), Reply::HttpFailed), (Token(4), Reply::HttpFailed)]);
+        assert!(calls.end().is_empty());
+    }
+
+    #[test]
+    fn a_reply_that_is_wrong_ends_the_call_at_envoy() {
+        let (envoy, calls) = (FakeEnvoy::install(), StreamCalls::default());
+        envoy.inside_hook(&mut FakeStream::default(), |mut handle| {
+            calls.run(&mut handle, vec![Command::Start(Box::new(request(9, Kind::GrpcCall)))]);
+            calls.feed(&mut handle, 1, &headers(false));
+            let compressed: [&[u8]; 1] = [&[1, 0, 0, 0, 0]];
+            let replies =
+                calls.feed(&mut handle, 1, &CallEvent::Data(compressed.into_iter().collect(), false));
+            assert_eq!(replies, [(Token(9), Reply::GrpcClose(13, Vec::new()))]);
+        });
+        assert_eq!(envoy.told_of_calls().last().unwrap(), "reset 1");
+    }
+
+    #[test]
+    fn the_first_call_to_a_cluster_starts_at_once_and_the_next_ones_after_the_guest() {
+        let (envoy, services) = (FakeEnvoy::install(), EnvoyServices::new());
+        let start = |kind| {
+            envoy.inside_hook(&mut FakeStream::default(), |mut handle| {
+                start(&mut handle, &services, &request(4, kind))
+            })
+        };
+        assert_eq!(start(Kind::GrpcStream), Start::Later, "a stream has its own time");
+        envoy.refuse_calls(Some(CallRefusal::NoCluster));
+        assert_eq!(start(Kind::Http), Start::Refused(Refusal::NoCluster));
+        envoy.refuse_calls(None);
+        assert_eq!(start(Kind::Http), Start::UnderWay(1));
+        assert_eq!(start(Kind::Http), Start::Later);
+        envoy.remove_callbacks(|table| table.http_filter_config_start_http_stream = None);
+        assert_eq!(start(Kind::Http), Start::UnderWay(2), "Envoy 1.37: every call of a stream is its own");
+    }
+}
