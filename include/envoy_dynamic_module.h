@@ -15,7 +15,8 @@
  * build.rs has this file read twice: by the C compiler for src/abi/callbacks.c, by bindgen for src/abi/raw.rs.
  *
  * Sections: 1 types, 2 process, 3 HTTP filter configuration, 4 headers, 5 body, 6 attributes, metadata and
- * filter state, 7 stream control, 8 metrics, 9 route configuration, 10 hooks.
+ * filter state, 7 stream control, 8 metrics, 9 route configuration, 10 hooks, 11 access logger,
+ * 12 network filter.
  */
 #ifndef GRAFT_ENVOY_DYNAMIC_MODULE_H
 #define GRAFT_ENVOY_DYNAMIC_MODULE_H
@@ -94,6 +95,19 @@ typedef enum {
   envoy_dynamic_module_type_http_body_type_ReceivedResponseBody,
   envoy_dynamic_module_type_http_body_type_BufferedResponseBody,
 } envoy_dynamic_module_type_http_body_type;
+
+/* How long filter state is kept. */
+typedef enum {
+  envoy_dynamic_module_type_filter_state_life_span_FilterChain,
+  envoy_dynamic_module_type_filter_state_life_span_Request,
+  envoy_dynamic_module_type_filter_state_life_span_Connection,
+} envoy_dynamic_module_type_filter_state_life_span;
+
+/* A span of Envoy's tracing, good inside the hook that asked for it. */
+typedef void* envoy_dynamic_module_type_span_envoy_ptr;
+
+/* A span that the module began and owns until it finishes it. Can be used wherever a span can. */
+typedef void* envoy_dynamic_module_type_child_span_module_ptr;
 
 typedef enum {
   envoy_dynamic_module_type_metadata_source_Dynamic,
@@ -464,6 +478,19 @@ typedef bool envoy_dynamic_module_callback_http_get_metadata_list_bool_fn(
     envoy_dynamic_module_type_module_buffer name_space, envoy_dynamic_module_type_module_buffer key, size_t index,
     bool* value_out);
 
+/* Sets a value of the dynamic metadata; the bool since 1.38. */
+typedef void envoy_dynamic_module_callback_http_set_dynamic_metadata_string_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer name_space,
+    envoy_dynamic_module_type_module_buffer key, envoy_dynamic_module_type_module_buffer value);
+
+typedef void envoy_dynamic_module_callback_http_set_dynamic_metadata_number_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer name_space,
+    envoy_dynamic_module_type_module_buffer key, double value);
+
+typedef void envoy_dynamic_module_callback_http_set_dynamic_metadata_bool_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer name_space,
+    envoy_dynamic_module_type_module_buffer key, bool value);
+
 /* Filter state whose object is a plain string. */
 typedef bool envoy_dynamic_module_callback_http_get_filter_state_bytes_fn(
     envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer key,
@@ -483,6 +510,32 @@ typedef bool envoy_dynamic_module_callback_http_get_filter_state_typed_fn(
 typedef bool envoy_dynamic_module_callback_http_set_filter_state_typed_fn(
     envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer key,
     envoy_dynamic_module_type_module_buffer value);
+
+/* Sets a plain string that is kept for a life span; `sharing` 0: by no upstream filter. Since 1.40. */
+typedef bool envoy_dynamic_module_callback_http_set_filter_state_value_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer key,
+    envoy_dynamic_module_type_module_buffer value, envoy_dynamic_module_type_filter_state_life_span life_span,
+    uint32_t sharing);
+
+/* Spans: since 1.38. Null if the stream is not traced. */
+typedef envoy_dynamic_module_type_span_envoy_ptr envoy_dynamic_module_callback_http_get_active_span_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter);
+
+typedef void envoy_dynamic_module_callback_http_span_set_tag_fn(envoy_dynamic_module_type_span_envoy_ptr span,
+                                                                envoy_dynamic_module_type_module_buffer key,
+                                                                envoy_dynamic_module_type_module_buffer value);
+
+typedef void envoy_dynamic_module_callback_http_span_log_fn(envoy_dynamic_module_type_http_filter_envoy_ptr filter,
+                                                            envoy_dynamic_module_type_span_envoy_ptr span,
+                                                            envoy_dynamic_module_type_module_buffer event);
+
+typedef envoy_dynamic_module_type_child_span_module_ptr envoy_dynamic_module_callback_http_span_spawn_child_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_span_envoy_ptr span,
+    envoy_dynamic_module_type_module_buffer operation);
+
+/* Reports the span and frees it. */
+typedef void envoy_dynamic_module_callback_http_child_span_finish_fn(
+    envoy_dynamic_module_type_child_span_module_ptr span);
 
 /* ------------------------------------------------------------------------------------------------------------
  * 7. Stream control. Those marked (re-enters) may call hooks of the same filter before they return, and to 1.39
@@ -523,6 +576,11 @@ typedef void envoy_dynamic_module_callback_http_filter_reset_stream_fn(
 
 typedef void envoy_dynamic_module_callback_http_clear_route_cache_fn(
     envoy_dynamic_module_type_http_filter_envoy_ptr filter);
+
+/* The host, as address and port, that the load balancer shall choose. False if it is no address. Since 1.38. */
+typedef bool envoy_dynamic_module_callback_http_set_upstream_override_host_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer host,
+    bool is_strict);
 
 /*
  * A stream's scheduler: its events come to the stream's own worker, as on_http_filter_scheduled. The module owns it
@@ -771,6 +829,412 @@ typedef void envoy_dynamic_module_on_http_filter_http_stream_reset_fn(
     envoy_dynamic_module_type_http_filter_envoy_ptr filter_envoy,
     envoy_dynamic_module_type_http_filter_module_ptr filter, uint64_t stream_id,
     envoy_dynamic_module_type_http_stream_reset_reason reason);
+
+/* ---- Bootstrap extension. Main thread, all of it. ---- */
+
+typedef void* envoy_dynamic_module_type_bootstrap_extension_config_envoy_ptr;
+typedef const void* envoy_dynamic_module_type_bootstrap_extension_config_module_ptr;
+typedef void* envoy_dynamic_module_type_bootstrap_extension_envoy_ptr;
+typedef const void* envoy_dynamic_module_type_bootstrap_extension_module_ptr;
+typedef void* envoy_dynamic_module_type_bootstrap_extension_timer_module_ptr;
+typedef void* envoy_dynamic_module_type_bootstrap_extension_config_scheduler_module_ptr;
+typedef void (*envoy_dynamic_module_type_event_cb)(void* context);
+
+/* Envoy does not serve before this was called once for each extension. Since 1.38. */
+typedef void envoy_dynamic_module_callback_bootstrap_extension_config_signal_init_complete_fn(envoy_dynamic_module_type_bootstrap_extension_config_envoy_ptr config);
+
+/* A call with one answer: headers and body, no trailers. No hook comes while it is being started. Since 1.38. */
+typedef envoy_dynamic_module_type_http_callout_init_result envoy_dynamic_module_callback_bootstrap_extension_http_callout_fn(
+    envoy_dynamic_module_type_bootstrap_extension_config_envoy_ptr config, uint64_t* callout_id, envoy_dynamic_module_type_module_buffer cluster,
+    envoy_dynamic_module_type_module_http_header* headers, size_t headers_length, envoy_dynamic_module_type_module_buffer body,
+    uint64_t timeout_milliseconds);
+
+/* Its events come as on_bootstrap_extension_config_scheduled; commit on any thread. Since 1.38. */
+typedef envoy_dynamic_module_type_bootstrap_extension_config_scheduler_module_ptr
+envoy_dynamic_module_callback_bootstrap_extension_config_scheduler_new_fn(envoy_dynamic_module_type_bootstrap_extension_config_envoy_ptr config);
+typedef void envoy_dynamic_module_callback_bootstrap_extension_config_scheduler_commit_fn(
+    envoy_dynamic_module_type_bootstrap_extension_config_scheduler_module_ptr scheduler, uint64_t event_id);
+typedef void envoy_dynamic_module_callback_bootstrap_extension_config_scheduler_delete_fn(
+    envoy_dynamic_module_type_bootstrap_extension_config_scheduler_module_ptr scheduler);
+
+/* Null refuses the configuration. */
+typedef envoy_dynamic_module_type_bootstrap_extension_config_module_ptr envoy_dynamic_module_on_bootstrap_extension_config_new_fn(envoy_dynamic_module_type_bootstrap_extension_config_envoy_ptr config_envoy, envoy_dynamic_module_type_envoy_buffer name, envoy_dynamic_module_type_envoy_buffer config);
+typedef void envoy_dynamic_module_on_bootstrap_extension_config_destroy_fn(envoy_dynamic_module_type_bootstrap_extension_config_module_ptr config);
+/* Null refuses the extension. */
+typedef envoy_dynamic_module_type_bootstrap_extension_module_ptr envoy_dynamic_module_on_bootstrap_extension_new_fn(envoy_dynamic_module_type_bootstrap_extension_config_module_ptr config, envoy_dynamic_module_type_bootstrap_extension_envoy_ptr extension_envoy);
+typedef void envoy_dynamic_module_on_bootstrap_extension_destroy_fn(envoy_dynamic_module_type_bootstrap_extension_module_ptr extension);
+/* Clusters are ready; workers start after this. */
+typedef void envoy_dynamic_module_on_bootstrap_extension_server_initialized_fn(envoy_dynamic_module_type_bootstrap_extension_envoy_ptr extension_envoy, envoy_dynamic_module_type_bootstrap_extension_module_ptr extension);
+/* Once, on the main thread, whatever its name says. */
+typedef void envoy_dynamic_module_on_bootstrap_extension_worker_thread_initialized_fn(envoy_dynamic_module_type_bootstrap_extension_envoy_ptr extension_envoy, envoy_dynamic_module_type_bootstrap_extension_module_ptr extension);
+
+/* Mandatory since 1.38, all of them. */
+typedef void envoy_dynamic_module_on_bootstrap_extension_drain_started_fn(envoy_dynamic_module_type_bootstrap_extension_envoy_ptr extension_envoy, envoy_dynamic_module_type_bootstrap_extension_module_ptr extension);
+/* Envoy waits until the completion was called, once. */
+typedef void envoy_dynamic_module_on_bootstrap_extension_shutdown_fn(envoy_dynamic_module_type_bootstrap_extension_envoy_ptr extension_envoy, envoy_dynamic_module_type_bootstrap_extension_module_ptr extension, envoy_dynamic_module_type_event_cb completion, void* completion_context);
+typedef void envoy_dynamic_module_on_bootstrap_extension_config_scheduled_fn(envoy_dynamic_module_type_bootstrap_extension_config_envoy_ptr config_envoy, envoy_dynamic_module_type_bootstrap_extension_config_module_ptr config, uint64_t event_id);
+typedef void envoy_dynamic_module_on_bootstrap_extension_http_callout_done_fn(envoy_dynamic_module_type_bootstrap_extension_config_envoy_ptr config_envoy, envoy_dynamic_module_type_bootstrap_extension_config_module_ptr config, uint64_t callout_id, envoy_dynamic_module_type_http_callout_result result, envoy_dynamic_module_type_envoy_http_header* headers, size_t headers_length, envoy_dynamic_module_type_envoy_buffer* body_chunks, size_t body_chunks_length);
+typedef void envoy_dynamic_module_on_bootstrap_extension_timer_fired_fn(envoy_dynamic_module_type_bootstrap_extension_config_envoy_ptr config_envoy, envoy_dynamic_module_type_bootstrap_extension_config_module_ptr config, envoy_dynamic_module_type_bootstrap_extension_timer_module_ptr timer);
+typedef void envoy_dynamic_module_on_bootstrap_extension_file_changed_fn(envoy_dynamic_module_type_bootstrap_extension_config_envoy_ptr config_envoy, envoy_dynamic_module_type_bootstrap_extension_config_module_ptr config, envoy_dynamic_module_type_envoy_buffer path, uint32_t events);
+/* Answers the HTTP status. */
+typedef uint32_t envoy_dynamic_module_on_bootstrap_extension_admin_request_fn(envoy_dynamic_module_type_bootstrap_extension_config_envoy_ptr config_envoy, envoy_dynamic_module_type_bootstrap_extension_config_module_ptr config, envoy_dynamic_module_type_envoy_buffer method, envoy_dynamic_module_type_envoy_buffer path, envoy_dynamic_module_type_envoy_buffer body);
+typedef void envoy_dynamic_module_on_bootstrap_extension_cluster_add_or_update_fn(envoy_dynamic_module_type_bootstrap_extension_config_envoy_ptr config_envoy, envoy_dynamic_module_type_bootstrap_extension_config_module_ptr config, envoy_dynamic_module_type_envoy_buffer name);
+typedef void envoy_dynamic_module_on_bootstrap_extension_cluster_removal_fn(envoy_dynamic_module_type_bootstrap_extension_config_envoy_ptr config_envoy, envoy_dynamic_module_type_bootstrap_extension_config_module_ptr config, envoy_dynamic_module_type_envoy_buffer name);
+typedef void envoy_dynamic_module_on_bootstrap_extension_listener_add_or_update_fn(envoy_dynamic_module_type_bootstrap_extension_config_envoy_ptr config_envoy, envoy_dynamic_module_type_bootstrap_extension_config_module_ptr config, envoy_dynamic_module_type_envoy_buffer name);
+typedef void envoy_dynamic_module_on_bootstrap_extension_listener_removal_fn(envoy_dynamic_module_type_bootstrap_extension_config_envoy_ptr config_envoy, envoy_dynamic_module_type_bootstrap_extension_config_module_ptr config, envoy_dynamic_module_type_envoy_buffer name);
+/* ------------------------------------------------------------------------------------------------------------
+ * 11. Access logger. A configuration is made on the main thread; each thread has a logger of its own, and each
+ * exchange is shown to the logger of its worker in on_access_logger_log, whose `logger` is that exchange then.
+ * ------------------------------------------------------------------------------------------------------------ */
+
+typedef void* envoy_dynamic_module_type_access_logger_config_envoy_ptr;
+typedef const void* envoy_dynamic_module_type_access_logger_config_module_ptr;
+typedef void* envoy_dynamic_module_type_access_logger_envoy_ptr;
+typedef const void* envoy_dynamic_module_type_access_logger_module_ptr;
+
+/* Why an exchange is shown: `Start`, `Connected` and `Periodic` are of exchanges that go on. */
+typedef enum {
+  envoy_dynamic_module_type_access_log_type_NotSet,
+  envoy_dynamic_module_type_access_log_type_TcpUpstreamConnected,
+  envoy_dynamic_module_type_access_log_type_TcpPeriodic,
+  envoy_dynamic_module_type_access_log_type_TcpConnectionEnd,
+  envoy_dynamic_module_type_access_log_type_DownstreamStart,
+  envoy_dynamic_module_type_access_log_type_DownstreamPeriodic,
+  envoy_dynamic_module_type_access_log_type_DownstreamEnd,
+  envoy_dynamic_module_type_access_log_type_UpstreamPoolReady,
+  envoy_dynamic_module_type_access_log_type_UpstreamPeriodic,
+  envoy_dynamic_module_type_access_log_type_UpstreamEnd,
+  envoy_dynamic_module_type_access_log_type_DownstreamTunnelSuccessfullyEstablished,
+  envoy_dynamic_module_type_access_log_type_UdpTunnelUpstreamConnected,
+  envoy_dynamic_module_type_access_log_type_UdpPeriodic,
+  envoy_dynamic_module_type_access_log_type_UdpSessionEnd,
+} envoy_dynamic_module_type_access_log_type;
+
+/* `room` is ours, here and below: see `timing_info`. */
+typedef struct {
+  uint64_t bytes_received;
+  uint64_t bytes_sent;
+  uint64_t wire_bytes_received;
+  uint64_t wire_bytes_sent;
+  uint64_t room[8];
+} envoy_dynamic_module_type_bytes_info;
+
+/* Nanoseconds; -1 where the moment has not come. All but the first count from the start. */
+typedef struct {
+  int64_t start_time_unix_ns;
+  int64_t request_complete_duration_ns;
+  int64_t first_upstream_tx_byte_sent_ns;
+  int64_t last_upstream_tx_byte_sent_ns;
+  int64_t first_upstream_rx_byte_received_ns;
+  int64_t last_upstream_rx_byte_received_ns;
+  int64_t first_downstream_tx_byte_sent_ns;
+  int64_t last_downstream_tx_byte_sent_ns;
+  uint64_t room[32];
+} envoy_dynamic_module_type_access_log_timing_info;
+
+/* Definitions: inside on_access_logger_config_new. Updates: any thread, as long as the configuration lives. */
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_access_logger_config_define_counter_fn(
+    envoy_dynamic_module_type_access_logger_config_envoy_ptr config, envoy_dynamic_module_type_module_buffer name,
+    size_t* id_out);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_access_logger_config_define_gauge_fn(
+    envoy_dynamic_module_type_access_logger_config_envoy_ptr config, envoy_dynamic_module_type_module_buffer name,
+    size_t* id_out);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_access_logger_config_define_histogram_fn(
+    envoy_dynamic_module_type_access_logger_config_envoy_ptr config, envoy_dynamic_module_type_module_buffer name,
+    size_t* id_out);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_access_logger_increment_counter_fn(
+    envoy_dynamic_module_type_access_logger_config_envoy_ptr config, size_t id, uint64_t value);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_access_logger_increment_gauge_fn(
+    envoy_dynamic_module_type_access_logger_config_envoy_ptr config, size_t id, uint64_t value);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_access_logger_decrement_gauge_fn(
+    envoy_dynamic_module_type_access_logger_config_envoy_ptr config, size_t id, uint64_t value);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_access_logger_set_gauge_fn(
+    envoy_dynamic_module_type_access_logger_config_envoy_ptr config, size_t id, uint64_t value);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_access_logger_record_histogram_value_fn(
+    envoy_dynamic_module_type_access_logger_config_envoy_ptr config, size_t id, uint64_t value);
+
+/* Header maps. There are no request trailers. */
+typedef size_t envoy_dynamic_module_callback_access_logger_get_headers_size_fn(
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger, envoy_dynamic_module_type_http_header_type map);
+typedef bool envoy_dynamic_module_callback_access_logger_get_headers_fn(
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger, envoy_dynamic_module_type_http_header_type map,
+    envoy_dynamic_module_type_envoy_http_header* headers_out);
+typedef bool envoy_dynamic_module_callback_access_logger_get_header_value_fn(
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger, envoy_dynamic_module_type_http_header_type map,
+    envoy_dynamic_module_type_module_buffer key, envoy_dynamic_module_type_envoy_buffer* value_out, size_t index,
+    size_t* count_out);
+
+/* Facts. One that is text answers false where there is none. */
+typedef bool envoy_dynamic_module_callback_access_logger_get_response_code_details_fn(
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger, envoy_dynamic_module_type_envoy_buffer* value_out);
+typedef bool envoy_dynamic_module_callback_access_logger_get_protocol_fn(
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger, envoy_dynamic_module_type_envoy_buffer* value_out);
+typedef bool envoy_dynamic_module_callback_access_logger_get_request_id_fn(
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger, envoy_dynamic_module_type_envoy_buffer* value_out);
+typedef bool envoy_dynamic_module_callback_access_logger_get_route_name_fn(
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger, envoy_dynamic_module_type_envoy_buffer* value_out);
+typedef bool envoy_dynamic_module_callback_access_logger_get_upstream_cluster_fn(
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger, envoy_dynamic_module_type_envoy_buffer* value_out);
+typedef bool envoy_dynamic_module_callback_access_logger_get_requested_server_name_fn(
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger, envoy_dynamic_module_type_envoy_buffer* value_out);
+typedef bool envoy_dynamic_module_callback_access_logger_get_downstream_tls_version_fn(
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger, envoy_dynamic_module_type_envoy_buffer* value_out);
+typedef bool envoy_dynamic_module_callback_access_logger_get_downstream_peer_subject_fn(
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger, envoy_dynamic_module_type_envoy_buffer* value_out);
+typedef bool envoy_dynamic_module_callback_access_logger_get_downstream_peer_cert_digest_fn(
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger, envoy_dynamic_module_type_envoy_buffer* value_out);
+typedef bool envoy_dynamic_module_callback_access_logger_get_upstream_transport_failure_reason_fn(
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger, envoy_dynamic_module_type_envoy_buffer* value_out);
+typedef bool envoy_dynamic_module_callback_access_logger_get_downstream_local_address_fn(
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger, envoy_dynamic_module_type_envoy_buffer* address_out,
+    uint32_t* port_out);
+typedef bool envoy_dynamic_module_callback_access_logger_get_downstream_remote_address_fn(
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger, envoy_dynamic_module_type_envoy_buffer* address_out,
+    uint32_t* port_out);
+typedef bool envoy_dynamic_module_callback_access_logger_get_upstream_local_address_fn(
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger, envoy_dynamic_module_type_envoy_buffer* address_out,
+    uint32_t* port_out);
+typedef bool envoy_dynamic_module_callback_access_logger_get_upstream_remote_address_fn(
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger, envoy_dynamic_module_type_envoy_buffer* address_out,
+    uint32_t* port_out);
+typedef uint32_t envoy_dynamic_module_callback_access_logger_get_response_code_fn(
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger);
+typedef uint64_t envoy_dynamic_module_callback_access_logger_get_response_flags_fn(
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger);
+typedef uint64_t envoy_dynamic_module_callback_access_logger_get_connection_id_fn(
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger);
+typedef uint32_t envoy_dynamic_module_callback_access_logger_get_attempt_count_fn(
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger);
+typedef bool envoy_dynamic_module_callback_access_logger_is_mtls_fn(
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger);
+typedef void envoy_dynamic_module_callback_access_logger_get_bytes_info_fn(
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger, envoy_dynamic_module_type_bytes_info* bytes_out);
+typedef void envoy_dynamic_module_callback_access_logger_get_timing_info_fn(
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger,
+    envoy_dynamic_module_type_access_log_timing_info* timing_out);
+/* Since 1.38. */
+typedef bool envoy_dynamic_module_callback_access_logger_get_attribute_string_fn(
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger, envoy_dynamic_module_type_attribute_id id,
+    envoy_dynamic_module_type_envoy_buffer* value_out);
+/* Since 1.38. */
+typedef bool envoy_dynamic_module_callback_access_logger_get_attribute_int_fn(
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger, envoy_dynamic_module_type_attribute_id id,
+    uint64_t* value_out);
+/* Since 1.38. */
+typedef bool envoy_dynamic_module_callback_access_logger_get_attribute_bool_fn(
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger, envoy_dynamic_module_type_attribute_id id,
+    bool* value_out);
+
+/* What filters left in the dynamic metadata. A value of dynamic metadata that is no text answers false. */
+typedef bool envoy_dynamic_module_callback_access_logger_get_dynamic_metadata_fn(
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger, envoy_dynamic_module_type_module_buffer name_space,
+    envoy_dynamic_module_type_module_buffer key, envoy_dynamic_module_type_envoy_buffer* value_out);
+/* Since 1.39. */
+typedef bool envoy_dynamic_module_callback_access_logger_get_dynamic_metadata_number_fn(
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger, envoy_dynamic_module_type_module_buffer name_space,
+    envoy_dynamic_module_type_module_buffer key, double* value_out);
+/* Since 1.39. */
+typedef bool envoy_dynamic_module_callback_access_logger_get_dynamic_metadata_bool_fn(
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger, envoy_dynamic_module_type_module_buffer name_space,
+    envoy_dynamic_module_type_module_buffer key, bool* value_out);
+
+/* Hooks. A null configuration refuses Envoy's. Loggers come and go on their own threads; a null logger logs nothing. */
+typedef envoy_dynamic_module_type_access_logger_config_module_ptr envoy_dynamic_module_on_access_logger_config_new_fn(
+    envoy_dynamic_module_type_access_logger_config_envoy_ptr config_envoy, envoy_dynamic_module_type_envoy_buffer name,
+    envoy_dynamic_module_type_envoy_buffer config);
+typedef void envoy_dynamic_module_on_access_logger_config_destroy_fn(
+    envoy_dynamic_module_type_access_logger_config_module_ptr config);
+typedef envoy_dynamic_module_type_access_logger_module_ptr envoy_dynamic_module_on_access_logger_new_fn(
+    envoy_dynamic_module_type_access_logger_config_module_ptr config,
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger_envoy);
+typedef void envoy_dynamic_module_on_access_logger_log_fn(
+    envoy_dynamic_module_type_access_logger_envoy_ptr logger_envoy,
+    envoy_dynamic_module_type_access_logger_module_ptr logger, envoy_dynamic_module_type_access_log_type log_type);
+typedef void envoy_dynamic_module_on_access_logger_destroy_fn(
+    envoy_dynamic_module_type_access_logger_module_ptr logger);
+/* Before a logger goes: what it keeps back should be written. */
+typedef void envoy_dynamic_module_on_access_logger_flush_fn(envoy_dynamic_module_type_access_logger_module_ptr logger);
+
+/* ------------------------------------------------------------------------------------------------------------
+ * 12. Network filter: TCP connections. All but the configuration's on the worker of the connection. *Read* is what
+ * comes from the client, *write* what goes to it.
+ * ------------------------------------------------------------------------------------------------------------ */
+
+typedef void* envoy_dynamic_module_type_network_filter_config_envoy_ptr;
+typedef const void* envoy_dynamic_module_type_network_filter_config_module_ptr;
+typedef void* envoy_dynamic_module_type_network_filter_envoy_ptr;
+typedef const void* envoy_dynamic_module_type_network_filter_module_ptr;
+typedef void* envoy_dynamic_module_type_network_filter_scheduler_module_ptr;
+
+typedef enum {
+  envoy_dynamic_module_type_on_network_filter_data_status_Continue,
+  envoy_dynamic_module_type_on_network_filter_data_status_StopIteration,
+} envoy_dynamic_module_type_on_network_filter_data_status;
+
+typedef enum {
+  envoy_dynamic_module_type_network_connection_event_RemoteClose,
+  envoy_dynamic_module_type_network_connection_event_LocalClose,
+  envoy_dynamic_module_type_network_connection_event_Connected,
+  envoy_dynamic_module_type_network_connection_event_ConnectedZeroRtt,
+} envoy_dynamic_module_type_network_connection_event;
+
+typedef enum {
+  envoy_dynamic_module_type_network_connection_close_type_FlushWrite,
+  envoy_dynamic_module_type_network_connection_close_type_NoFlush,
+  envoy_dynamic_module_type_network_connection_close_type_FlushWriteAndDelay,
+  envoy_dynamic_module_type_network_connection_close_type_Abort,
+  envoy_dynamic_module_type_network_connection_close_type_AbortReset,
+} envoy_dynamic_module_type_network_connection_close_type;
+
+/* Metrics, without labels. */
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_network_filter_config_define_counter_fn(
+    envoy_dynamic_module_type_network_filter_config_envoy_ptr config, envoy_dynamic_module_type_module_buffer name,
+    size_t* id_out);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_network_filter_config_define_gauge_fn(
+    envoy_dynamic_module_type_network_filter_config_envoy_ptr config, envoy_dynamic_module_type_module_buffer name,
+    size_t* id_out);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_network_filter_config_define_histogram_fn(
+    envoy_dynamic_module_type_network_filter_config_envoy_ptr config, envoy_dynamic_module_type_module_buffer name,
+    size_t* id_out);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_network_filter_increment_counter_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, size_t id, uint64_t value);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_network_filter_increment_gauge_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, size_t id, uint64_t value);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_network_filter_decrement_gauge_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, size_t id, uint64_t value);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_network_filter_set_gauge_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, size_t id, uint64_t value);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_network_filter_record_histogram_value_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, size_t id, uint64_t value);
+
+/* The two buffers: inside their hook, and while a hook has stopped them. */
+typedef size_t envoy_dynamic_module_callback_network_filter_get_read_buffer_size_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter);
+typedef size_t envoy_dynamic_module_callback_network_filter_get_read_buffer_chunks_size_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter);
+typedef bool envoy_dynamic_module_callback_network_filter_get_read_buffer_chunks_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_envoy_buffer* chunks_out);
+typedef bool envoy_dynamic_module_callback_network_filter_drain_read_buffer_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, size_t length);
+typedef bool envoy_dynamic_module_callback_network_filter_prepend_read_buffer_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer data);
+typedef bool envoy_dynamic_module_callback_network_filter_append_read_buffer_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer data);
+typedef size_t envoy_dynamic_module_callback_network_filter_get_write_buffer_size_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter);
+typedef size_t envoy_dynamic_module_callback_network_filter_get_write_buffer_chunks_size_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter);
+typedef bool envoy_dynamic_module_callback_network_filter_get_write_buffer_chunks_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_envoy_buffer* chunks_out);
+typedef bool envoy_dynamic_module_callback_network_filter_drain_write_buffer_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, size_t length);
+typedef bool envoy_dynamic_module_callback_network_filter_prepend_write_buffer_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer data);
+typedef bool envoy_dynamic_module_callback_network_filter_append_write_buffer_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer data);
+
+/* Control (re-enters). */
+typedef void envoy_dynamic_module_callback_network_filter_continue_reading_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter);
+typedef void envoy_dynamic_module_callback_network_filter_close_with_details_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter,
+    envoy_dynamic_module_type_network_connection_close_type how, envoy_dynamic_module_type_module_buffer details);
+
+/* Facts. */
+typedef uint64_t envoy_dynamic_module_callback_network_filter_get_connection_id_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter);
+typedef bool envoy_dynamic_module_callback_network_filter_get_local_address_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_envoy_buffer* address_out,
+    uint32_t* port_out);
+typedef bool envoy_dynamic_module_callback_network_filter_get_remote_address_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_envoy_buffer* address_out,
+    uint32_t* port_out);
+typedef bool envoy_dynamic_module_callback_network_filter_get_upstream_host_address_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_envoy_buffer* address_out,
+    uint32_t* port_out);
+typedef bool envoy_dynamic_module_callback_network_filter_get_requested_server_name_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_envoy_buffer* value_out);
+typedef bool envoy_dynamic_module_callback_network_filter_get_upstream_host_cluster_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_envoy_buffer* value_out);
+typedef bool envoy_dynamic_module_callback_network_filter_get_ssl_subject_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_envoy_buffer* value_out);
+typedef bool envoy_dynamic_module_callback_network_filter_is_ssl_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter);
+/* Since 1.39. */
+typedef bool envoy_dynamic_module_callback_network_filter_get_attribute_string_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_attribute_id id,
+    envoy_dynamic_module_type_envoy_buffer* value_out);
+/* Since 1.39. */
+typedef bool envoy_dynamic_module_callback_network_filter_get_attribute_int_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_attribute_id id,
+    uint64_t* value_out);
+/* Since 1.39. */
+typedef bool envoy_dynamic_module_callback_network_filter_get_attribute_bool_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_attribute_id id,
+    bool* value_out);
+
+/* What filters leave on the connection. To 1.38 a key that is set stays as it is. */
+typedef bool envoy_dynamic_module_callback_network_get_filter_state_bytes_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer key,
+    envoy_dynamic_module_type_envoy_buffer* value_out);
+typedef bool envoy_dynamic_module_callback_network_set_filter_state_bytes_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer key,
+    envoy_dynamic_module_type_module_buffer value);
+typedef bool envoy_dynamic_module_callback_network_get_dynamic_metadata_string_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer name_space,
+    envoy_dynamic_module_type_module_buffer key, envoy_dynamic_module_type_envoy_buffer* value_out);
+typedef bool envoy_dynamic_module_callback_network_get_dynamic_metadata_number_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, envoy_dynamic_module_type_module_buffer name_space,
+    envoy_dynamic_module_type_module_buffer key, double* value_out);
+
+/* A connection's scheduler, as a stream's. */
+typedef envoy_dynamic_module_type_network_filter_scheduler_module_ptr envoy_dynamic_module_callback_network_filter_scheduler_new_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter);
+typedef void envoy_dynamic_module_callback_network_filter_scheduler_commit_fn(
+    envoy_dynamic_module_type_network_filter_scheduler_module_ptr scheduler, uint64_t event_id);
+typedef void envoy_dynamic_module_callback_network_filter_scheduler_delete_fn(
+    envoy_dynamic_module_type_network_filter_scheduler_module_ptr scheduler);
+
+/* Hooks. As those of HTTP filters; a null filter closes the connection (to 1.38: has its hooks called with null). */
+typedef envoy_dynamic_module_type_network_filter_config_module_ptr envoy_dynamic_module_on_network_filter_config_new_fn(
+    envoy_dynamic_module_type_network_filter_config_envoy_ptr config_envoy,
+    envoy_dynamic_module_type_envoy_buffer name, envoy_dynamic_module_type_envoy_buffer config);
+typedef void envoy_dynamic_module_on_network_filter_config_destroy_fn(
+    envoy_dynamic_module_type_network_filter_config_module_ptr config);
+typedef void envoy_dynamic_module_on_network_filter_config_scheduled_fn(
+    envoy_dynamic_module_type_network_filter_config_module_ptr config, uint64_t event_id);
+typedef envoy_dynamic_module_type_network_filter_module_ptr envoy_dynamic_module_on_network_filter_new_fn(
+    envoy_dynamic_module_type_network_filter_config_module_ptr config,
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter_envoy);
+typedef envoy_dynamic_module_type_on_network_filter_data_status envoy_dynamic_module_on_network_filter_new_connection_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_network_filter_module_ptr filter);
+typedef envoy_dynamic_module_type_on_network_filter_data_status envoy_dynamic_module_on_network_filter_read_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_network_filter_module_ptr filter, size_t data_length, bool end_of_stream);
+typedef envoy_dynamic_module_type_on_network_filter_data_status envoy_dynamic_module_on_network_filter_write_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_network_filter_module_ptr filter, size_t data_length, bool end_of_stream);
+typedef void envoy_dynamic_module_on_network_filter_event_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_network_filter_module_ptr filter,
+    envoy_dynamic_module_type_network_connection_event event);
+typedef void envoy_dynamic_module_on_network_filter_http_callout_done_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_network_filter_module_ptr filter, uint64_t callout_id,
+    envoy_dynamic_module_type_http_callout_result result, envoy_dynamic_module_type_envoy_http_header* headers,
+    size_t headers_length, envoy_dynamic_module_type_envoy_buffer* body_chunks, size_t body_chunks_length);
+typedef void envoy_dynamic_module_on_network_filter_destroy_fn(
+    envoy_dynamic_module_type_network_filter_module_ptr filter);
+typedef void envoy_dynamic_module_on_network_filter_scheduled_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_network_filter_module_ptr filter, uint64_t event_id);
+typedef void envoy_dynamic_module_on_network_filter_above_write_buffer_high_watermark_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_network_filter_module_ptr filter);
+typedef void envoy_dynamic_module_on_network_filter_below_write_buffer_low_watermark_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter_envoy,
+    envoy_dynamic_module_type_network_filter_module_ptr filter);
 
 #ifdef __cplusplus
 }

@@ -18,6 +18,7 @@
 //! | [`process`], `version` | log, workers, validation mode; the string for `on_program_init` |
 //! | `http_config`, `http_filter` | the handles: what a filter configuration and a stream can be asked and told |
 //! | `call_event` | how calls to clusters are started, and what comes of them |
+//! | `access_logger`, `network_filter` | the same of an exchange that is over, and of a TCP connection |
 //! | `types`, `attribute_id`, `buffer` | enums, ids, borrowed bytes |
 //!
 //! This layer knows nothing of Proxy-Wasm and of Graft's configuration. It is, with `exports`, the only one that may
@@ -25,13 +26,16 @@
 
 #![allow(unsafe_code, reason = "the C line; every block cites docs/SAFETY.md")]
 
+mod access_logger;
 mod attribute_id;
+mod bootstrap;
 mod buffer;
 pub(crate) mod call_event;
 pub(crate) mod guard;
 pub(crate) mod hook;
 mod http_config;
 mod http_filter;
+mod network_filter;
 mod ownership;
 pub mod process;
 pub(crate) mod raw;
@@ -42,13 +46,17 @@ pub(crate) mod testing;
 mod types;
 pub(crate) mod version;
 
+pub use access_logger::{AccessLogConfigHandle, AccessLogHandle, AccessLogSizes};
 pub use attribute_id::AttributeId;
+pub use bootstrap::{BootstrapHandle, BootstrapScheduler};
 pub use buffer::Buffers;
 pub(crate) use buffer::envoy_bytes;
 pub use call_event::{CallEvent, CallHeaders, CallRefusal, CallRequest};
 pub use http_config::{ConfigScheduler, HttpFilterConfigHandle, has_config_calls};
-pub use http_filter::{Headers, HttpFilterHandle, Scheduler};
+pub use http_filter::{ChildSpan, Headers, HttpFilterHandle, Scheduler};
+pub use network_filter::{ConnectionConfigHandle, ConnectionHandle, ConnectionScheduler};
 pub use types::{
-    BodyStatus, BodyType, Direction, HeaderType, HeadersStatus, Level, LocalReplyStatus, MetadataSource,
-    MetricError, MetricId, ResetReason, TimingInfo, TrailersStatus, UnknownNumber,
+    BodyStatus, BodyType, ConnectionEvent, ConnectionStatus, Direction, HeaderType, HeadersStatus, Level,
+    LifeSpan, LocalReplyStatus, MetadataSource, MetricError, MetricId, ResetReason, TimingInfo,
+    TrailersStatus, UnknownNumber,
 };

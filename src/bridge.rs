@@ -15,25 +15,36 @@
 //! - [`http_config`], [`route_config`], [`http_filter`]: Envoy's three objects.
 //! - [`stream`]: the one type that the host's `Stream` is here; [`http_stream`]: it, over the callbacks of HTTP filters;
 //!   [`body`] and [`properties`] are parts of that.
+//! - [`service`]: a plugin without a filter, as a bootstrap extension.
 //! - [`callouts`]: requests that guests send, over calls of streams and of configurations.
+//! - [`access_log`] with [`log_stream`], [`connection_filter`] with [`connection_stream`]: the same for access loggers and
+//!   for network filters; [`loading`]: how a plugin is loaded for them, [`own_properties`]: what a plugin stores.
 //! - [`local_response`]: a plugin's reply, which the plugin itself may still edit.
 //! - [`services`], [`metrics`], [`worker`]: the host's `Services`, metrics that Envoy freezes, numbers of threads.
 //!
 //! The rule of this layer (D3 of the design): nothing of ours is borrowed or locked across a callback that can come
 //! back. Effects are applied when the VM's lock is free, and a filter is `&self` with cells.
 
+pub mod access_log;
 mod action;
 mod body;
 mod callouts;
+pub mod connection_filter;
+mod connection_stream;
 mod entering;
+mod foreign;
 pub mod http_config;
 pub mod http_filter;
 pub mod http_stream;
+mod loading;
 mod local_response;
+mod log_stream;
 pub mod metrics;
 pub mod module;
+mod own_properties;
 mod properties;
 pub mod route_config;
+pub mod service;
 pub mod services;
 pub mod stream;
 mod worker;

@@ -39,6 +39,7 @@ mod number;
 mod path;
 mod plugin;
 mod route;
+mod service;
 mod vm;
 mod wire;
 
@@ -55,4 +56,5 @@ pub use failure::{FailurePolicy, ReloadConfig};
 pub use graft::{GraftConfig, Limits};
 pub use plugin::{PluginConfig, parse_plugin};
 pub use route::{RouteConfig, parse_route};
+pub use service::{ServiceConfig, parse_service};
 pub use vm::VmConfig;

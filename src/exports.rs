@@ -14,8 +14,13 @@
     reason = "the symbols are for Envoy; the header says what it promises"
 )]
 
+mod access_logger;
+mod network;
+mod watermarks;
+
 use std::ffi::{c_char, c_void};
 
+mod bootstrap;
 mod calls;
 
 use calls::{
@@ -87,10 +92,10 @@ pub(crate) const HOOKS: raw::graft_hook_table = raw::graft_hook_table {
     on_http_filter_destroy: Some(envoy_dynamic_module_on_http_filter_destroy),
     on_http_filter_scheduled: Some(envoy_dynamic_module_on_http_filter_scheduled),
     on_http_filter_downstream_above_write_buffer_high_watermark: Some(
-        envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark,
+        watermarks::envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark,
     ),
     on_http_filter_downstream_below_write_buffer_low_watermark: Some(
-        envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark,
+        watermarks::envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark,
     ),
     on_http_filter_http_callout_done: Some(envoy_dynamic_module_on_http_filter_http_callout_done),
     on_http_filter_http_stream_headers: Some(envoy_dynamic_module_on_http_filter_http_stream_headers),
@@ -98,6 +103,80 @@ pub(crate) const HOOKS: raw::graft_hook_table = raw::graft_hook_table {
     on_http_filter_http_stream_trailers: Some(envoy_dynamic_module_on_http_filter_http_stream_trailers),
     on_http_filter_http_stream_complete: Some(envoy_dynamic_module_on_http_filter_http_stream_complete),
     on_http_filter_http_stream_reset: Some(envoy_dynamic_module_on_http_filter_http_stream_reset),
+    on_bootstrap_extension_config_new: Some(
+        bootstrap::envoy_dynamic_module_on_bootstrap_extension_config_new,
+    ),
+    on_bootstrap_extension_config_destroy: Some(
+        bootstrap::envoy_dynamic_module_on_bootstrap_extension_config_destroy,
+    ),
+    on_bootstrap_extension_new: Some(bootstrap::envoy_dynamic_module_on_bootstrap_extension_new),
+    on_bootstrap_extension_destroy: Some(bootstrap::envoy_dynamic_module_on_bootstrap_extension_destroy),
+    on_bootstrap_extension_server_initialized: Some(
+        bootstrap::envoy_dynamic_module_on_bootstrap_extension_server_initialized,
+    ),
+    on_bootstrap_extension_worker_thread_initialized: Some(
+        bootstrap::envoy_dynamic_module_on_bootstrap_extension_worker_thread_initialized,
+    ),
+    on_bootstrap_extension_drain_started: Some(
+        bootstrap::envoy_dynamic_module_on_bootstrap_extension_drain_started,
+    ),
+    on_bootstrap_extension_shutdown: Some(bootstrap::envoy_dynamic_module_on_bootstrap_extension_shutdown),
+    on_bootstrap_extension_config_scheduled: Some(
+        bootstrap::envoy_dynamic_module_on_bootstrap_extension_config_scheduled,
+    ),
+    on_bootstrap_extension_http_callout_done: Some(
+        bootstrap::envoy_dynamic_module_on_bootstrap_extension_http_callout_done,
+    ),
+    on_bootstrap_extension_timer_fired: Some(
+        bootstrap::envoy_dynamic_module_on_bootstrap_extension_timer_fired,
+    ),
+    on_bootstrap_extension_file_changed: Some(
+        bootstrap::envoy_dynamic_module_on_bootstrap_extension_file_changed,
+    ),
+    on_bootstrap_extension_admin_request: Some(
+        bootstrap::envoy_dynamic_module_on_bootstrap_extension_admin_request,
+    ),
+    on_bootstrap_extension_cluster_add_or_update: Some(
+        bootstrap::envoy_dynamic_module_on_bootstrap_extension_cluster_add_or_update,
+    ),
+    on_bootstrap_extension_cluster_removal: Some(
+        bootstrap::envoy_dynamic_module_on_bootstrap_extension_cluster_removal,
+    ),
+    on_bootstrap_extension_listener_add_or_update: Some(
+        bootstrap::envoy_dynamic_module_on_bootstrap_extension_listener_add_or_update,
+    ),
+    on_bootstrap_extension_listener_removal: Some(
+        bootstrap::envoy_dynamic_module_on_bootstrap_extension_listener_removal,
+    ),
+    on_access_logger_config_new: Some(access_logger::envoy_dynamic_module_on_access_logger_config_new),
+    on_access_logger_config_destroy: Some(
+        access_logger::envoy_dynamic_module_on_access_logger_config_destroy,
+    ),
+    on_access_logger_new: Some(access_logger::envoy_dynamic_module_on_access_logger_new),
+    on_access_logger_log: Some(access_logger::envoy_dynamic_module_on_access_logger_log),
+    on_access_logger_destroy: Some(access_logger::envoy_dynamic_module_on_access_logger_destroy),
+    on_access_logger_flush: Some(access_logger::envoy_dynamic_module_on_access_logger_flush),
+    on_network_filter_config_new: Some(network::envoy_dynamic_module_on_network_filter_config_new),
+    on_network_filter_config_destroy: Some(network::envoy_dynamic_module_on_network_filter_config_destroy),
+    on_network_filter_config_scheduled: Some(
+        network::envoy_dynamic_module_on_network_filter_config_scheduled,
+    ),
+    on_network_filter_new: Some(network::envoy_dynamic_module_on_network_filter_new),
+    on_network_filter_new_connection: Some(network::envoy_dynamic_module_on_network_filter_new_connection),
+    on_network_filter_read: Some(network::envoy_dynamic_module_on_network_filter_read),
+    on_network_filter_write: Some(network::envoy_dynamic_module_on_network_filter_write),
+    on_network_filter_event: Some(network::envoy_dynamic_module_on_network_filter_event),
+    on_network_filter_http_callout_done: Some(
+        network::envoy_dynamic_module_on_network_filter_http_callout_done,
+    ),
+    on_network_filter_destroy: Some(network::envoy_dynamic_module_on_network_filter_destroy),
+    on_network_filter_scheduled: Some(network::envoy_dynamic_module_on_network_filter_scheduled),
+    on_network_filter_above_write_buffer_high_watermark: Some(
+        watermarks::envoy_dynamic_module_on_network_filter_above_write_buffer_high_watermark,
+    ),
+    on_network_filter_below_write_buffer_low_watermark: Some(
+        watermarks::envoy_dynamic_module_on_network_filter_below_write_buffer_low_watermark,
+    ),
 };
 
 // ---- Process ----
@@ -351,24 +430,6 @@ pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_scheduled(
             |filter, envoy| filter.on_scheduled(envoy, event_id),
         );
     }
-}
-
-// ---- Watermarks: no plugin can ask about them. ----
-
-/// The downstream connection takes no more bytes for now.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark(
-    _envoy: *mut c_void,
-    _filter: *const c_void,
-) {
-}
-
-/// The downstream connection takes bytes again.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark(
-    _envoy: *mut c_void,
-    _filter: *const c_void,
-) {
 }
 
 // ---- Callouts of a stream: none is started. ----

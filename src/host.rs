@@ -19,6 +19,7 @@
 //! - [`hostcalls`]: the table of what a guest may import; one file a family.
 //! - [`commons`]: what all VMs share: [`shared`] data and queues, and the [`agenda`] of what happens without a stream.
 //! - [`calls`]: callouts by HTTP and gRPC.
+//! - [`foreign`]: what `proxy_call_foreign_function` can call by name; one file a family.
 //! - [`pairs`]: the wire form of header maps. [`testing`]: a stream and a process for tests.
 //!
 //! The rules come from the Proxy-Wasm specification (`abi-versions/v0.2.1`); where Envoy's built-in host differs and
@@ -29,6 +30,7 @@ pub mod calls;
 pub mod commons;
 pub mod contexts;
 pub mod entry_points;
+pub mod foreign;
 pub mod hostcalls;
 pub mod metrics;
 pub mod pairs;

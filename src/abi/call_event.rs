@@ -92,6 +92,14 @@ pub(super) unsafe fn start(
             request.timeout,
         )
     };
+    started(result, number)
+}
+
+/// What Envoy answered to a start.
+pub(super) fn started(
+    result: raw::envoy_dynamic_module_type_http_callout_init_result,
+    number: u64,
+) -> Result<u64, CallRefusal> {
     match result {
         raw::envoy_dynamic_module_type_http_callout_init_result_Success => Ok(number),
         raw::envoy_dynamic_module_type_http_callout_init_result_MissingRequiredHeaders => {

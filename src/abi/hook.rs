@@ -15,6 +15,7 @@ use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::bootstrap::BootstrapHandle;
 use super::buffer::envoy_bytes;
 use super::guard::{attempt, guard};
 use super::http_config::{ConfigAddress, HttpFilterConfigHandle};
@@ -22,7 +23,7 @@ use super::http_filter::HttpFilterHandle;
 use super::ownership::{ConfigSlot, FilterSlot, RouteSlot};
 use super::process;
 use super::raw;
-use super::running::{self, Run};
+use super::running::{self, Pass, Run};
 use super::table::callbacks;
 use super::types::{Answer, Level};
 
@@ -30,6 +31,50 @@ type EnvoyBuffer = raw::envoy_dynamic_module_type_envoy_buffer;
 
 /// Runs that belong to no filter: one that is being made, or that is missing.
 const NO_FILTER: usize = 0;
+
+/// What a hook that makes a configuration gives to it.
+pub(crate) trait ConfigHandle: Sized {
+    /// The hook's name, for the log.
+    const NEW: &'static str;
+
+    /// A handle on what is at this address.
+    ///
+    /// # Safety
+    /// While the address is not closed, Envoy's configuration is there (F11).
+    unsafe fn at(address: Arc<ConfigAddress>) -> Self;
+}
+
+/// What a hook of a stream, a connection or a logger gives to it.
+pub(crate) trait ObjectHandle: Sized {
+    /// A handle for one run of a hook.
+    ///
+    /// # Safety
+    /// `envoy` is the pointer that Envoy passed to the hook that `pass` stands for (F3).
+    unsafe fn of(envoy: *mut c_void, pass: Pass) -> Self;
+
+    /// Ends what it is a handle on, because the hook could not do its work. `details` says why.
+    fn fail(self, details: &[u8]);
+}
+
+impl ConfigHandle for HttpFilterConfigHandle {
+    const NEW: &'static str = "on_http_filter_config_new";
+
+    unsafe fn at(address: Arc<ConfigAddress>) -> Self {
+        // SAFETY: F11, as the caller says.
+        unsafe { Self::from_raw(address) }
+    }
+}
+
+impl ObjectHandle for HttpFilterHandle {
+    unsafe fn of(envoy: *mut c_void, pass: Pass) -> Self {
+        // SAFETY: F3, as the caller says.
+        unsafe { Self::from_raw(envoy, pass) }
+    }
+
+    fn fail(mut self, details: &[u8]) {
+        self.send_response(500, &[], b"", details);
+    }
+}
 
 /// What becomes of the stream when a hook cannot do its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,20 +85,20 @@ pub(crate) enum OnFailure {
     LetEnd,
 }
 
-/// `on_http_filter_config_new`: makes a configuration from its name and bytes. Null refuses it.
+/// `on_*_config_new`: makes a configuration from its name and bytes. Null refuses it.
 ///
 /// # Safety
 /// The arguments are those of the hook (F6, F11).
-pub(crate) unsafe fn config_new<T>(
+pub(crate) unsafe fn config_new<T, H: ConfigHandle>(
     envoy: *mut c_void,
     name: EnvoyBuffer,
     config: EnvoyBuffer,
-    make: impl FnOnce(HttpFilterConfigHandle, &[u8], &[u8]) -> Option<Arc<T>>,
+    make: impl FnOnce(H, &[u8], &[u8]) -> Option<Arc<T>>,
 ) -> *const c_void {
     let address = ConfigAddress::new(envoy);
-    let outcome = attempt("on_http_filter_config_new", || {
+    let outcome = attempt(H::NEW, || {
         // SAFETY: F11, the address is closed before Envoy's configuration goes.
-        let handle = unsafe { HttpFilterConfigHandle::from_raw(Arc::clone(&address)) };
+        let handle = unsafe { H::at(Arc::clone(&address)) };
         // SAFETY: F6.
         let name = unsafe { envoy_bytes(name) };
         // SAFETY: F6.
@@ -69,12 +114,49 @@ pub(crate) unsafe fn config_new<T>(
     }
 }
 
+/// `on_bootstrap_extension_config_new`: makes an extension from its name and bytes. Null refuses it.
+///
+/// # Safety
+/// The arguments are those of the hook (F6, F11).
+pub(crate) unsafe fn bootstrap_new<T>(
+    envoy: *mut c_void,
+    name: EnvoyBuffer,
+    config: EnvoyBuffer,
+    make: impl FnOnce(BootstrapHandle, &[u8], &[u8]) -> Option<Arc<T>>,
+) -> *const c_void {
+    let address = ConfigAddress::new(envoy);
+    let outcome = attempt("on_bootstrap_extension_config_new", || {
+        // SAFETY: F11, the address is closed before Envoy's configuration goes.
+        let handle = unsafe { BootstrapHandle::from_raw(Arc::clone(&address)) };
+        // SAFETY: F6.
+        let name = unsafe { envoy_bytes(name) };
+        // SAFETY: F6.
+        let config = unsafe { envoy_bytes(config) };
+        make(handle, name, config)
+    });
+    if let Some(config) = outcome.flatten() {
+        ConfigSlot { config, address }.give()
+    } else {
+        address.close();
+        ptr::null()
+    }
+}
+
 /// `on_http_filter_config_destroy`.
 ///
 /// # Safety
 /// `config` is what [`config_new`] gave with the same `T`, and it is not used again (F5).
 pub(crate) unsafe fn config_destroy<T>(config: *const c_void, run: impl FnOnce(&T)) {
-    guard("on_http_filter_config_destroy", (), || {
+    // SAFETY: F5, as the caller says.
+    unsafe { config_gone::<T>("on_http_filter_config_destroy", config, run) }
+}
+
+/// The same for any kind of configuration.
+///
+/// # Safety
+/// As for [`config_destroy`].
+pub(crate) unsafe fn config_gone<T>(hook: &'static str, config: *const c_void, run: impl FnOnce(&T)) {
+    guard(hook, (), || {
         // SAFETY: F5, as the caller says.
         if let Some(slot) = unsafe { ConfigSlot::<T>::take(config) } {
             slot.address.close();
@@ -161,17 +243,48 @@ pub(crate) unsafe fn filter_new<C, T>(
     })
 }
 
-/// A hook of a stream: runs `run` with the filter and a handle on the stream.
+/// `on_*_new` of what needs no handle to begin. Null: there is no such object.
 ///
 /// # Safety
-/// `filter` is null or what [`filter_new`] gave with the same `T`, and not destroyed; `envoy` is the argument of the
-/// hook (F3, F4, F5).
+/// `config` is what [`config_new`] gave with the same `C` (F5).
+pub(crate) unsafe fn object_new<C, T>(
+    hook: &'static str,
+    config: *const c_void,
+    make: impl FnOnce(&Arc<C>) -> Rc<T>,
+) -> *const c_void {
+    guard(hook, ptr::null(), || {
+        // SAFETY: F5, as the caller says.
+        let slot = unsafe { ConfigSlot::<C>::lend(config) };
+        slot.map_or(ptr::null(), |slot| FilterSlot::give(make(&slot.config)))
+    })
+}
+
+/// A hook of an HTTP stream: see [`object_hook`].
+///
+/// # Safety
+/// As for [`object_hook`].
 pub(crate) unsafe fn stream_hook<T, R: Answer>(
     hook: &'static str,
     on_failure: OnFailure,
     envoy: *mut c_void,
     filter: *const c_void,
     run: impl FnOnce(&T, HttpFilterHandle) -> R,
+) -> R::Raw {
+    // SAFETY: F3, F4 and F5, as the caller says.
+    unsafe { object_hook(hook, on_failure, envoy, filter, run) }
+}
+
+/// A hook of a stream: runs `run` with the filter and a handle on the stream.
+///
+/// # Safety
+/// `filter` is null or what [`filter_new`] gave with the same `T`, and not destroyed; `envoy` is the argument of the
+/// hook (F3, F4, F5).
+pub(crate) unsafe fn object_hook<T, H: ObjectHandle, R: Answer>(
+    hook: &'static str,
+    on_failure: OnFailure,
+    envoy: *mut c_void,
+    filter: *const c_void,
+    run: impl FnOnce(&T, H) -> R,
 ) -> R::Raw {
     // The outer barrier is for the end of the filter: Envoy may have destroyed it meanwhile, and then the last count
     // goes when `slot` is dropped.
@@ -181,11 +294,8 @@ pub(crate) unsafe fn stream_hook<T, R: Answer>(
         let Some(slot) = slot else {
             let missing = Run::begin(NO_FILTER);
             // SAFETY: F3, as the caller says.
-            fail_stream(
-                on_failure,
-                unsafe { HttpFilterHandle::from_raw(envoy, missing.pass()) },
-                b"graft_no_filter",
-            );
+            let handle = unsafe { H::of(envoy, missing.pass()) };
+            fail(on_failure, handle, b"graft_no_filter");
             return R::CLOSED;
         };
         if slot.has_panicked() {
@@ -193,15 +303,12 @@ pub(crate) unsafe fn stream_hook<T, R: Answer>(
         }
         let running = Run::begin(slot.address());
         // SAFETY: F3, as the caller says.
-        let handle = unsafe { HttpFilterHandle::from_raw(envoy, running.pass()) };
+        let handle = unsafe { H::of(envoy, running.pass()) };
         attempt(hook, || run(slot.filter(), handle)).unwrap_or_else(|| {
             slot.mark_panicked();
             // SAFETY: F3, as above; the handle is closed if Envoy has destroyed the filter meanwhile.
-            fail_stream(
-                on_failure,
-                unsafe { HttpFilterHandle::from_raw(envoy, running.pass()) },
-                b"graft_panic",
-            );
+            let handle = unsafe { H::of(envoy, running.pass()) };
+            fail(on_failure, handle, b"graft_panic");
             R::CLOSED
         })
     });
@@ -213,21 +320,30 @@ pub(crate) unsafe fn stream_hook<T, R: Answer>(
 /// # Safety
 /// `filter` is null or what [`filter_new`] gave with the same `T`, and it is not used again (F4, F5).
 pub(crate) unsafe fn filter_destroy<T>(filter: *const c_void, run: impl FnOnce(&T)) {
-    guard("on_http_filter_destroy", (), || {
+    // SAFETY: F4 and F5, as the caller says.
+    unsafe { object_destroy("on_http_filter_destroy", filter, run) }
+}
+
+/// The same for any kind of object.
+///
+/// # Safety
+/// As for [`filter_destroy`].
+pub(crate) unsafe fn object_destroy<T>(hook: &'static str, filter: *const c_void, run: impl FnOnce(&T)) {
+    guard(hook, (), || {
         // SAFETY: F4 and F5, as the caller says.
         if let Some(slot) = unsafe { FilterSlot::<T>::take(filter) } {
             running::mark_destroyed(slot.address());
             super::http_filter::close_schedulers(slot.address());
             // A barrier of its own: a panic here must not meet a panic of the filter's destructor on the same stack.
-            let _told = attempt("on_http_filter_destroy", || run(slot.filter()));
+            let _told = attempt(hook, || run(slot.filter()));
             drop(slot);
         }
     });
 }
 
-fn fail_stream(on_failure: OnFailure, mut handle: HttpFilterHandle, details: &[u8]) {
+fn fail(on_failure: OnFailure, handle: impl ObjectHandle, details: &[u8]) {
     match on_failure {
-        OnFailure::FailStream => handle.send_response(500, &[], b"", details),
+        OnFailure::FailStream => handle.fail(details),
         OnFailure::LetEnd => {}
     }
 }

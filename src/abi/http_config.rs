@@ -21,7 +21,7 @@ use super::types::{MetricError, MetricId};
 /// Envoy frees it after `config_destroy`, on whichever thread had the last stream, while threads of ours may be
 /// about to update a metric. So updates hold this lock, and `config_destroy` takes the address away under it.
 #[derive(Debug)]
-pub(super) struct ConfigAddress(RwLock<Option<usize>>);
+pub(crate) struct ConfigAddress(pub(super) RwLock<Option<usize>>);
 
 impl ConfigAddress {
     pub(super) fn new(envoy: *mut c_void) -> Arc<Self> {
@@ -31,6 +31,24 @@ impl ConfigAddress {
     /// After this every handle answers [`MetricError::Unavailable`].
     pub(super) fn close(&self) {
         *self.0.write() = None;
+    }
+
+    /// Runs a definition on Envoy's configuration. Alone: Envoy's list of definitions has no lock of its own.
+    pub(super) fn with_definitions<T>(
+        &self,
+        define: impl FnOnce(usize) -> Result<T, MetricError>,
+    ) -> Result<T, MetricError> {
+        let address = self.0.write();
+        define(address.ok_or(MetricError::Unavailable)?)
+    }
+
+    /// Runs an update on Envoy's configuration, which stays until it is done.
+    pub(super) fn with_updates<T>(
+        &self,
+        update: impl FnOnce(usize) -> Result<T, MetricError>,
+    ) -> Result<T, MetricError> {
+        let address = self.0.read();
+        update(address.ok_or(MetricError::Unavailable)?)
     }
 }
 

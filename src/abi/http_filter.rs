@@ -2,7 +2,7 @@
 //!
 //! `exports` makes one for each hook and gives it to the bridge. Its methods are Envoy's callbacks, one each, in the
 //! files below this one: [`headers`], [`body`], [`attributes`], [`metadata`], [`filter_state`], [`control`],
-//! [`metrics`], [`scheduler`].
+//! [`metrics`], [`scheduler`], [`spans`].
 //!
 //! Two rules hold for all of them:
 //!
@@ -21,6 +21,7 @@ mod headers;
 mod metadata;
 mod metrics;
 mod scheduler;
+mod spans;
 
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -30,6 +31,7 @@ use std::ptr;
 pub use headers::Headers;
 pub use scheduler::Scheduler;
 pub(super) use scheduler::close_schedulers;
+pub use spans::ChildSpan;
 
 use super::raw;
 use super::running::Pass;

@@ -188,6 +188,8 @@ pub(crate) struct FakeStream {
     pub(crate) metadata: Vec<(Vec<u8>, Vec<u8>, Vec<u8>)>,
     pub(crate) filter_state: Vec<Pair>,
     pub(crate) buffer_limit: u64,
+    /// Whether the stream is traced.
+    pub(crate) has_span: bool,
     pub(crate) route_config: *const c_void,
     pub(crate) responses: Vec<SentResponse>,
     /// What else the filter told Envoy, in order.
@@ -207,6 +209,7 @@ impl Default for FakeStream {
             metadata: Vec::new(),
             filter_state: Vec::new(),
             buffer_limit: 1 << 20,
+            has_span: false,
             route_config: ptr::null(),
             responses: Vec::new(),
             told: Vec::new(),

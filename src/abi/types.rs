@@ -127,6 +127,18 @@ c_enum! {
 }
 
 c_enum! {
+    /// How long filter state is kept.
+    pub enum LifeSpan {
+        /// As long as the stream's filters.
+        FilterChain = envoy_dynamic_module_type_filter_state_life_span_FilterChain,
+        /// As long as the request.
+        Request = envoy_dynamic_module_type_filter_state_life_span_Request,
+        /// As long as the connection.
+        Connection = envoy_dynamic_module_type_filter_state_life_span_Connection,
+    }
+}
+
+c_enum! {
     /// What a reset tells the peer.
     pub enum ResetReason {
         /// The stream failed here.
@@ -187,6 +199,30 @@ c_enum! {
     }
 }
 
+c_enum! {
+    /// The answer to the hooks of a connection.
+    pub enum ConnectionStatus {
+        /// Go on to the next filter.
+        Continue = envoy_dynamic_module_type_on_network_filter_data_status_Continue,
+        /// Hold the bytes; no filter behind this one sees the connection until it goes on.
+        StopIteration = envoy_dynamic_module_type_on_network_filter_data_status_StopIteration,
+    }
+}
+
+c_enum! {
+    /// What became of a connection.
+    pub enum ConnectionEvent {
+        /// The client closed it.
+        RemoteClose = envoy_dynamic_module_type_network_connection_event_RemoteClose,
+        /// It was closed here.
+        LocalClose = envoy_dynamic_module_type_network_connection_event_LocalClose,
+        /// It is established.
+        Connected = envoy_dynamic_module_type_network_connection_event_Connected,
+        /// It is established, with early data.
+        ConnectedZeroRtt = envoy_dynamic_module_type_network_connection_event_ConnectedZeroRtt,
+    }
+}
+
 /// The answer of a hook of a stream.
 pub(crate) trait Answer {
     /// What crosses the line for it.
@@ -216,6 +252,7 @@ macro_rules! answer {
 answer!(HeadersStatus, StopIteration);
 answer!(BodyStatus, StopIterationNoBuffer);
 answer!(TrailersStatus, StopIteration);
+answer!(ConnectionStatus, StopIteration);
 // A local reply already ends the stream.
 answer!(LocalReplyStatus, Continue);
 

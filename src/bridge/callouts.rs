@@ -8,9 +8,9 @@
 //! | a stream that goes on, or ends | a call of a configuration, on the main thread ([`process`]) | must not end with the stream |
 //! | a root context | the same | there is no stream |
 //!
-//! Envoy 1.37 has no calls of configurations: there every call of a stream is its own, and roots have none. A call to a
-//! cluster that has not been called yet in this process is started at once, as a call of the stream, because only that
-//! tells the guest on the spot whether there is such a cluster.
+//! So a call starts when the guest has returned, and whether there is such a cluster shows only then: the guest learns it
+//! from the reply, where the built-in host has a status. Envoy 1.37 has no calls of configurations: there every call of a
+//! stream is its own and starts at once, and roots have none.
 
 mod process;
 mod stream;

@@ -12,14 +12,18 @@ use std::time::SystemTime;
 
 use super::body;
 use super::callouts;
+use super::foreign::{self, Spans};
 use super::http_config::HttpConfig;
 use super::local_response::LocalReply;
 use super::metrics::Metric;
+use super::own_properties::{OwnProperties, Stored};
 use super::properties;
 use super::services::EnvoyServices;
 use crate::abi::{BodyType, HeaderType, HttpFilterHandle, Scheduler};
 use crate::host::calls::{Request, Start};
-use crate::host::stream::{Headers, MetricUpdate, NoProperty, Stream};
+use crate::host::stream::{
+    Headers, LifeSpan, MetadataSource, MetadataValue, MetricUpdate, NoProperty, Refusal, Stream,
+};
 use crate::host::types::{Direction, HeaderMap};
 
 /// See the module's text.
@@ -31,12 +35,13 @@ pub struct HttpStream {
     body_hook: Option<Direction>,
     /// The plugin's own reply, while it looks at it.
     pub(super) local_reply: Option<LocalReply>,
-    /// What `proxy_set_property` stored. Envoys to 1.38 refuse to overwrite, so the truth is here.
-    own_properties: Vec<(Box<[u8]>, Vec<u8>)>,
+    own_properties: OwnProperties,
     /// What brings a hook to this stream when another context resumes it; made when it first waits.
     scheduler: Option<Scheduler>,
     /// What properties need that Envoy does not tell.
     observed: Observed,
+    /// The guest's spans below the stream's.
+    spans: Spans,
 }
 
 /// What is noted of a stream, for Envoys that have no attribute for it.
@@ -50,10 +55,6 @@ pub(super) struct Observed {
     pub(super) response_bytes: u64,
 }
 
-/// Most properties that one stream may store, and most bytes in all of them, names and values.
-const MOST_PROPERTIES: usize = 1024;
-const MOST_PROPERTY_BYTES: usize = 1024 * 1024;
-
 impl HttpStream {
     /// A stream with nothing attached.
     pub fn new(config: Arc<HttpConfig>) -> Self {
@@ -62,9 +63,10 @@ impl HttpStream {
             envoy: None,
             body_hook: None,
             local_reply: None,
-            own_properties: Vec::new(),
+            own_properties: OwnProperties::default(),
             scheduler: None,
             observed: Observed { started: SystemTime::now(), request_bytes: 0, response_bytes: 0 },
+            spans: Spans::default(),
         }
     }
 
@@ -107,7 +109,7 @@ impl HttpStream {
     }
 }
 
-fn envoy_map(map: HeaderMap) -> HeaderType {
+pub(super) fn envoy_map(map: HeaderMap) -> HeaderType {
     match map {
         HeaderMap::RequestHeaders => HeaderType::RequestHeaders,
         HeaderMap::RequestTrailers => HeaderType::RequestTrailers,
@@ -222,7 +224,7 @@ impl Stream for HttpStream {
         if path.contains(&0) {
             return Err(NoProperty::Absent);
         }
-        if let Some((_, own)) = self.own_properties.iter().find(|(own, _)| **own == *path) {
+        if let Some(own) = self.own_properties.get(path) {
             value.extend_from_slice(own);
             return Ok(());
         }
@@ -232,31 +234,73 @@ impl Stream for HttpStream {
         Ok(())
     }
 
-    fn set_property(&mut self, path: &[u8], value: &[u8]) -> bool {
+    fn set_property(&mut self, path: &[u8], value: &[u8], span: LifeSpan) -> bool {
         let Some(envoy) = self.envoy.as_mut() else { return false };
-        let others = self.own_properties.iter().filter(|(own, _)| **own != *path);
-        let bytes = others.fold(path.len().saturating_add(value.len()), |sum, (own, value)| {
-            sum.saturating_add(own.len()).saturating_add(value.len())
-        });
-        if bytes > MOST_PROPERTY_BYTES {
-            return false;
-        }
-        let is_full = self.own_properties.len() >= MOST_PROPERTIES;
-        let is_told = match self.own_properties.iter_mut().find(|(own, _)| **own == *path) {
-            Some((_, old)) => {
-                value.clone_into(old);
-                envoy.overwrites_filter_state()
-            }
-            None if is_full => return false,
-            None => {
-                self.own_properties.push((path.into(), value.to_vec()));
-                true
-            }
+        let is_told = match self.own_properties.set(path, value) {
+            Some(Stored::New) => true,
+            Some(Stored::Overwritten) => envoy.overwrites_filter_state(),
+            None => return false,
         };
         if is_told {
-            envoy.set_filter_state_bytes(&properties::own_key(path), value);
+            let key = properties::own_key(path);
+            let kept = match span {
+                LifeSpan::FilterChain => None,
+                LifeSpan::Request | LifeSpan::Connection => {
+                    envoy.set_filter_state_for(&key, value, foreign::envoy_span(span))
+                }
+            };
+            if kept.is_none() {
+                envoy.set_filter_state_bytes(&key, value);
+            }
         }
         true
+    }
+
+    fn set_filter_state_object(&mut self, name: &[u8], text: &[u8], _: LifeSpan) -> Result<(), Refusal> {
+        foreign::set_filter_state_object(self.envoy.as_mut(), name, text)
+    }
+
+    fn metadata(&mut self, source: MetadataSource, namespace: &[u8], key: &[u8]) -> Option<MetadataValue> {
+        properties::metadata_value(self.envoy.as_mut()?, foreign::envoy_source(source), namespace, key)
+    }
+
+    fn metadata_keys(&mut self, source: MetadataSource, namespace: Option<&[u8]>) -> Vec<Vec<u8>> {
+        let Some(envoy) = self.envoy.as_mut() else { return Vec::new() };
+        let source = foreign::envoy_source(source);
+        let names = match namespace {
+            Some(namespace) => envoy.metadata_keys(source, namespace),
+            None => envoy.metadata_namespaces(source),
+        };
+        names.iter().map(<[u8]>::to_vec).collect()
+    }
+
+    fn set_metadata(&mut self, namespace: &[u8], key: &[u8], value: &MetadataValue) -> Result<(), Refusal> {
+        foreign::set_metadata(self.envoy.as_mut(), namespace, key, value)
+    }
+
+    fn set_span_tag(&mut self, child: Option<u32>, key: &[u8], value: &[u8]) -> Result<(), Refusal> {
+        self.spans.set_tag(self.envoy.as_mut(), child, key, value)
+    }
+
+    fn log_to_span(&mut self, event: &[u8]) -> Result<(), Refusal> {
+        Spans::log(self.envoy.as_mut(), event)
+    }
+
+    fn start_child_span(&mut self, operation: &[u8]) -> Result<u32, Refusal> {
+        self.spans.start_child(self.envoy.as_mut(), operation)
+    }
+
+    fn finish_child_span(&mut self, child: u32) -> Result<(), Refusal> {
+        self.spans.finish_child(child)
+    }
+
+    fn override_upstream_host(&mut self, host: &[u8], is_strict: bool) -> Result<(), Refusal> {
+        let envoy = self.envoy.as_mut().ok_or(Refusal::Unavailable)?;
+        match envoy.override_upstream_host(host, is_strict) {
+            Some(true) => Ok(()),
+            Some(false) => Err(Refusal::Invalid),
+            None => Err(Refusal::Unavailable),
+        }
     }
 
     fn clear_route_cache(&mut self) {
@@ -265,9 +309,9 @@ impl Stream for HttpStream {
         }
     }
 
-    fn start_call(&mut self, services: &EnvoyServices, request: &Request) -> Start {
+    fn start_call(&mut self, _services: &EnvoyServices, request: &Request) -> Start {
         let Some(envoy) = &mut self.envoy else { return Start::NotHere };
-        let start = callouts::start(envoy, services, request);
+        let start = callouts::start(envoy, request);
         if start != Start::NotHere {
             // The reply may come by way of the process.
             self.make_wakeable();

@@ -15,7 +15,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::abi::{HttpFilterConfigHandle, HttpFilterHandle, MetricError, MetricId};
+use crate::abi::{
+    AccessLogConfigHandle, ConnectionConfigHandle, ConnectionHandle, HttpFilterConfigHandle,
+    HttpFilterHandle, MetricError, MetricId,
+};
 use crate::host::stream::MetricUpdate;
 use crate::host::types::MetricType;
 
@@ -115,6 +118,22 @@ impl Metrics {
         }
     }
 
+    /// Carries what waits for the metrics that an access logger or a network filter knows.
+    pub(super) fn carry_plain(&self, envoy: &impl PlainUpdates, ids: &Ids) {
+        ids.seen.store(self.waits.load(Ordering::Acquire), Ordering::Relaxed);
+        let waiting: Vec<Arc<Metric>> = {
+            let by_name = self.by_name.lock();
+            let waits =
+                |metric: &&Arc<Metric>| metric.waiting.is_any.load(Ordering::Acquire) && ids.knows(metric);
+            by_name.values().filter(waits).cloned().collect()
+        };
+        for metric in waiting {
+            for update in metric.waiting.take() {
+                ids.tell_plain(envoy, &metric, update);
+            }
+        }
+    }
+
     /// The same through a filter configuration, from Envoy 1.39 on. What Envoy does not take goes on waiting.
     pub fn carry_by_config(&self, envoy: &HttpFilterConfigHandle, ids: &Ids) {
         let all: Vec<Arc<Metric>> = self.by_name.lock().values().cloned().collect();
@@ -192,21 +211,78 @@ pub struct Ids {
 
 /// Tells Envoy of an update. A stream's handle and a configuration's have the same five callbacks, by the same names.
 macro_rules! tell {
-    ($envoy:ident, $metric:ident, $update:ident, $id:ident, $labels:ident) => {
+    ($envoy:ident, $metric:ident, $update:ident, $id:ident $(, $labels:ident)?) => {
         match ($metric.kind, $update) {
-            (MetricType::Gauge, MetricUpdate::Add(value)) => $envoy.increment_gauge($id, $labels, value),
-            (MetricType::Gauge, MetricUpdate::Subtract(value)) => $envoy.decrement_gauge($id, $labels, value),
+            (MetricType::Gauge, MetricUpdate::Add(value)) => $envoy.increment_gauge($id, $($labels,)? value),
+            (MetricType::Gauge, MetricUpdate::Subtract(value)) => $envoy.decrement_gauge($id, $($labels,)? value),
             (MetricType::Gauge, MetricUpdate::Set(value) | MetricUpdate::Record(value)) => {
-                $envoy.set_gauge($id, $labels, value)
+                $envoy.set_gauge($id, $($labels,)? value)
             }
             (MetricType::Histogram, MetricUpdate::Record(value)) => {
-                $envoy.record_histogram($id, $labels, value)
+                $envoy.record_histogram($id, $($labels,)? value)
             }
-            (MetricType::Counter, MetricUpdate::Add(value)) => $envoy.increment_counter($id, $labels, value),
+            (MetricType::Counter, MetricUpdate::Add(value)) => $envoy.increment_counter($id, $($labels,)? value),
             (MetricType::Counter | MetricType::Histogram, _) => Ok(()),
         }
     };
 }
+
+/// A configuration whose metrics have no labels.
+pub(super) trait PlainDefinitions {
+    fn define(&self, kind: MetricType, name: &[u8]) -> Result<MetricId, MetricError>;
+}
+
+/// What takes updates of such metrics.
+pub(super) trait PlainUpdates {
+    fn increment_counter(&self, id: MetricId, value: u64) -> Result<(), MetricError>;
+    fn increment_gauge(&self, id: MetricId, value: u64) -> Result<(), MetricError>;
+    fn decrement_gauge(&self, id: MetricId, value: u64) -> Result<(), MetricError>;
+    fn set_gauge(&self, id: MetricId, value: u64) -> Result<(), MetricError>;
+    fn record_histogram(&self, id: MetricId, value: u64) -> Result<(), MetricError>;
+}
+
+macro_rules! defines {
+    ($($handle:ty),*) => {$(
+        impl PlainDefinitions for $handle {
+            fn define(&self, kind: MetricType, name: &[u8]) -> Result<MetricId, MetricError> {
+                match kind {
+                    MetricType::Counter => self.define_counter(name),
+                    MetricType::Gauge => self.define_gauge(name),
+                    MetricType::Histogram => self.define_histogram(name),
+                }
+            }
+        }
+    )*};
+}
+
+macro_rules! updates {
+    ($($handle:ty),*) => {$(
+        impl PlainUpdates for $handle {
+            fn increment_counter(&self, id: MetricId, value: u64) -> Result<(), MetricError> {
+                self.increment_counter(id, value)
+            }
+
+            fn increment_gauge(&self, id: MetricId, value: u64) -> Result<(), MetricError> {
+                self.increment_gauge(id, value)
+            }
+
+            fn decrement_gauge(&self, id: MetricId, value: u64) -> Result<(), MetricError> {
+                self.decrement_gauge(id, value)
+            }
+
+            fn set_gauge(&self, id: MetricId, value: u64) -> Result<(), MetricError> {
+                self.set_gauge(id, value)
+            }
+
+            fn record_histogram(&self, id: MetricId, value: u64) -> Result<(), MetricError> {
+                self.record_histogram(id, value)
+            }
+        }
+    )*};
+}
+
+defines!(AccessLogConfigHandle, ConnectionConfigHandle);
+updates!(AccessLogConfigHandle, ConnectionHandle);
 
 impl Ids {
     /// Defines metrics, and the three for late ones.
@@ -218,20 +294,34 @@ impl Ids {
             late_histogram: envoy.define_histogram(b"wasm_histogram", &[LATE_LABEL]).ok(),
             seen: AtomicU64::new(0),
         };
+        ids.define_all(metrics, |metric| match metric.kind {
+            MetricType::Counter => envoy.define_counter(&metric.name, &[]),
+            MetricType::Gauge => envoy.define_gauge(&metric.name, &[]),
+            MetricType::Histogram => envoy.define_histogram(&metric.name, &[]),
+        });
+        ids
+    }
+
+    /// Defines metrics where Envoy has none with labels: what is defined later is none of this configuration's.
+    pub(super) fn define_plain(envoy: &impl PlainDefinitions, metrics: &[Arc<Metric>]) -> Self {
+        let mut ids = Self::default();
+        ids.define_all(metrics, |metric| envoy.define(metric.kind, &metric.name));
+        ids
+    }
+
+    fn define_all(
+        &mut self,
+        metrics: &[Arc<Metric>],
+        define: impl Fn(&Metric) -> Result<MetricId, MetricError>,
+    ) {
         for metric in metrics {
-            if ids.known.len() <= metric.index {
-                ids.known.resize(metric.index.saturating_add(1), None);
+            if self.known.len() <= metric.index {
+                self.known.resize(metric.index.saturating_add(1), None);
             }
-            let Some(place @ None) = ids.known.get_mut(metric.index) else { continue };
-            *place = match metric.kind {
-                MetricType::Counter => envoy.define_counter(&metric.name, &[]),
-                MetricType::Gauge => envoy.define_gauge(&metric.name, &[]),
-                MetricType::Histogram => envoy.define_histogram(&metric.name, &[]),
-            }
-            .ok();
+            let Some(place @ None) = self.known.get_mut(metric.index) else { continue };
+            *place = define(metric).ok();
             metric.is_defined.fetch_or(place.is_some(), Ordering::Relaxed);
         }
-        ids
     }
 
     /// Whether a metric has its own name here.
@@ -245,6 +335,26 @@ impl Ids {
         let label = [&*metric.name];
         let Some((id, labels)) = self.find(metric, &label) else { return };
         let _refused = tell!(envoy, metric, update, id, labels);
+    }
+
+    /// The same where metrics have no labels. One that is not known there waits for a filter that knows it.
+    pub(super) fn update_plain(
+        &self,
+        envoy: &impl PlainUpdates,
+        waiting: &Metrics,
+        metric: &Metric,
+        update: MetricUpdate,
+    ) {
+        if !self.knows(metric) {
+            return waiting.wait(metric, update);
+        }
+        metric.shadow(update);
+        self.tell_plain(envoy, metric, update);
+    }
+
+    fn tell_plain(&self, envoy: &impl PlainUpdates, metric: &Metric, update: MetricUpdate) {
+        let Some(Some(id)) = self.known.get(metric.index).copied() else { return };
+        let _refused = tell!(envoy, metric, update, id);
     }
 
     /// The same through the filter configuration.

@@ -8,18 +8,22 @@
 //! Values have the wire form of the specification: text as it is, numbers as 8 bytes and booleans as 1 byte, little
 //! endian, times as nanoseconds, maps as pairs.
 
+mod connection;
 mod maps;
 mod names;
+pub(super) mod source;
 
+use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::abi::process::{self, Release};
-use crate::abi::{AttributeId, HeaderType, HttpFilterHandle, MetadataSource};
+use crate::abi::process::Release;
+use crate::abi::{AttributeId, HeaderType, MetadataSource};
 use crate::host::stream::NoProperty;
 
 use smallvec::SmallVec;
 
 use self::names::Kind;
+use self::source::Source;
 use super::http_stream::Observed;
 
 /// Prefix of a plugin's own properties in Envoy's filter state, as in the built-in host.
@@ -32,12 +36,14 @@ pub(super) fn own_key(path: &[u8]) -> SmallVec<[u8; 64]> {
     key
 }
 
+pub(super) use self::maps::typed as metadata_value;
+
 /// Writes a property's value. `Ok(false)`: the path is none of Envoy's names.
 ///
 /// # Errors
 /// The name is known and there is no value now.
 pub(super) fn get(
-    envoy: &mut HttpFilterHandle,
+    envoy: &mut impl Source,
     observed: &Observed,
     path: &[u8],
     value: &mut Vec<u8>,
@@ -49,18 +55,18 @@ pub(super) fn get(
         (b"request", [b"headers", name @ ..]) => headers(envoy, HeaderType::RequestHeaders, name, value),
         (b"response", [b"headers", name @ ..]) => headers(envoy, HeaderType::ResponseHeaders, name, value),
         (b"response", [b"trailers", name @ ..]) => headers(envoy, HeaderType::ResponseTrailers, name, value),
-        (b"metadata", path) => maps::metadata(envoy, MetadataSource::Dynamic, path, value),
+        (b"metadata", path) => envoy.metadata(MetadataSource::Dynamic, path, value),
         (b"xds", [b"route_metadata", path @ ..]) | (b"route_metadata", path) => {
-            maps::metadata(envoy, MetadataSource::Route, path, value)
+            envoy.metadata(MetadataSource::Route, path, value)
         }
         (b"xds", [b"cluster_metadata", path @ ..]) | (b"cluster_metadata", path) => {
-            maps::metadata(envoy, MetadataSource::Cluster, path, value)
+            envoy.metadata(MetadataSource::Cluster, path, value)
         }
         (b"xds", [b"upstream_host_metadata", path @ ..]) | (b"upstream_host_metadata", path) => {
-            maps::metadata(envoy, MetadataSource::Host, path, value)
+            envoy.metadata(MetadataSource::Host, path, value)
         }
         (b"xds", [b"upstream_host_locality_metadata", path @ ..]) => {
-            maps::metadata(envoy, MetadataSource::HostLocality, path, value)
+            envoy.metadata(MetadataSource::HostLocality, path, value)
         }
         (b"xds", [b"cluster_name"]) | (b"cluster_name", []) => cluster_name(envoy, value),
         (b"filter_state", [key]) => filter_state(envoy, key, value),
@@ -81,34 +87,29 @@ pub(super) fn get(
 }
 
 /// One of Envoy's attributes, or what stands in for it where this Envoy has none.
-fn attribute(
-    envoy: &HttpFilterHandle,
-    observed: &Observed,
-    name: names::Name,
-    value: &mut Vec<u8>,
-) -> Option<()> {
-    if !name.is_served() {
+fn attribute(envoy: &impl Source, observed: &Observed, name: names::Name, value: &mut Vec<u8>) -> Option<()> {
+    if !envoy.serves(name.since) {
         return None;
     }
     match name.kind {
-        Kind::Text(id) => value.extend_from_slice(envoy.attribute_string(id)?),
+        Kind::Text(id) => value.extend_from_slice(&envoy.attribute_string(id)?),
         Kind::Int(id) => put_u64(value, envoy.attribute_int(id)?),
         Kind::Mtls => value.push(u8::from(has_peer_certificate(envoy))),
-        Kind::TextOrEmpty(id) => value.extend_from_slice(envoy.attribute_string(id).unwrap_or_default()),
+        Kind::TextOrEmpty(id) => value.extend_from_slice(&envoy.attribute_string(id).unwrap_or_default()),
         Kind::Query => {
             envoy.attribute_string(AttributeId::RequestPath)?;
-            value.extend_from_slice(envoy.attribute_string(AttributeId::RequestQuery).unwrap_or_default());
+            value.extend_from_slice(&envoy.attribute_string(AttributeId::RequestQuery).unwrap_or_default());
         }
         Kind::UpstreamFailure => {
             let reason = envoy.attribute_string(AttributeId::UpstreamTransportFailureReason);
             let has_upstream = envoy.attribute_string(AttributeId::UpstreamAddress).is_some();
-            value.extend_from_slice(reason.or(has_upstream.then_some(b""))?);
+            value.extend_from_slice(&reason.or(has_upstream.then_some(Cow::Borrowed(b"")))?);
         }
         Kind::Endpoints => put_u64(value, u64::try_from(envoy.cluster_host_count()?).ok()?),
         Kind::ResponseCode => put_u64(value, response_code(envoy)?),
         Kind::GrpcStatus => put_u64(value, grpc_status(envoy)?),
         Kind::RequestTime => put_u64(value, start_time(envoy, observed)?),
-        Kind::RequestDuration => put_u64(value, now()?.checked_sub(start_time(envoy, observed)?)?),
+        Kind::RequestDuration => put_u64(value, duration(envoy, observed)?),
         Kind::BackendLatency => put_u64(value, backend_latency(envoy)?),
         Kind::RequestSize => {
             put_u64(value, request_size(envoy, observed));
@@ -139,7 +140,7 @@ pub(super) fn put_u64(value: &mut Vec<u8>, number: u64) {
 }
 
 /// A header by name, or all of them as pairs. Repeated values are joined by commas, as Envoy's attribute has them.
-fn headers(envoy: &HttpFilterHandle, map: HeaderType, path: &[&[u8]], value: &mut Vec<u8>) -> Option<()> {
+fn headers(envoy: &impl Source, map: HeaderType, path: &[&[u8]], value: &mut Vec<u8>) -> Option<()> {
     match path {
         [] => {
             let headers = envoy.headers(map);
@@ -157,39 +158,34 @@ fn headers(envoy: &HttpFilterHandle, map: HeaderType, path: &[&[u8]], value: &mu
     }
 }
 
-fn cluster_name(envoy: &HttpFilterHandle, value: &mut Vec<u8>) -> Option<()> {
+fn cluster_name(envoy: &impl Source, value: &mut Vec<u8>) -> Option<()> {
     let name = envoy.cluster_name()?;
     value.extend_from_slice(name);
     Some(())
 }
 
 /// An object of Envoy's filter state, in its text form.
-fn filter_state(envoy: &mut HttpFilterHandle, key: &[u8], value: &mut Vec<u8>) -> Option<()> {
-    if let Some(bytes) = envoy.filter_state_bytes(key) {
-        value.extend_from_slice(bytes);
-        return Some(());
-    }
-    value.extend_from_slice(envoy.filter_state_typed(key)?);
-    Some(())
+fn filter_state(envoy: &mut impl Source, key: &[u8], value: &mut Vec<u8>) -> Option<()> {
+    envoy.filter_state(key, value)
 }
 
-fn number_in(envoy: &HttpFilterHandle, map: HeaderType, name: &[u8]) -> Option<u64> {
+fn number_in(envoy: &impl Source, map: HeaderType, name: &[u8]) -> Option<u64> {
     std::str::from_utf8(envoy.header(map, name, 0)?).ok()?.parse().ok()
 }
 
-fn response_code(envoy: &HttpFilterHandle) -> Option<u64> {
+fn response_code(envoy: &impl Source) -> Option<u64> {
     envoy
         .attribute_int(AttributeId::ResponseCode)
         .or_else(|| number_in(envoy, HeaderType::ResponseHeaders, b":status"))
 }
 
-fn grpc_status(envoy: &HttpFilterHandle) -> Option<u64> {
+fn grpc_status(envoy: &impl Source) -> Option<u64> {
     int_since(envoy, Release::V1_40, AttributeId::ResponseGrpcStatus)
         .or_else(|| number_in(envoy, HeaderType::ResponseTrailers, b"grpc-status"))
         .or_else(|| number_in(envoy, HeaderType::ResponseHeaders, b"grpc-status"))
 }
 
-fn byte_size(envoy: &HttpFilterHandle, map: HeaderType) -> u64 {
+fn byte_size(envoy: &impl Source, map: HeaderType) -> u64 {
     let headers = envoy.headers(map);
     let bytes = headers
         .iter()
@@ -198,7 +194,7 @@ fn byte_size(envoy: &HttpFilterHandle, map: HeaderType) -> u64 {
 }
 
 /// Since 1.38 Envoy says so; before, a digest of the peer's certificate does.
-fn has_peer_certificate(envoy: &HttpFilterHandle) -> bool {
+fn has_peer_certificate(envoy: &impl Source) -> bool {
     let digest = AttributeId::ConnectionSha256PeerCertificateDigest;
     envoy
         .attribute_bool(AttributeId::ConnectionMtls)
@@ -206,15 +202,15 @@ fn has_peer_certificate(envoy: &HttpFilterHandle) -> bool {
 }
 
 /// An attribute that older Envoys log an error for.
-fn int_since(envoy: &HttpFilterHandle, since: Release, id: AttributeId) -> Option<u64> {
-    if process::release() < since {
+fn int_since(envoy: &impl Source, since: Release, id: AttributeId) -> Option<u64> {
+    if !envoy.serves(since) {
         return None;
     }
     envoy.attribute_int(id)
 }
 
 /// Nanoseconds since 1970. Before 1.40 it is when the plugin first saw the stream.
-fn start_time(envoy: &HttpFilterHandle, observed: &Observed) -> Option<u64> {
+fn start_time(envoy: &impl Source, observed: &Observed) -> Option<u64> {
     if let Some(start) = envoy.timing_info().and_then(|timing| timing.start_unix_ns) {
         return Some(start);
     }
@@ -222,14 +218,25 @@ fn start_time(envoy: &HttpFilterHandle, observed: &Observed) -> Option<u64> {
     u64::try_from(since.as_nanos()).ok()
 }
 
+/// Until the exchange was complete, or until now.
+fn duration(envoy: &impl Source, observed: &Observed) -> Option<u64> {
+    if !envoy.has_duration() {
+        return None;
+    }
+    if let Some(complete) = envoy.timing_info().and_then(|timing| timing.request_complete_ns) {
+        return Some(complete);
+    }
+    now()?.checked_sub(start_time(envoy, observed)?)
+}
+
 /// Body bytes: as announced, or as they came.
-fn request_size(envoy: &HttpFilterHandle, observed: &Observed) -> u64 {
+fn request_size(envoy: &impl Source, observed: &Observed) -> u64 {
     int_since(envoy, Release::V1_40, AttributeId::RequestSize)
         .or_else(|| number_in(envoy, HeaderType::RequestHeaders, b"content-length"))
         .unwrap_or(observed.request_bytes)
 }
 
-fn backend_latency(envoy: &HttpFilterHandle) -> Option<u64> {
+fn backend_latency(envoy: &impl Source) -> Option<u64> {
     let timing = envoy.timing_info()?;
     timing.last_upstream_byte_received_ns?.checked_sub(timing.first_upstream_byte_sent_ns?)
 }

@@ -6,11 +6,15 @@
 
 use std::sync::Arc;
 
+use super::connection_stream::ConnectionStream;
 use super::http_stream::HttpStream;
+use super::log_stream::LogStream;
 use super::metrics::Metric;
 use super::services::EnvoyServices;
 use crate::host::calls::{Request, Start};
-use crate::host::stream::{Headers, MetricUpdate, NoProperty, Stream};
+use crate::host::stream::{
+    Headers, LifeSpan, MetadataSource, MetadataValue, MetricUpdate, NoProperty, Refusal, Stream,
+};
 use crate::host::types::{Direction, HeaderMap};
 
 /// See the module's text.
@@ -18,6 +22,10 @@ use crate::host::types::{Direction, HeaderMap};
 pub enum EnvoyStream {
     /// A stream of an HTTP filter.
     Http(HttpStream),
+    /// A TCP connection of a network filter.
+    Connection(ConnectionStream),
+    /// An exchange that an access logger shows.
+    Log(LogStream),
 }
 
 /// Answers by whichever stream it is.
@@ -25,6 +33,8 @@ macro_rules! by {
     ($self:ident, $stream:ident => $answer:expr) => {
         match $self {
             Self::Http($stream) => $answer,
+            Self::Connection($stream) => $answer,
+            Self::Log($stream) => $answer,
         }
     };
 }
@@ -34,6 +44,15 @@ impl EnvoyStream {
     pub fn http_mut(&mut self) -> Option<&mut HttpStream> {
         match self {
             Self::Http(stream) => Some(stream),
+            Self::Connection(_) | Self::Log(_) => None,
+        }
+    }
+
+    /// The network filter's connection, if it is one.
+    pub(super) fn connection_mut(&mut self) -> Option<&mut ConnectionStream> {
+        match self {
+            Self::Connection(stream) => Some(stream),
+            Self::Http(_) | Self::Log(_) => None,
         }
     }
 }
@@ -46,6 +65,10 @@ impl From<HttpStream> for EnvoyStream {
 
 impl Stream for EnvoyStream {
     type Services = EnvoyServices;
+
+    fn is_connection(&self) -> bool {
+        by!(self, stream => stream.is_connection())
+    }
 
     fn has_map(&self, map: HeaderMap) -> bool {
         by!(self, stream => stream.has_map(map))
@@ -95,8 +118,44 @@ impl Stream for EnvoyStream {
         by!(self, stream => stream.property(path, value))
     }
 
-    fn set_property(&mut self, path: &[u8], value: &[u8]) -> bool {
-        by!(self, stream => stream.set_property(path, value))
+    fn set_property(&mut self, path: &[u8], value: &[u8], span: LifeSpan) -> bool {
+        by!(self, stream => stream.set_property(path, value, span))
+    }
+
+    fn set_filter_state_object(&mut self, name: &[u8], text: &[u8], span: LifeSpan) -> Result<(), Refusal> {
+        by!(self, stream => stream.set_filter_state_object(name, text, span))
+    }
+
+    fn metadata(&mut self, source: MetadataSource, namespace: &[u8], key: &[u8]) -> Option<MetadataValue> {
+        by!(self, stream => stream.metadata(source, namespace, key))
+    }
+
+    fn metadata_keys(&mut self, source: MetadataSource, namespace: Option<&[u8]>) -> Vec<Vec<u8>> {
+        by!(self, stream => stream.metadata_keys(source, namespace))
+    }
+
+    fn set_metadata(&mut self, namespace: &[u8], key: &[u8], value: &MetadataValue) -> Result<(), Refusal> {
+        by!(self, stream => stream.set_metadata(namespace, key, value))
+    }
+
+    fn set_span_tag(&mut self, child: Option<u32>, key: &[u8], value: &[u8]) -> Result<(), Refusal> {
+        by!(self, stream => stream.set_span_tag(child, key, value))
+    }
+
+    fn log_to_span(&mut self, event: &[u8]) -> Result<(), Refusal> {
+        by!(self, stream => stream.log_to_span(event))
+    }
+
+    fn start_child_span(&mut self, operation: &[u8]) -> Result<u32, Refusal> {
+        by!(self, stream => stream.start_child_span(operation))
+    }
+
+    fn finish_child_span(&mut self, child: u32) -> Result<(), Refusal> {
+        by!(self, stream => stream.finish_child_span(child))
+    }
+
+    fn override_upstream_host(&mut self, host: &[u8], is_strict: bool) -> Result<(), Refusal> {
+        by!(self, stream => stream.override_upstream_host(host, is_strict))
     }
 
     fn clear_route_cache(&mut self) {

@@ -59,19 +59,23 @@ pub struct PluginConfig {
 pub fn parse_plugin(filter_name: &str, bytes: &[u8]) -> Result<PluginConfig, ConfigError> {
     let filter = Subject::Plugin(filter_name.to_owned());
     let document = document::parse(&filter, bytes)?;
-    let node = envelope::open(Node::root(&filter, &document))?;
-    // Errors name the plugin as the user does, so the name is looked at before anything else.
-    let name = node
-        .value()
-        .get("name")
-        .and_then(serde_json::Value::as_str)
-        .filter(|name| !name.is_empty())
-        .unwrap_or(filter_name);
-    let subject = Subject::Plugin(name.to_owned());
-    PluginConfig::read(name, &node.of(&subject))
+    PluginConfig::read_named(filter_name, &envelope::open(Node::root(&filter, &document))?)
 }
 
 impl PluginConfig {
+    /// The configuration at a node. It has its own name, or else that of what it is attached to.
+    pub(super) fn read_named(attached_to: &str, node: &Node<'_>) -> Result<Self, ConfigError> {
+        // Errors name the plugin as the user does, so the name is looked at before anything else.
+        let name = node
+            .value()
+            .get("name")
+            .and_then(serde_json::Value::as_str)
+            .filter(|name| !name.is_empty())
+            .unwrap_or(attached_to);
+        let subject = Subject::Plugin(name.to_owned());
+        Self::read(name, &node.clone().of(&subject))
+    }
+
     /// The field at `path` holds `found` where `expected` should be. For the layers that use a value and
     /// find it wrong; neither text may quote a secret.
     pub fn unexpected(

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use super::calls::{Command, Reply, Token};
+use super::foreign::{Declarations, Expressions};
 use super::stream::{Effect, Effects, Stream};
 use super::types::{Direction, HeaderMap};
 
@@ -93,6 +94,11 @@ pub struct Root {
     pub(super) streams: usize,
     /// Nanoseconds between ticks, if it wants any.
     pub(super) tick: Option<u64>,
+    /// Foreign functions: what was declared, and made.
+    pub(super) declarations: Declarations,
+    pub(super) expressions: Expressions,
+    /// What `proxy_get_status` tells it and its streams: code and message of its last call that failed or closed.
+    pub(super) status: (u32, Vec<u8>),
 }
 
 /// The state of one direction of a stream: what its guest may touch now.
@@ -131,6 +137,8 @@ pub struct StreamContext<S> {
     pub response: Half,
     /// Inside `proxy_on_log`: maps are those of the finished exchange.
     pub is_logging: bool,
+    /// An exchange that is shown to its root context, in the root's name ([`Vm::log_as_root`](super::vm::Vm::log_as_root)).
+    pub is_of_root: bool,
     pub(super) is_created: bool,
     pub(super) is_done: bool,
     pub(super) effects: Effects,
@@ -138,6 +146,8 @@ pub struct StreamContext<S> {
     pub(super) commands: Vec<Command>,
     /// What arrived for its calls while it was not at hand.
     pub(super) replies: Vec<(Token, Reply)>,
+    /// What its guest declared from it.
+    pub(super) declarations: Declarations,
 }
 
 impl<S: Stream> StreamContext<S> {
@@ -187,7 +197,9 @@ impl<S: Stream> StreamContext<S> {
     /// Queues what the guest asked for, each thing once: a guest that asks in an endless loop does not fill memory, and
     /// what it asks for last is not lost.
     pub(super) fn ask(&mut self, effect: Effect) {
-        if let Effect::Continue(_) = effect {
+        if let Effect::Continue(_) = effect
+            && !self.stream.is_connection()
+        {
             // As in the built-in host: whichever direction resumes, the request's objects are let go.
             self.request.headers = false;
             self.request.body = false;
@@ -247,6 +259,9 @@ impl<S: Stream> Contexts<S> {
             state: RootState::Active,
             streams: 0,
             tick: None,
+            declarations: Declarations::default(),
+            expressions: Expressions::default(),
+            status: (0, Vec::new()),
         };
         let free = self.roots.iter_mut().position(|place| place.is_none());
         let index = free.unwrap_or(self.roots.len());
@@ -295,11 +310,13 @@ impl<S: Stream> Contexts<S> {
             request: Half::default(),
             response: Half::default(),
             is_logging: false,
+            is_of_root: false,
             is_created: false,
             is_done: false,
             effects: Effects::new(),
             commands: Vec::new(),
             replies: Vec::new(),
+            declarations: Declarations::default(),
         });
         if let Some(root) = self.root_mut(root) {
             root.streams = root.streams.saturating_add(1);
@@ -315,6 +332,18 @@ impl<S: Stream> Contexts<S> {
             None => self.streams.push(Place::Here(context)),
         }
         StreamIndex(index)
+    }
+
+    /// An exchange that a root context is to log: it stands in the root's place, with the root's id. `None`: there is
+    /// no such root.
+    pub(super) fn add_log(&mut self, root: RootIndex, exchange: S) -> Option<(StreamIndex, ContextId)> {
+        let id = self.root(root)?.id;
+        let index = self.add_stream(root, exchange);
+        let context = self.stream_mut(index)?;
+        context.id = id;
+        context.is_of_root = true;
+        context.is_logging = true;
+        Some((index, id))
     }
 
     pub(super) fn stream(&self, index: StreamIndex) -> Option<&StreamContext<S>> {

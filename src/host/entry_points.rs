@@ -94,6 +94,16 @@ entry_points! {
     on_grpc_receive_trailing_metadata: "proxy_on_grpc_receive_trailing_metadata", (u32, u32, u32) => ();
     /// The end of a gRPC exchange: root, token, status.
     on_grpc_close: "proxy_on_grpc_close", (u32, u32, u32) => ();
+    /// A client has connected: context.
+    on_new_connection: "proxy_on_new_connection", u32 => u32;
+    /// Bytes from the client: context, size, end of stream.
+    on_downstream_data: "proxy_on_downstream_data", (u32, u32, u32) => u32;
+    /// Bytes from the server: context, size, end of stream.
+    on_upstream_data: "proxy_on_upstream_data", (u32, u32, u32) => u32;
+    /// The client's side is closed: context, by whom.
+    on_downstream_close: "proxy_on_downstream_connection_close", (u32, u32) => ();
+    /// The server's side is closed: context, by whom.
+    on_upstream_close: "proxy_on_upstream_connection_close", (u32, u32) => ();
     /// The context's work is over; false asks to wait for `proxy_done` (roots only).
     on_done: "proxy_on_done", u32 => u32;
     /// The exchange is complete and can be logged.

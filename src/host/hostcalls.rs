@@ -10,6 +10,7 @@
 mod buffers;
 mod calls;
 mod contexts;
+mod foreign;
 mod headers;
 mod log;
 mod metrics;
@@ -29,6 +30,8 @@ use super::types::{AbiVersion, Status};
 use super::vm::State;
 use crate::engine::memory;
 use crate::telemetry::Level;
+
+pub(super) use self::properties::own_property;
 
 /// Why a hostcall did not do what it was asked.
 pub(super) enum Outcome {
@@ -181,7 +184,8 @@ hostcalls! {
     "proxy_grpc_cancel" => calls::grpc_cancel(token: u32), Context;
     "proxy_grpc_close" => calls::grpc_close(token: u32), Context;
     "proxy_get_status" => contexts::get_status(code_at: u32, message_at: u32, length_at: u32), Context;
-    "proxy_call_foreign_function" => unimplemented::six(a: u32, b: u32, c: u32, d: u32, e: u32, f: u32), Context;
+    "proxy_call_foreign_function" => foreign::call(
+        name: u32, name_length: u32, arguments: u32, length: u32, value_at: u32, length_at: u32), Context;
     "envoy_resolve_dns" => unimplemented::three(a: u32, b: u32, c: u32), Context;
 }
 

@@ -22,6 +22,12 @@ pub trait Stream: Send + 'static {
     /// The process that the stream lives in.
     type Services: Services;
 
+    /// Whether this is a TCP connection, whose bytes are its bodies (those of the client are the request's) and which
+    /// has no maps.
+    fn is_connection(&self) -> bool {
+        false
+    }
+
     /// Whether a map exists. Trailers exist when the peer sent some.
     fn has_map(&self, map: HeaderMap) -> bool;
 
@@ -61,8 +67,84 @@ pub trait Stream: Send + 'static {
     /// Why there is no value.
     fn property(&mut self, path: &[u8], value: &mut Vec<u8>) -> Result<(), NoProperty>;
 
-    /// Stores a property of the plugin's own. `false`: the proxy refused (the key is read-only).
-    fn set_property(&mut self, path: &[u8], value: &[u8]) -> bool;
+    /// Stores a property of the plugin's own, and how long it is kept. `false`: the proxy refused (there are too many).
+    fn set_property(&mut self, path: &[u8], value: &[u8], span: LifeSpan) -> bool;
+
+    /// Has the proxy make an object of its own of a text and store it, under the name of the object's factory.
+    ///
+    /// # Errors
+    /// There is no such factory, or it refused the text.
+    fn set_filter_state_object(
+        &mut self,
+        _name: &[u8],
+        _text: &[u8],
+        _span: LifeSpan,
+    ) -> Result<(), Refusal> {
+        Err(Refusal::Unavailable)
+    }
+
+    /// A value of metadata. `None`: there is none, or its type cannot be told.
+    fn metadata(&mut self, _source: MetadataSource, _namespace: &[u8], _key: &[u8]) -> Option<MetadataValue> {
+        None
+    }
+
+    /// The keys of a namespace, or the namespaces.
+    fn metadata_keys(&mut self, _source: MetadataSource, _namespace: Option<&[u8]>) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
+
+    /// Sets a value of the stream's own metadata.
+    ///
+    /// # Errors
+    /// The value is of a type that cannot be set.
+    fn set_metadata(
+        &mut self,
+        _namespace: &[u8],
+        _key: &[u8],
+        _value: &MetadataValue,
+    ) -> Result<(), Refusal> {
+        Err(Refusal::Unavailable)
+    }
+
+    /// Tags the stream's span, or a child of it.
+    ///
+    /// # Errors
+    /// There is no such span.
+    fn set_span_tag(&mut self, _child: Option<u32>, _key: &[u8], _value: &[u8]) -> Result<(), Refusal> {
+        Err(Refusal::Unavailable)
+    }
+
+    /// Notes an event in the stream's span.
+    ///
+    /// # Errors
+    /// There is no span.
+    fn log_to_span(&mut self, _event: &[u8]) -> Result<(), Refusal> {
+        Err(Refusal::Unavailable)
+    }
+
+    /// Begins a span below the stream's; answers its number, which is not 0.
+    ///
+    /// # Errors
+    /// There is no span, or it has too many children.
+    fn start_child_span(&mut self, _operation: &[u8]) -> Result<u32, Refusal> {
+        Err(Refusal::Unavailable)
+    }
+
+    /// Ends a child span.
+    ///
+    /// # Errors
+    /// There is none of this number.
+    fn finish_child_span(&mut self, _child: u32) -> Result<(), Refusal> {
+        Err(Refusal::Unavailable)
+    }
+
+    /// Has the proxy send the request to this host (address and port) of the route's cluster; `is_strict`: or to none.
+    ///
+    /// # Errors
+    /// It is no address, or too late.
+    fn override_upstream_host(&mut self, _host: &[u8], _is_strict: bool) -> Result<(), Refusal> {
+        Err(Refusal::Unavailable)
+    }
 
     /// Has the proxy choose the route anew.
     fn clear_route_cache(&mut self);
@@ -84,6 +166,57 @@ pub trait Stream: Send + 'static {
         metric: &<Self::Services as Services>::Metric,
         update: MetricUpdate,
     );
+}
+
+/// Why the proxy did not do what it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// What it shall work on is not there.
+    NoSuch,
+    /// It does not take this argument.
+    Invalid,
+    /// It cannot do that at all (an older one), or not now.
+    Unavailable,
+}
+
+/// How long filter state is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LifeSpan {
+    /// As long as the stream's filters.
+    #[default]
+    FilterChain,
+    /// As long as the request, over internal redirects.
+    Request,
+    /// As long as the client's connection, for all its streams.
+    Connection,
+}
+
+/// What metadata belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetadataSource {
+    /// The stream itself; filters set it.
+    Dynamic,
+    /// The route that was chosen.
+    Route,
+    /// The route's cluster.
+    Cluster,
+    /// The upstream host that was chosen.
+    Host,
+    /// That host's locality.
+    HostLocality,
+}
+
+/// A value of metadata.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MetadataValue {
+    /// UTF-8, if Envoy keeps to its own rules.
+    Text(Vec<u8>),
+    /// A number.
+    Number(f64),
+    /// True or false.
+    Boolean(bool),
+    /// Elements that are none of them lists.
+    List(Vec<MetadataValue>),
 }
 
 /// Why a property has no value.

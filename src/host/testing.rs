@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::calls::{Command, Request, Start};
-use super::stream::{Headers, MetricUpdate, NoProperty, Services, Stream};
+use super::stream::{
+    Headers, LifeSpan, MetadataSource, MetadataValue, MetricUpdate, NoProperty, Refusal, Services, Stream,
+};
 use super::types::{Direction, HeaderMap, MetricType};
 use crate::telemetry::Level;
 
@@ -23,7 +25,7 @@ pub type Pairs = Option<Vec<(Vec<u8>, Vec<u8>)>>;
 pub type FakeCall = (String, Vec<(Vec<u8>, Vec<u8>)>, Vec<u8>);
 
 /// A stream made of plain data.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct FakeStream {
     /// Request headers.
     pub request_headers: Pairs,
@@ -51,6 +53,14 @@ pub struct FakeStream {
     pub is_wakeable: bool,
     /// How often it was.
     pub wakes: Cell<usize>,
+    /// Metadata: whose, namespace, key, value.
+    pub metadata: Vec<(MetadataSource, Vec<u8>, Vec<u8>, MetadataValue)>,
+    /// How long the last filter state is kept.
+    pub last_span: LifeSpan,
+    /// How many child spans there were.
+    pub spans: u32,
+    /// What else the proxy was told, in order.
+    pub told: Vec<String>,
 }
 
 /// Pairs from text, for the fields above.
@@ -59,6 +69,11 @@ pub fn pairs(list: &[(&str, &str)]) -> Pairs {
 }
 
 impl FakeStream {
+    fn tell(&mut self, what: &str, arguments: &[&[u8]]) {
+        let arguments = arguments.iter().map(|argument| format!(" {}", argument.escape_ascii()));
+        self.told.push(what.to_owned() + &arguments.collect::<String>());
+    }
+
     fn map(&self, map: HeaderMap) -> &Pairs {
         match map {
             HeaderMap::RequestHeaders => &self.request_headers,
@@ -180,12 +195,81 @@ impl Stream for FakeStream {
         Ok(())
     }
 
-    fn set_property(&mut self, path: &[u8], value: &[u8]) -> bool {
+    fn set_property(&mut self, path: &[u8], value: &[u8], span: LifeSpan) -> bool {
         if self.read_only.iter().any(|read_only| read_only == path) {
             return false;
         }
         self.properties.insert(path.to_vec(), value.to_vec());
+        self.last_span = span;
         true
+    }
+
+    fn set_filter_state_object(&mut self, name: &[u8], text: &[u8], span: LifeSpan) -> Result<(), Refusal> {
+        if !name.starts_with(b"envoy.") {
+            return Err(Refusal::NoSuch);
+        }
+        self.last_span = span;
+        self.tell("object", &[name, text]);
+        Ok(())
+    }
+
+    fn metadata(&mut self, source: MetadataSource, namespace: &[u8], key: &[u8]) -> Option<MetadataValue> {
+        let mut values = self.metadata.iter();
+        values
+            .find(|(from, name, own, _)| (*from, name.as_slice(), own.as_slice()) == (source, namespace, key))
+            .map(|(.., value)| value.clone())
+    }
+
+    fn metadata_keys(&mut self, source: MetadataSource, namespace: Option<&[u8]>) -> Vec<Vec<u8>> {
+        let values = self.metadata.iter().filter(|(from, ..)| *from == source);
+        let mut names: Vec<Vec<u8>> = match namespace {
+            Some(wanted) => {
+                values.filter(|(_, name, ..)| name == wanted).map(|(_, _, key, _)| key.clone()).collect()
+            }
+            None => values.map(|(_, name, ..)| name.clone()).collect(),
+        };
+        names.dedup();
+        names
+    }
+
+    fn set_metadata(&mut self, namespace: &[u8], key: &[u8], value: &MetadataValue) -> Result<(), Refusal> {
+        self.metadata.push((MetadataSource::Dynamic, namespace.to_vec(), key.to_vec(), value.clone()));
+        Ok(())
+    }
+
+    fn set_span_tag(&mut self, child: Option<u32>, key: &[u8], value: &[u8]) -> Result<(), Refusal> {
+        if child.is_some_and(|child| child > self.spans) {
+            return Err(Refusal::NoSuch);
+        }
+        self.tell(&format!("tag of {}", child.unwrap_or(0)), &[key, value]);
+        Ok(())
+    }
+
+    fn log_to_span(&mut self, event: &[u8]) -> Result<(), Refusal> {
+        self.tell("event", &[event]);
+        Ok(())
+    }
+
+    fn start_child_span(&mut self, operation: &[u8]) -> Result<u32, Refusal> {
+        self.spans = self.spans.saturating_add(1);
+        self.tell("child", &[operation]);
+        Ok(self.spans)
+    }
+
+    fn finish_child_span(&mut self, child: u32) -> Result<(), Refusal> {
+        if child > self.spans {
+            return Err(Refusal::NoSuch);
+        }
+        self.tell(&format!("end of {child}"), &[]);
+        Ok(())
+    }
+
+    fn override_upstream_host(&mut self, host: &[u8], is_strict: bool) -> Result<(), Refusal> {
+        if !host.contains(&b':') {
+            return Err(Refusal::Invalid);
+        }
+        self.tell(if is_strict { "strict host" } else { "host" }, &[host]);
+        Ok(())
     }
 
     fn clear_route_cache(&mut self) {

@@ -142,8 +142,8 @@ impl TryFrom<u32> for MapType {
 pub enum BufferType {
     /// The body of a direction: what is held here now, not the whole body unless it is buffered.
     Body(Direction),
-    /// Bytes of a TCP connection (2, 3).
-    Network,
+    /// Bytes of a TCP connection: those of the client (2) are the request's, those of the server (3) the response's.
+    Network(Direction),
     /// Body of a callout's reply.
     CalloutBody,
     /// Message of a gRPC reply.
@@ -163,7 +163,8 @@ impl TryFrom<u32> for BufferType {
         Ok(match number {
             0 => Self::Body(Direction::Request),
             1 => Self::Body(Direction::Response),
-            2 | 3 => Self::Network,
+            2 => Self::Network(Direction::Request),
+            3 => Self::Network(Direction::Response),
             4 => Self::CalloutBody,
             5 => Self::GrpcMessage,
             6 => Self::VmConfiguration,
@@ -197,6 +198,18 @@ impl TryFrom<u32> for StreamType {
             _ => return Err(Status::BadArgument),
         })
     }
+}
+
+/// Who closed a connection (`PeerType` in the specification).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum PeerType {
+    /// It cannot be told.
+    Unknown = 0,
+    /// This proxy.
+    Local = 1,
+    /// The other side.
+    Remote = 2,
 }
 
 /// Kinds of metric (`MetricType` in the specification).
@@ -274,6 +287,22 @@ impl BodyAction {
             2 => Self::StopAndWatermark,
             _ => Self::StopNoBuffer,
         }
+    }
+}
+
+/// What an entry point of a connection wants next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionAction {
+    /// Go on.
+    Continue,
+    /// Hold the bytes.
+    StopIteration,
+}
+
+impl ConnectionAction {
+    /// As the built-in host: anything but 0 holds.
+    pub fn from_guest(number: u32) -> Self {
+        if number == 0 { Self::Continue } else { Self::StopIteration }
     }
 }
 

@@ -5,7 +5,9 @@
 //! VM is then dead, every later call answers [`CallError`] without entering it, and its owner replaces it.
 
 mod background;
+mod connections;
 mod lease;
+mod logs;
 mod start;
 mod streams;
 
@@ -70,8 +72,6 @@ pub struct State<S: Stream> {
     pub(super) calls: Calls,
     /// The reply that is being delivered.
     pub(super) reply: Option<Reply>,
-    /// What `proxy_get_status` tells: code and message of the last call that failed or closed.
-    pub(super) status: (u32, Vec<u8>),
     /// Roots whose next tick is to be set anew.
     pub(super) changed_ticks: Vec<RootIndex>,
     /// Streams have been told that this VM is dead.
@@ -85,6 +85,12 @@ impl<S: Stream> State<S> {
     /// The context that hostcalls act for.
     pub(super) fn context(&self) -> Context {
         self.effective.unwrap_or(self.current)
+    }
+
+    /// The id of the stream that runs.
+    pub(super) fn current_id(&self) -> Option<u32> {
+        let Context::Stream(index) = self.current else { return None };
+        self.contexts.stream(index).map(|stream| stream.id.0)
     }
 
     /// Counts what the proxy is asked to keep: headers, properties, body. In one call that is as much as the guest may
@@ -127,10 +133,13 @@ impl<S: Stream> State<S> {
         let prefix: &str = match context {
             Context::Vm => "",
             Context::Root(root) => self.contexts.root(root).map_or("", |root| &root.log_prefix),
-            Context::Stream(_) => self
-                .root_of(context)
-                .and_then(|root| self.contexts.root(root))
-                .map_or("", |root| &root.stream_log_prefix),
+            Context::Stream(index) => self.contexts.stream(index).map_or("", |stream| {
+                let root = self.contexts.root(stream.root);
+                root.map_or("", |root| match stream.is_of_root {
+                    true => &root.log_prefix,
+                    false => &root.stream_log_prefix,
+                })
+            }),
         };
         let message = message.get(..LONGEST_LINE).unwrap_or(message);
         self.scratch.clear();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::pool::{self, HomeError, Pool};
-use crate::host::contexts::{Plugin, StreamIndex};
+use crate::host::contexts::{Plugin, RootIndex, StreamIndex};
 use crate::host::stream::{Services, Stream};
 use crate::host::vm::{CallError, Lease, StartError};
 
@@ -94,6 +94,24 @@ impl<S: Stream> Generation<S> {
             }
             drop(vm);
             return Ok(Begun { lease, stream: stream? });
+        }
+    }
+
+    /// A worker's VM and the plugin's root context in it, for what is done in the root's name.
+    ///
+    /// # Errors
+    /// There is no VM and none can be made, or the plugin does not start in it.
+    pub fn home(&self, worker: usize) -> Result<(Lease<S>, RootIndex), BeginError> {
+        loop {
+            let lease = self.pool.home(worker)?;
+            let mut vm = lease.lock();
+            if vm.has_failed() {
+                // As in `begin`.
+                continue;
+            }
+            let root = pool::root(&mut vm, &self.plugin)?;
+            drop(vm);
+            return Ok((lease, root));
         }
     }
 

@@ -40,6 +40,18 @@ pub struct Registry<S: Stream> {
     next_key: AtomicU64,
 }
 
+/// What a plugin is loaded for. Plugins of different uses share no VM, as in the built-in host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Use {
+    /// Streams: filters and access loggers.
+    Filter,
+    /// Without streams, in one VM for each worker.
+    Service,
+    /// Without streams, in one VM.
+    Singleton,
+}
+
 /// How many VMs a pool has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Workers {
@@ -83,16 +95,28 @@ impl<S: Stream> Registry<S> {
     /// # Errors
     /// [`LoadError`] says which step failed; nothing of the plugin is left then.
     pub fn load(&self, config: &PluginConfig) -> Result<Arc<Generation<S>>, LoadError> {
+        self.load_for(Use::Filter, config)
+    }
+
+    /// The same for another use than filters.
+    ///
+    /// # Errors
+    /// As for [`load`](Self::load).
+    pub fn load_for(&self, purpose: Use, config: &PluginConfig) -> Result<Arc<Generation<S>>, LoadError> {
         let environment = |name: &str| -> Option<OsString> { std::env::var_os(name) };
         let bytes = location::read(&config.vm.code, environment)?;
         let variables = config.vm.environment.resolve(environment);
-        let pool_key = pool_key(config, &Digest::of(&bytes), &variables);
+        let pool_key = pool_key(purpose, config, &Digest::of(&bytes), &variables);
+        let workers = match purpose {
+            Use::Filter | Use::Service => self.workers,
+            Use::Singleton => Workers { places: 1, prepared: 1 },
+        };
 
         let mut loaded = self.loaded.lock();
         loaded.forget_the_dead();
         let pool = match loaded.pools.get(&pool_key).and_then(Weak::upgrade) {
             Some(pool) => pool,
-            None => self.make_pool(&mut loaded, config, &bytes, &variables, pool_key)?,
+            None => self.make_pool(&mut loaded, config, (&bytes, &variables), pool_key, workers.places)?,
         };
         let plugin = Plugin {
             key: 0,
@@ -101,7 +125,7 @@ impl<S: Stream> Registry<S> {
             configuration: config.configuration.clone(),
             allow_on_headers_stop_iteration: config.allow_on_headers_stop_iteration,
         };
-        Ok(self.make_generation(&mut loaded, &pool, &pool_key, plugin)?)
+        Ok(self.make_generation(&mut loaded, &pool, &pool_key, plugin, workers.prepared)?)
     }
 
     /// The same plugin with another configuration: its own root context in the same VMs.
@@ -124,16 +148,22 @@ impl<S: Stream> Registry<S> {
         let mut loaded = self.loaded.lock();
         let is_its_pool = |weak: &Weak<Pool<S>>| weak.as_ptr() == Arc::as_ptr(generation.pool());
         let pool_key = loaded.pools.iter().find(|(_, pool)| is_its_pool(pool)).map(|(key, _)| *key);
-        self.make_generation(&mut loaded, generation.pool(), &pool_key.unwrap_or_default(), plugin)
+        self.make_generation(
+            &mut loaded,
+            generation.pool(),
+            &pool_key.unwrap_or_default(),
+            plugin,
+            self.workers.prepared,
+        )
     }
 
     fn make_pool(
         &self,
         loaded: &mut Loaded<S>,
         config: &PluginConfig,
-        bytes: &[u8],
-        variables: &[(String, String)],
+        (bytes, variables): (&[u8], &[(String, String)]),
         key: Key,
+        places: usize,
     ) -> Result<Arc<Pool<S>>, LoadError> {
         let code = match loaded.code(&Digest::of(bytes)) {
             Some(code) => code,
@@ -141,8 +171,7 @@ impl<S: Stream> Registry<S> {
         };
         let back_off = BackOff { base: config.reload.base_interval, longest: config.reload.max_interval };
         let template = Template::link(&self.engine, &code, settings(config, variables), &self.commons)?;
-        let pool =
-            Arc::new(Pool::new(template, self.workers.places, back_off, Arc::clone(&self.commons.services)));
+        let pool = Arc::new(Pool::new(template, places, back_off, Arc::clone(&self.commons.services)));
         loaded.pools.insert(key, Arc::downgrade(&pool));
         Ok(pool)
     }
@@ -153,14 +182,14 @@ impl<S: Stream> Registry<S> {
         pool: &Arc<Pool<S>>,
         pool_key: &Key,
         plugin: Plugin,
+        prepared: usize,
     ) -> Result<Arc<Generation<S>>, StartError> {
         let key = generation_key(pool_key, &plugin);
         if let Some(generation) = loaded.generations.get(&key).and_then(Weak::upgrade) {
             return Ok(generation);
         }
         let plugin = Plugin { key: self.next_key.fetch_add(1, Ordering::Relaxed), ..plugin };
-        let generation =
-            Arc::new(Generation::start(Arc::clone(pool), Arc::new(plugin), self.workers.prepared)?);
+        let generation = Arc::new(Generation::start(Arc::clone(pool), Arc::new(plugin), prepared)?);
         loaded.generations.insert(key, Arc::downgrade(&generation));
         Ok(generation)
     }
@@ -184,8 +213,9 @@ impl<S: Stream> Loaded<S> {
 }
 
 /// What decides which plugins share VMs.
-fn pool_key(config: &PluginConfig, code: &Digest, variables: &[(String, String)]) -> Key {
+fn pool_key(purpose: Use, config: &PluginConfig, code: &Digest, variables: &[(String, String)]) -> Key {
     let mut parts: Vec<Vec<u8>> = vec![
+        vec![purpose as u8],
         config.vm.vm_id.clone().into_bytes(),
         config.vm.configuration.clone(),
         code.as_bytes().to_vec(),

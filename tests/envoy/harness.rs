@@ -10,23 +10,28 @@
 //! by watching Envoy's own byte counters ([`pace::Pace`]).
 
 pub mod admin;
+pub mod callout_upstream;
 pub mod client;
 pub mod config;
 pub mod envoy;
 pub mod files;
+pub mod grpc_upstream;
 pub mod guests;
 pub mod http1;
 pub mod http2;
 pub mod log;
+pub mod message;
 pub mod pace;
 pub mod stats;
 pub mod upstream;
 
 use std::time::{Duration, Instant};
 
+pub use callout_upstream::CalloutUpstream;
 pub use client::{Client, End, Request, Response};
 pub use config::{Bootstrap, Host, Listener, Plugin, Route};
 pub use envoy::{Envoy, Version};
+pub use grpc_upstream::GrpcUpstream;
 pub use upstream::{Answer, Upstream};
 
 /// How long a story waits for something that must happen.

@@ -1,10 +1,19 @@
 //! The stories, one file each. Each is told on every supported Envoy.
 
+mod access_logs;
 mod bodies;
+mod callout_faults;
+mod callouts;
 mod chains;
 mod closing;
 mod environment;
+mod example_ext_authz;
+mod example_jwt_auth;
+mod example_rate_limit;
+mod example_telemetry;
 mod failures;
+mod foreign;
+mod grpc;
 mod headers;
 mod hostile;
 mod listeners;
@@ -17,6 +26,8 @@ mod per_route;
 mod properties;
 mod rejections;
 mod sdks;
+mod shared_state;
+mod ticks;
 mod trailers;
 mod validation;
 mod workers;

@@ -30,6 +30,7 @@ mod capabilities;
 mod contexts;
 mod entry_points;
 mod failure;
+mod foreign_functions;
 mod grpc;
 mod guest;
 mod headers;

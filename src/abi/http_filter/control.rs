@@ -52,6 +52,15 @@ impl HttpFilterHandle {
         unsafe { send(envoy, trailers.as_mut_ptr(), trailers.len()) }
     }
 
+    /// Names the host (address and port) that the load balancer shall choose; `is_strict`: it or none. False if it is
+    /// no address. `None` before Envoy 1.38.
+    pub fn override_upstream_host(&mut self, host: &[u8], is_strict: bool) -> Option<bool> {
+        let set = callbacks().http_set_upstream_override_host?;
+        let envoy = self.envoy()?;
+        // SAFETY: F2, F3, F9.
+        Some(unsafe { set(envoy, lend(host), is_strict) })
+    }
+
     /// Resumes a request that a hook stopped. Nothing happens if it is not stopped; to Envoy 1.38 also not if the
     /// other direction answered Continue last.
     pub fn continue_decoding(&mut self) {

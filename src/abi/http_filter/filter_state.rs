@@ -4,6 +4,7 @@ use std::ffi::c_void;
 
 use super::super::buffer::{envoy_bytes, lend};
 use super::super::table::callbacks;
+use super::super::types::LifeSpan;
 use super::{HttpFilterHandle, raw};
 
 type RawBuffer = raw::envoy_dynamic_module_type_envoy_buffer;
@@ -48,6 +49,21 @@ impl HttpFilterHandle {
     /// it refuses the string, and before Envoy 1.38.
     pub fn set_filter_state_typed(&mut self, key: &[u8], value: &[u8]) -> bool {
         self.set_state(callbacks().http_set_filter_state_typed, key, value)
+    }
+
+    /// Whether this Envoy has [`Self::set_filter_state_typed`].
+    pub fn has_typed_filter_state(&self) -> bool {
+        callbacks().http_set_filter_state_typed.is_some()
+    }
+
+    /// Sets a plain string that is kept as long as it says. `None` before Envoy 1.40, and if the handle is closed.
+    pub fn set_filter_state_for(&mut self, key: &[u8], value: &[u8], span: LifeSpan) -> Option<bool> {
+        /// By no filter of the upstream.
+        const NOT_SHARED: u32 = 0;
+        let set = callbacks().http_set_filter_state_value?;
+        let envoy = self.envoy()?;
+        // SAFETY: F2, F3, F9.
+        Some(unsafe { set(envoy, lend(key), lend(value), span.number(), NOT_SHARED) })
     }
 
     /// Whether this Envoy lets a key be set again. Up to 1.38 the first value stays: the state is read-only there, and

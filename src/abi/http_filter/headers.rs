@@ -118,6 +118,26 @@ pub struct Headers<'a> {
 }
 
 impl<'a> Headers<'a> {
+    /// No headers.
+    pub fn none() -> Self {
+        Self { entries: SmallVec::new(), lender: PhantomData }
+    }
+
+    /// Lets `fill` write `count` entries, and answers none of them if it refuses.
+    ///
+    /// # Safety
+    /// `fill` answers true only after it has written every entry, and the bytes of each live for `'a` (F7, F8).
+    pub(in crate::abi) unsafe fn collect(count: usize, fill: impl FnOnce(*mut RawHeader) -> bool) -> Self {
+        let mut entries = SmallVec::new();
+        if count > 0 {
+            entries.resize(count, RawHeader::default());
+            if !fill(entries.as_mut_ptr()) {
+                entries.clear();
+            }
+        }
+        Self { entries, lender: PhantomData }
+    }
+
     /// How many there are, each value counted.
     pub fn len(&self) -> usize {
         self.entries.len()

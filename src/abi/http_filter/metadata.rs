@@ -44,6 +44,36 @@ impl HttpFilterHandle {
         is_found.then_some(value)
     }
 
+    /// Sets a string of the stream's own metadata. False if this Envoy cannot.
+    pub fn set_metadata_string(&mut self, namespace: &[u8], key: &[u8], value: &[u8]) -> bool {
+        let (Some(set), Some(envoy)) = (callbacks().http_set_dynamic_metadata_string, self.envoy()) else {
+            return false;
+        };
+        // SAFETY: F2, F3, F9.
+        unsafe { set(envoy, lend(namespace), lend(key), lend(value)) };
+        true
+    }
+
+    /// Sets a number of the stream's own metadata. False if this Envoy cannot.
+    pub fn set_metadata_number(&mut self, namespace: &[u8], key: &[u8], value: f64) -> bool {
+        let (Some(set), Some(envoy)) = (callbacks().http_set_dynamic_metadata_number, self.envoy()) else {
+            return false;
+        };
+        // SAFETY: F2, F3, F9.
+        unsafe { set(envoy, lend(namespace), lend(key), value) };
+        true
+    }
+
+    /// Sets true or false in the stream's own metadata. False if this Envoy cannot, as before 1.38.
+    pub fn set_metadata_bool(&mut self, namespace: &[u8], key: &[u8], value: bool) -> bool {
+        let (Some(set), Some(envoy)) = (callbacks().http_set_dynamic_metadata_bool, self.envoy()) else {
+            return false;
+        };
+        // SAFETY: F2, F3, F9.
+        unsafe { set(envoy, lend(namespace), lend(key), value) };
+        true
+    }
+
     /// The keys of a namespace.
     pub fn metadata_keys(&mut self, source: MetadataSource, namespace: &[u8]) -> Buffers<'_> {
         let (Some(size), Some(keys), Some(envoy)) =

@@ -3,6 +3,7 @@
 //! They take the other side of the line, so the facts that they lean on are those of the real callers turned around.
 
 use std::ffi::{c_char, c_void};
+use std::ptr;
 
 use super::super::buffer::envoy_bytes;
 use super::super::raw;
@@ -21,6 +22,14 @@ type Number = std::ffi::c_uint;
 fn stream<'a>(envoy: *mut c_void) -> &'a mut FakeStream {
     // SAFETY: F3, the tests pass `FakeStream::as_envoy`, and the fake keeps no reference across a re-entry.
     unsafe { &mut *envoy.cast::<FakeStream>() }
+}
+
+/// The bit that tells a child span from its stream's, whose address is the stream's.
+const CHILD: usize = 1;
+
+fn stream_of_span<'a>(span: *mut c_void) -> (&'a mut FakeStream, &'static str) {
+    let child = if span.addr() & CHILD == 0 { "" } else { "child " };
+    (stream(span.map_addr(|address| address & !CHILD)), child)
 }
 
 fn reenter(envoy: *mut c_void) {
@@ -343,6 +352,41 @@ pub(super) fn complete_table() -> Callbacks {
         stream(envoy).told.push(format!("reset {}", text(read(details))));
         reenter(envoy);
     }
+    unsafe extern "C" fn set_metadata_string(
+        envoy: *mut c_void,
+        namespace: ModuleBuffer,
+        key: ModuleBuffer,
+        value: ModuleBuffer,
+    ) {
+        let entry = (read(namespace).to_vec(), read(key).to_vec(), read(value).to_vec());
+        stream(envoy).metadata.push(entry);
+    }
+    unsafe extern "C" fn get_span(envoy: *mut c_void) -> *mut c_void {
+        if stream(envoy).has_span { envoy } else { ptr::null_mut() }
+    }
+    unsafe extern "C" fn set_tag(span: *mut c_void, key: ModuleBuffer, value: ModuleBuffer) {
+        let (stream, child) = stream_of_span(span);
+        stream.told.push(format!("{child}tag {}={}", text(read(key)), text(read(value))));
+    }
+    unsafe extern "C" fn log_to_span(envoy: *mut c_void, _: *mut c_void, event: ModuleBuffer) {
+        stream(envoy).told.push(format!("event {}", text(read(event))));
+    }
+    unsafe extern "C" fn start_child(
+        envoy: *mut c_void,
+        span: *mut c_void,
+        operation: ModuleBuffer,
+    ) -> *mut c_void {
+        stream(envoy).told.push(format!("child {}", text(read(operation))));
+        span.map_addr(|address| address | CHILD)
+    }
+    unsafe extern "C" fn finish_child(span: *mut c_void) {
+        let (stream, child) = stream_of_span(span);
+        stream.told.push(format!("{child}finished"));
+    }
+    unsafe extern "C" fn override_host(envoy: *mut c_void, host: ModuleBuffer, is_strict: bool) -> bool {
+        stream(envoy).told.push(format!("host {} {is_strict}", text(read(host))));
+        true
+    }
     unsafe extern "C" fn clear_route_cache(envoy: *mut c_void) {
         stream(envoy).told.push("clear_route_cache".to_owned());
     }
@@ -404,6 +448,13 @@ pub(super) fn complete_table() -> Callbacks {
         http_set_filter_state_bytes: Some(set_filter_state),
         http_get_filter_state_typed: Some(get_typed_state),
         http_set_filter_state_typed: Some(set_typed_state),
+        http_set_dynamic_metadata_string: Some(set_metadata_string),
+        http_get_active_span: Some(get_span),
+        http_span_set_tag: Some(set_tag),
+        http_span_log: Some(log_to_span),
+        http_span_spawn_child: Some(start_child),
+        http_child_span_finish: Some(finish_child),
+        http_set_upstream_override_host: Some(override_host),
         http_send_response: Some(send_response),
         http_send_response_headers: Some(send_headers),
         http_send_response_data: Some(send_data),

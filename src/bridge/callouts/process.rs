@@ -4,34 +4,77 @@
 //! come from any thread and wait in a queue until the main thread comes by; events go to the agenda. Nothing is
 //! locked while Envoy is told something, because it can come back with the call's end.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
-use super::stream::failed;
+use super::stream::{failed, refusal_of, tell_refusal};
 use super::{feed, lent};
-use crate::abi::{CallEvent, CallRequest, ConfigScheduler, HttpFilterConfigHandle, has_config_calls};
+use crate::abi::{
+    BootstrapHandle, BootstrapScheduler, CallEvent, CallRefusal, CallRequest, ConfigScheduler,
+    HttpFilterConfigHandle, has_config_calls,
+};
 use crate::bridge::module;
 use crate::host::agenda::Event;
-use crate::host::calls::{Command, Exchange, Incoming, Reply, Request, Token};
-
-/// Most clusters that are remembered as known. Plugins choose the names.
-const MOST_KNOWN: usize = 4096;
+use crate::host::calls::{Command, Exchange, Incoming, Kind, Reply, Request, Token};
 
 /// A filter configuration that calls can be made on.
 #[derive(Debug)]
 pub(in crate::bridge) struct Carrier {
-    envoy: HttpFilterConfigHandle,
-    scheduler: ConfigScheduler,
+    caller: Caller,
     /// Calls under way here, by Envoy's number.
     calls: Mutex<HashMap<u64, (u64, Exchange)>>,
+}
+
+/// What Envoy makes the calls of.
+#[derive(Debug)]
+enum Caller {
+    Filter(HttpFilterConfigHandle, ConfigScheduler),
+    /// Its calls have one answer, without trailers: HTTP only.
+    Bootstrap(BootstrapHandle, BootstrapScheduler),
+}
+
+impl Caller {
+    fn start(&self, request: &Request) -> Result<u64, CallRefusal> {
+        let headers = lent(&request.headers);
+        let call = CallRequest {
+            cluster: request.cluster.as_bytes(),
+            headers: &headers,
+            body: &request.body,
+            end_of_stream: request.is_complete && request.trailers.is_empty(),
+            timeout: request.timeout_milliseconds(),
+        };
+        match self {
+            Self::Filter(envoy, _) => envoy.start_call(&call),
+            Self::Bootstrap(envoy, _) if request.kind == Kind::Http => envoy.start_call(&call),
+            Self::Bootstrap(..) => Err(CallRefusal::Failed),
+        }
+    }
+
+    fn send(&self, number: u64, bytes: &[u8], end: bool) {
+        if let Self::Filter(envoy, _) = self {
+            envoy.send_call_data(number, bytes, end);
+        }
+    }
+
+    fn send_trailers(&self, number: u64, trailers: &[(&[u8], &[u8])]) {
+        if let Self::Filter(envoy, _) = self {
+            envoy.send_call_trailers(number, trailers);
+        }
+    }
+
+    fn reset(&self, number: u64) {
+        // A call of the extension cannot be ended: its answer finds nobody.
+        if let Self::Filter(envoy, _) = self {
+            envoy.reset_call(number);
+        }
+    }
 }
 
 /// One per process; any thread.
 #[derive(Debug, Default)]
 pub struct ProcessCalls {
-    known: RwLock<HashSet<String>>,
     inner: Mutex<Inner>,
 }
 
@@ -39,6 +82,7 @@ pub struct ProcessCalls {
 struct Inner {
     carriers: Vec<Weak<Carrier>>,
     queue: VecDeque<(u64, Command)>,
+    is_held: bool,
     /// Where a call of a VM is: who carries it, Envoy's number.
     places: HashMap<(u64, Token), (Weak<Carrier>, u64)>,
 }
@@ -50,11 +94,24 @@ impl Carrier {
             return None;
         }
         let scheduler = envoy.scheduler()?;
-        Some(Arc::new(Self { envoy, scheduler, calls: Mutex::default() }))
+        Some(Self::of(Caller::Filter(envoy, scheduler)))
+    }
+
+    /// A carrier for a bootstrap extension, if this Envoy has such calls.
+    pub(in crate::bridge) fn bootstrap(envoy: BootstrapHandle) -> Option<Arc<Self>> {
+        let scheduler = envoy.scheduler()?;
+        Some(Self::of(Caller::Bootstrap(envoy, scheduler)))
+    }
+
+    fn of(caller: Caller) -> Arc<Self> {
+        Arc::new(Self { caller, calls: Mutex::default() })
     }
 
     fn wake(&self) -> bool {
-        self.envoy.commit(&self.scheduler, 0)
+        match &self.caller {
+            Caller::Filter(envoy, scheduler) => envoy.commit(scheduler, 0),
+            Caller::Bootstrap(envoy, scheduler) => envoy.commit(scheduler, 0),
+        }
     }
 }
 
@@ -64,29 +121,27 @@ impl ProcessCalls {
         has_config_calls()
     }
 
-    /// Whether a cluster was there when it was last called.
-    pub(in crate::bridge) fn is_known(&self, cluster: &str) -> bool {
-        self.known.read().contains(cluster)
-    }
-
-    /// A cluster is there.
-    pub(in crate::bridge) fn learn(&self, cluster: &str) {
-        let mut known = self.known.write();
-        if known.len() < MOST_KNOWN && !known.contains(cluster) {
-            known.insert(cluster.to_owned());
-        }
-    }
-
-    /// A cluster is not there any more.
-    fn unlearn(&self, cluster: &str) {
-        self.known.write().remove(cluster);
-    }
-
     /// A configuration lives.
     pub(in crate::bridge) fn add(&self, carrier: &Arc<Carrier>) {
         let mut inner = self.inner.lock();
         inner.carriers.retain(|carrier| carrier.strong_count() > 0);
-        inner.carriers.push(Arc::downgrade(carrier));
+        // A filter's calls can do more than an extension's, so they are asked first.
+        let place = match carrier.caller {
+            Caller::Filter(..) => 0,
+            Caller::Bootstrap(..) => inner.carriers.len(),
+        };
+        inner.carriers.insert(place, Arc::downgrade(carrier));
+    }
+
+    /// Envoy's clusters are not ready: commands wait until [`release`](Self::release).
+    pub(in crate::bridge) fn hold(&self) {
+        self.inner.lock().is_held = true;
+    }
+
+    /// Envoy's clusters are ready.
+    pub(in crate::bridge) fn release(&self) {
+        self.inner.lock().is_held = false;
+        self.wake();
     }
 
     /// Takes commands; the main thread does them.
@@ -113,20 +168,23 @@ impl ProcessCalls {
     /// The main thread comes by, for a carrier: everything in the queue is done.
     pub(in crate::bridge) fn on_scheduled(&self, carrier: &Arc<Carrier>) {
         loop {
-            let next = self.inner.lock().queue.pop_front();
+            let next = {
+                let mut inner = self.inner.lock();
+                if inner.is_held { None } else { inner.queue.pop_front() }
+            };
             let Some((vm, command)) = next else { return };
             match command {
                 Command::Start(request) => self.start(carrier, vm, *request),
                 Command::Send(token, bytes, end) => {
                     if let Some((carrier, number)) = self.place(vm, token) {
-                        carrier.envoy.send_call_data(number, &bytes, end);
+                        carrier.caller.send(number, &bytes, end);
                     }
                 }
                 Command::Cancel(token) => {
                     if let Some((carrier, number)) = self.place(vm, token) {
                         self.inner.lock().places.remove(&(vm, token));
                         carrier.calls.lock().remove(&number);
-                        carrier.envoy.reset_call(number);
+                        carrier.caller.reset(number);
                     }
                 }
                 // Only streams adopt.
@@ -142,27 +200,19 @@ impl ProcessCalls {
     }
 
     fn start(&self, carrier: &Arc<Carrier>, vm: u64, mut request: Request) {
-        let headers = lent(&request.headers);
-        let started = carrier.envoy.start_call(&CallRequest {
-            cluster: request.cluster.as_bytes(),
-            headers: &headers,
-            body: &request.body,
-            end_of_stream: request.is_complete && request.trailers.is_empty(),
-            timeout: request.timeout_milliseconds(),
-        });
+        let started = carrier.caller.start(&request);
         let token = request.token;
         match started {
             Ok(number) => {
                 let exchange = Exchange::new(token, request.kind, request.take_held());
                 carrier.calls.lock().insert(number, (vm, exchange));
                 self.inner.lock().places.insert((vm, token), (Arc::downgrade(carrier), number));
-                self.learn(&request.cluster);
                 if request.is_complete && !request.trailers.is_empty() {
-                    carrier.envoy.send_call_trailers(number, &lent(&request.trailers));
+                    carrier.caller.send_trailers(number, &lent(&request.trailers));
                 }
             }
-            Err(_refusal) => {
-                self.unlearn(&request.cluster);
+            Err(refusal) => {
+                tell_refusal(&request.cluster, refusal_of(refusal));
                 tell(vm, failed(token, request.kind, request));
             }
         }
@@ -181,7 +231,7 @@ impl ProcessCalls {
         }
         tell(vm, fed.replies.into_iter().map(|reply| (token, reply)).collect());
         if fed.is_aborted {
-            carrier.envoy.reset_call(number);
+            carrier.caller.reset(number);
         }
     }
 

@@ -4,11 +4,11 @@ use std::cell::RefCell;
 
 use super::{feed, lent};
 use crate::abi::{CallEvent, CallRefusal, CallRequest, HttpFilterHandle, has_config_calls};
-use crate::bridge::services::EnvoyServices;
 use crate::bridge::stream::EnvoyStream;
 use crate::host::calls::{Command, Exchange, Incoming, Kind, Refusal, Reply, Request, Start, Token};
 use crate::host::contexts::StreamIndex;
 use crate::host::vm::Vm;
+use crate::telemetry::{self, Level};
 
 /// The calls of one filter. Cells, because Envoy can come back while one is used.
 #[derive(Debug, Default)]
@@ -19,22 +19,25 @@ pub(in crate::bridge) struct StreamCalls {
 }
 
 /// A guest starts a call inside a hook of a stream.
-pub(in crate::bridge) fn start(
-    envoy: &mut HttpFilterHandle,
-    services: &EnvoyServices,
-    request: &Request,
-) -> Start {
-    let can_wait = has_config_calls();
-    if can_wait && (request.kind == Kind::GrpcStream || services.calls.is_known(&request.cluster)) {
+pub(in crate::bridge) fn start(envoy: &mut HttpFilterHandle, request: &Request) -> Start {
+    // Where it starts is known when the guest has said whether it waits.
+    if has_config_calls() {
         return Start::Later;
     }
     match begin(envoy, request) {
         Ok(number) => {
-            services.calls.learn(&request.cluster);
             finish(envoy, number, request);
             Start::UnderWay(number)
         }
         Err(refusal) => Start::Refused(refusal),
+    }
+}
+
+pub(super) fn refusal_of(refusal: CallRefusal) -> Refusal {
+    match refusal {
+        CallRefusal::MissingHeaders => Refusal::MissingHeaders,
+        CallRefusal::NoCluster => Refusal::NoCluster,
+        CallRefusal::Failed => Refusal::Failed,
     }
 }
 
@@ -47,11 +50,7 @@ fn begin(envoy: &mut HttpFilterHandle, request: &Request) -> Result<u64, Refusal
         end_of_stream: request.is_complete && request.trailers.is_empty(),
         timeout: request.timeout_milliseconds(),
     };
-    envoy.start_call(&call).map_err(|refusal| match refusal {
-        CallRefusal::MissingHeaders => Refusal::MissingHeaders,
-        CallRefusal::NoCluster => Refusal::NoCluster,
-        CallRefusal::Failed => Refusal::Failed,
-    })
+    envoy.start_call(&call).map_err(refusal_of)
 }
 
 /// Sends the trailers, if there are any.
@@ -73,9 +72,16 @@ impl StreamCalls {
         if commands.is_empty() || !has_config_calls() {
             return commands;
         }
+        let mut tokens = Vec::new();
         let (handed_over, here) = commands.into_iter().partition(|command| match command {
-            Command::Start(request) => !is_held || request.kind == Kind::GrpcStream,
-            Command::Adopt(..) | Command::Send(..) | Command::Cancel(_) => false,
+            Command::Start(request) => {
+                let goes = !is_held || request.kind == Kind::GrpcStream;
+                tokens.extend(goes.then_some(request.token));
+                goes
+            }
+            // What is said on a call follows it.
+            Command::Send(token, ..) | Command::Cancel(token) => tokens.contains(token),
+            Command::Adopt(..) => false,
         });
         vm.hand_over(handed_over);
         here
@@ -112,7 +118,10 @@ impl StreamCalls {
                 finish(envoy, number, &request);
             }
             // It is too late for a status: the guest learns it from the reply.
-            Err(_refusal) => self.waiting.borrow_mut().extend(failed(token, kind, request)),
+            Err(refusal) => {
+                tell_refusal(&request.cluster, refusal);
+                self.waiting.borrow_mut().extend(failed(token, kind, request));
+            }
         }
     }
 
@@ -166,6 +175,16 @@ impl StreamCalls {
         }
         replies
     }
+}
+
+/// A call was refused when it was too late for a status.
+pub(super) fn tell_refusal(cluster: &str, refusal: Refusal) {
+    let reason = match refusal {
+        Refusal::NoCluster => "there is no such cluster, expected the name of a cluster of this Envoy",
+        Refusal::MissingHeaders => "Envoy refused its headers, expected :method, :path and :authority",
+        Refusal::Failed => "no host of it took the call",
+    };
+    telemetry::log(Level::Warn, format_args!("graft: a callout to cluster {cluster:?} failed: {reason}"));
 }
 
 /// The replies of a call that did not get under way.

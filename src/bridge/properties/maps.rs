@@ -2,6 +2,7 @@
 
 use crate::abi::{HttpFilterHandle, MetadataSource};
 use crate::host::pairs;
+use crate::host::stream::MetadataValue;
 
 /// Writes a map as pairs. `None`: it is too large for a guest's 32 bits.
 pub(super) fn put_pairs<'a>(
@@ -32,16 +33,13 @@ pub(super) fn metadata(
         [b"filter_metadata", namespace, key] => one(envoy, source, namespace, key, value),
         [b"filter_metadata", namespace, key, index] => {
             let index = std::str::from_utf8(index).ok()?.parse().ok()?;
-            element(envoy, source, namespace, key, index, value)
+            put_value(value, &element(envoy, source, namespace, key, index)?)
         }
         _ => None,
     }
 }
 
-/// A value that is text, a number, a boolean, or a list of text.
-///
-/// Envoy logs an error when it is asked for a type that the value does not have, so the key is looked up first where
-/// that is possible (from 1.38 on), and types are tried in the order of how common they are.
+/// A value in its wire form.
 fn one(
     envoy: &mut HttpFilterHandle,
     source: MetadataSource,
@@ -49,31 +47,35 @@ fn one(
     key: &[u8],
     value: &mut Vec<u8>,
 ) -> Option<()> {
+    put_value(value, &typed(envoy, source, namespace, key)?)
+}
+
+/// A value that is text, a number, a boolean, or a list of those.
+///
+/// Envoy logs an error when it is asked for a type that the value does not have, so the key is looked up first where
+/// that is possible (from 1.38 on), and types are tried in the order of how common they are.
+pub(in crate::bridge) fn typed(
+    envoy: &mut HttpFilterHandle,
+    source: MetadataSource,
+    namespace: &[u8],
+    key: &[u8],
+) -> Option<MetadataValue> {
     let keys: Vec<Vec<u8>> = envoy.metadata_keys(source, namespace).iter().map(<[u8]>::to_vec).collect();
     if !keys.is_empty() && !keys.iter().any(|own| own == key) {
         return None;
     }
     if let Some(text) = envoy.metadata_string(source, namespace, key) {
-        value.extend_from_slice(text);
-        return Some(());
+        return Some(MetadataValue::Text(text.to_vec()));
     }
     if let Some(number) = envoy.metadata_number(source, namespace, key) {
-        value.extend_from_slice(&number.to_le_bytes());
-        return Some(());
+        return Some(MetadataValue::Number(number));
     }
     if let Some(boolean) = envoy.metadata_bool(source, namespace, key) {
-        value.push(u8::from(boolean));
-        return Some(());
+        return Some(MetadataValue::Boolean(boolean));
     }
     let length = envoy.metadata_list_len(source, namespace, key)?;
-    let elements: Vec<Vec<u8>> = (0..length)
-        .map(|index| {
-            let mut element_value = Vec::new();
-            element(envoy, source, namespace, key, index, &mut element_value).map(|()| element_value)
-        })
-        .collect::<Option<_>>()?;
-    // A list is pairs with its elements as keys.
-    put_pairs(value, elements.iter().map(|element| (element.as_slice(), &b""[..])))
+    let elements = (0..length).map(|index| element(envoy, source, namespace, key, index));
+    Some(MetadataValue::List(elements.collect::<Option<_>>()?))
 }
 
 fn element(
@@ -82,14 +84,31 @@ fn element(
     namespace: &[u8],
     key: &[u8],
     index: usize,
-    value: &mut Vec<u8>,
-) -> Option<()> {
+) -> Option<MetadataValue> {
     if let Some(text) = envoy.metadata_list_string(source, namespace, key, index) {
-        value.extend_from_slice(text);
-    } else if let Some(number) = envoy.metadata_list_number(source, namespace, key, index) {
-        value.extend_from_slice(&number.to_le_bytes());
-    } else {
-        value.push(u8::from(envoy.metadata_list_bool(source, namespace, key, index)?));
+        return Some(MetadataValue::Text(text.to_vec()));
+    }
+    if let Some(number) = envoy.metadata_list_number(source, namespace, key, index) {
+        return Some(MetadataValue::Number(number));
+    }
+    envoy.metadata_list_bool(source, namespace, key, index).map(MetadataValue::Boolean)
+}
+
+/// The wire form. A list is pairs with its elements as keys.
+fn put_value(bytes: &mut Vec<u8>, value: &MetadataValue) -> Option<()> {
+    match value {
+        MetadataValue::Text(text) => bytes.extend_from_slice(text),
+        MetadataValue::Number(number) => bytes.extend_from_slice(&number.to_le_bytes()),
+        MetadataValue::Boolean(boolean) => bytes.push(u8::from(*boolean)),
+        MetadataValue::List(elements) => {
+            let mut keys = Vec::with_capacity(elements.len());
+            for element in elements {
+                let mut key = Vec::new();
+                put_value(&mut key, element)?;
+                keys.push(key);
+            }
+            return put_pairs(bytes, keys.iter().map(|key| (key.as_slice(), &b""[..])));
+        }
     }
     Some(())
 }

@@ -1,7 +1,7 @@
 //! The table of names: which attribute of Envoy's answers a path of two parts, or one of the old names of one part.
 
 use crate::abi::AttributeId;
-use crate::abi::process::{self, Release};
+use crate::abi::process::Release;
 
 /// How an attribute is asked for, and so its wire form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,14 +51,7 @@ pub(super) struct Name {
     member: &'static str,
     pub(super) kind: Kind,
     /// The first release of Envoy whose attribute has a value. Older ones log an error when they are asked.
-    since: Release,
-}
-
-impl Name {
-    /// Whether this Envoy has the attribute.
-    pub(super) fn is_served(self) -> bool {
-        process::release() >= self.since
-    }
+    pub(super) since: Release,
 }
 
 macro_rules! first_of {

@@ -52,6 +52,8 @@ pub struct Target {
     pub authority: Vec<u8>,
     /// Metadata that the service asks for.
     pub metadata: super::Pairs,
+    /// It was a message, not the bare name of a cluster.
+    pub is_message: bool,
 }
 
 /// Why a target cannot be called.
@@ -80,7 +82,7 @@ pub fn target(service: &[u8]) -> Result<Target, NoTarget> {
 
 /// `GrpcService`: 1 is `envoy_grpc` (1 `cluster_name`, 2 `authority`), 5 is `initial_metadata` (1 key, 2 value).
 fn read_service(bytes: &[u8]) -> Option<Target> {
-    let mut target = Target::default();
+    let mut target = Target { is_message: true, ..Target::default() };
     for (field, value) in fields(bytes)? {
         match (field, value) {
             (1, Some(envoy)) => {
@@ -184,6 +186,7 @@ mod tests {
             cluster: b"auth".to_vec(),
             authority: b"a.com".to_vec(),
             metadata: vec![(b"x-a".to_vec(), b"b".to_vec())],
+            is_message: true,
         };
         assert_eq!(target(message), Ok(expected));
         assert_eq!(target(b""), Err(NoTarget::NoCluster));

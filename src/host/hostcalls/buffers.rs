@@ -30,9 +30,8 @@ fn find<'a, S: Stream>(
     stream: Option<&'a mut StreamContext<S>>,
 ) -> Result<Found<'a, S>, Status> {
     Ok(match buffer {
-        BufferType::Body(direction) => Found::Body(
-            stream.filter(|stream| stream.half(direction).has_body()).map(|stream| (stream, direction)),
-        ),
+        BufferType::Body(direction) => Found::Body(body(stream, direction, false)),
+        BufferType::Network(direction) => Found::Body(body(stream, direction, true)),
         BufferType::VmConfiguration => Found::VmConfiguration,
         BufferType::PluginConfiguration => {
             Found::PluginConfiguration(configured_plugin(state).ok_or(Status::NotFound)?)
@@ -40,7 +39,7 @@ fn find<'a, S: Stream>(
         BufferType::CalloutBody if reply(state, buffer).is_none() => return Err(Status::NotFound),
         BufferType::GrpcMessage if reply(state, buffer).is_none() => Found::Empty,
         BufferType::CalloutBody | BufferType::GrpcMessage => Found::Reply(buffer),
-        BufferType::Network | BufferType::CallData => Found::Empty,
+        BufferType::CallData => Found::Empty,
     })
 }
 
@@ -51,6 +50,18 @@ fn reply<S: Stream>(state: &State<S>, buffer: BufferType) -> Option<&[u8]> {
 
 fn part(reply: &Reply, buffer: BufferType) -> Option<&[u8]> {
     if buffer == BufferType::CalloutBody { reply.body() } else { reply.message() }
+}
+
+/// The bytes at hand of a stream, or of a connection.
+fn body<S: Stream>(
+    stream: Option<&mut StreamContext<S>>,
+    direction: Direction,
+    of_connection: bool,
+) -> Option<(&mut StreamContext<S>, Direction)> {
+    let is_it = |stream: &&mut StreamContext<S>| {
+        stream.stream.is_connection() == of_connection && stream.half(direction).has_body()
+    };
+    stream.filter(is_it).map(|stream| (stream, direction))
 }
 
 /// The plugin whose configuration can be read now: while its root is created and configured.

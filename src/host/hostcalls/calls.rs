@@ -73,8 +73,9 @@ pub(super) fn grpc_call<S: Stream>(
     let body = calls::frame(call.read(message, message_length)?);
     let timeout = timeout_of(timeout)?;
     call.write_u32(token_at, 0)?;
-    let parts = grpc_parts(target, path, metadata, body, timeout).ok_or(Status::ParseFailure)?;
-    let token = begin(call, Kind::GrpcCall, parts, Status::ParseFailure)?;
+    let no_cluster = no_cluster(&target);
+    let parts = grpc_parts(target, path, metadata, body, timeout).ok_or(no_cluster)?;
+    let token = begin(call, Kind::GrpcCall, parts, no_cluster)?;
     Ok(call.write_u32(token_at, token.0)?)
 }
 
@@ -96,8 +97,9 @@ pub(super) fn grpc_stream<S: Stream>(
     let path = path(call.read(service_name, service_name_length)?, call.read(method, method_length)?);
     let metadata = pairs_of(call.read(metadata, metadata_length)?);
     call.write_u32(token_at, 0)?;
-    let parts = grpc_parts(target, path, metadata, Vec::new(), None).ok_or(Status::ParseFailure)?;
-    let token = begin(call, Kind::GrpcStream, parts, Status::ParseFailure)?;
+    let no_cluster = no_cluster(&target);
+    let parts = grpc_parts(target, path, metadata, Vec::new(), None).ok_or(no_cluster)?;
+    let token = begin(call, Kind::GrpcStream, parts, no_cluster)?;
     Ok(call.write_u32(token_at, token.0)?)
 }
 
@@ -298,9 +300,15 @@ fn pairs_of(bytes: &[u8]) -> Pairs {
 
 fn target_of(service: &[u8]) -> Result<Target, Status> {
     calls::target(service).map_err(|error| match error {
-        NoTarget::NoCluster => Status::BadArgument,
+        // As in the built-in host, which makes a client for no cluster and fails to call with it.
+        NoTarget::NoCluster => Status::InternalFailure,
         NoTarget::Unreadable => Status::ParseFailure,
     })
+}
+
+/// What a target without a cluster of this Envoy answers.
+fn no_cluster(target: &Target) -> Status {
+    if target.is_message { Status::InternalFailure } else { Status::ParseFailure }
 }
 
 fn path(service: &[u8], method: &[u8]) -> Vec<u8> {

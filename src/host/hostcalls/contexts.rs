@@ -10,13 +10,15 @@ pub(super) fn set_effective<S: Stream>(call: &mut Call<'_, S>, id: u32) -> Answe
     // 0 is the VM itself, and means "the context that runs", as in the built-in host.
     state.effective = match id {
         0 => None,
+        // An exchange that a root logs goes by the root's id: whoever names himself stays where he is.
+        id if state.current_id() == Some(id) => None,
         id => Some(state.contexts.find(id).ok_or(Status::BadArgument)?),
     };
     Ok(())
 }
 
-/// The status of the call whose end is being delivered. Outside of that the code of the last one, without its message,
-/// as in the built-in host.
+/// The status of the call whose end is being delivered. Outside of that the code of the plugin's last one, without its
+/// message, as in the built-in host.
 pub(super) fn get_status<S: Stream>(
     call: &mut Call<'_, S>,
     code_at: u32,
@@ -24,7 +26,9 @@ pub(super) fn get_status<S: Stream>(
     length_at: u32,
 ) -> Answer {
     call.check_words(&[code_at, message_at, length_at])?;
-    let (code, message) = call.state().status.clone();
+    let state = call.state();
+    let root = state.root_of(state.context()).and_then(|index| state.contexts.root(index));
+    let (code, message) = root.map(|root| root.status.clone()).unwrap_or_default();
     call.write_u32(code_at, code)?;
     call.give(&message, message_at, length_at)
 }

@@ -66,7 +66,7 @@ fn look_up<S: Stream>(
 }
 
 /// What the plugin is: `plugin_name`, `plugin_root_id`, `plugin_vm_id`.
-fn own_property<'a, S: Stream>(
+pub(in crate::host) fn own_property<'a, S: Stream>(
     state: &'a State<S>,
     stream_root: Option<RootIndex>,
     path: &[u8],
@@ -101,8 +101,16 @@ pub(super) fn set<S: Stream>(
         let (memory, state) = call.memory_and_state();
         let path = memory::read(memory, path, path_length).ok_or(Status::InvalidMemoryAccess)?;
         let value = memory::read(memory, value, length).ok_or(Status::InvalidMemoryAccess)?;
-        let stream = stream.ok_or(Status::NotFound)?;
+        // An exchange that is only logged has no property to set, as in the built-in host.
+        let stream = stream.filter(|stream| !stream.is_of_root).ok_or(Status::NotFound)?;
         state.keep(path.len().saturating_add(value.len()))?;
-        if stream.stream.set_property(path, value) { Ok(()) } else { Err(Status::BadArgument.into()) }
+        let declared = state.contexts.root(stream.root).and_then(|root| root.declarations.find(path));
+        if declared.is_some_and(|declared| declared.is_read_only)
+            && stream.stream.property(path, &mut Vec::new()).is_ok()
+        {
+            return Err(Status::BadArgument.into());
+        }
+        let span = declared.map(|declared| declared.span).unwrap_or_default();
+        if stream.stream.set_property(path, value, span) { Ok(()) } else { Err(Status::BadArgument.into()) }
     })
 }

@@ -4,6 +4,7 @@
 //! the stream's owner after the guest returned.
 
 use super::{Answer, Call};
+use crate::host::contexts::StreamContext;
 use crate::host::pairs;
 use crate::host::stream::{Effect, LocalResponse, Stream};
 use crate::host::types::{Direction, Status, StreamType};
@@ -29,7 +30,9 @@ pub(super) fn send_local_response<S: Stream>(
         let headers = call.read(headers, headers_length)?;
         // A root has no stream to answer, and a stream is answered once: OK and nothing happens, as in the built-in
         // host. So a guest that answers in an endless loop has its bytes held once.
-        if let Some(stream) = stream.filter(|stream| !stream.has_local_response()) {
+        let answers =
+            |stream: &&mut StreamContext<S>| !stream.stream.is_connection() && !stream.has_local_response();
+        if let Some(stream) = stream.filter(answers) {
             stream.ask(Effect::LocalResponse(Box::new(LocalResponse {
                 status,
                 details: without_white_space(details),
@@ -52,24 +55,24 @@ fn without_white_space(details: &[u8]) -> Vec<u8> {
 
 pub(super) fn continue_stream<S: Stream>(call: &mut Call<'_, S>, stream: u32) -> Answer {
     match StreamType::try_from(stream)? {
-        StreamType::Http(direction) => resume(call, direction),
-        // Nothing waits on a connection here.
-        StreamType::Downstream => Ok(()),
+        StreamType::Http(direction) => resume(call, direction, false),
+        StreamType::Downstream => resume(call, Direction::Request, true),
         StreamType::Upstream => Err(Status::Unimplemented.into()),
     }
 }
 
 pub(super) fn continue_request<S: Stream>(call: &mut Call<'_, S>) -> Answer {
-    resume(call, Direction::Request)
+    resume(call, Direction::Request, false)
 }
 
 pub(super) fn continue_response<S: Stream>(call: &mut Call<'_, S>) -> Answer {
-    resume(call, Direction::Response)
+    resume(call, Direction::Response, false)
 }
 
-fn resume<S: Stream>(call: &mut Call<'_, S>, direction: Direction) -> Answer {
+/// What is no stream of that kind has nothing that waits: OK and nothing happens, as in the built-in host.
+fn resume<S: Stream>(call: &mut Call<'_, S>, direction: Direction, of_connection: bool) -> Answer {
     call.with_stream(|_, stream| {
-        if let Some(stream) = stream {
+        if let Some(stream) = stream.filter(|stream| stream.stream.is_connection() == of_connection) {
             stream.ask(Effect::Continue(direction));
         }
         Ok(())
@@ -77,9 +80,13 @@ fn resume<S: Stream>(call: &mut Call<'_, S>, direction: Direction) -> Answer {
 }
 
 pub(super) fn close_stream<S: Stream>(call: &mut Call<'_, S>, stream: u32) -> Answer {
-    let StreamType::Http(direction) = StreamType::try_from(stream)? else { return Ok(()) };
+    let (direction, of_connection) = match StreamType::try_from(stream)? {
+        StreamType::Http(direction) => (direction, false),
+        StreamType::Downstream => (Direction::Request, true),
+        StreamType::Upstream => (Direction::Response, true),
+    };
     call.with_stream(|_, stream| {
-        if let Some(stream) = stream {
+        if let Some(stream) = stream.filter(|stream| stream.stream.is_connection() == of_connection) {
             stream.ask(Effect::Close(direction));
         }
         Ok(())

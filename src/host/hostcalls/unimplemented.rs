@@ -1,4 +1,4 @@
-//! Hostcalls that this version does not have yet: callouts, gRPC, ticks, shared data, queues, foreign functions.
+//! Hostcalls that this version does not have yet: callouts, gRPC, ticks, shared data, queues.
 //! They are linked, so that plugins which import them load, and answer `UNIMPLEMENTED`.
 
 use super::{Answer, Call};
@@ -16,5 +16,4 @@ macro_rules! unimplemented {
 
 unimplemented! {
     three(_a, _b, _c);
-    six(_a, _b, _c, _d, _e, _f);
 }

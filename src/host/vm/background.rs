@@ -85,11 +85,12 @@ impl<S: Stream> Vm<S> {
         }
         let state = self.inner.store.data_mut();
         let Some(call) = state.calls.delivered(token, &reply) else { return Ok(()) };
-        let Some(id) = state.contexts.root(call.root).map(|root| root.id.0) else { return Ok(()) };
+        let Some(root) = state.contexts.root_mut(call.root) else { return Ok(()) };
+        let id = root.id.0;
         let context = Context::Root(call.root);
         match &reply {
-            Reply::HttpFailed => state.status = (BROKEN_CONNECTION, RESET.to_vec()),
-            Reply::GrpcClose(status, message) => state.status = (*status, message.clone()),
+            Reply::HttpFailed => root.status = (BROKEN_CONNECTION, RESET.to_vec()),
+            Reply::GrpcClose(status, message) => root.status = (*status, message.clone()),
             Reply::Http { .. } | Reply::GrpcInitial(_) | Reply::GrpcMessage(_) | Reply::GrpcTrailing(_) => {}
         }
         let entry = Entry::of(&reply);
@@ -123,7 +124,9 @@ impl<S: Stream> Vm<S> {
         };
         let state = self.inner.store.data_mut();
         state.reply = None;
-        state.status.1.clear();
+        if let Some(root) = state.contexts.root_mut(call.root) {
+            root.status.1.clear();
+        }
         self.delete_done_roots();
         called.unwrap_or(Ok(()))
     }

@@ -63,7 +63,6 @@ impl<S: Stream> Vm<S> {
                 commons,
                 number,
                 reply: None,
-                status: (0, Vec::new()),
                 changed_ticks: Vec::new(),
                 is_failure_told: false,
                 settings,

@@ -216,6 +216,11 @@ impl<S: Stream> Vm<S> {
             Ok(()) => self.inner.has_served = true,
             Err(error) => self.log_failure(&error),
         }
+        self.remove_stream(index);
+    }
+
+    /// Frees a stream's place, and ends its root if that waited for this stream.
+    pub(super) fn remove_stream(&mut self, index: StreamIndex) {
         let replies = self.take_replies(index);
         let commands = self.take_commands(index);
         let state = self.inner.store.data_mut();
@@ -249,7 +254,7 @@ impl<S: Stream> Vm<S> {
         self.inner.call(Phase::Serve, Context::Stream(index), "proxy_on_delete", function, id)
     }
 
-    fn alive<T>(&self, answer: T) -> Result<T, CallError> {
+    pub(super) fn alive<T>(&self, answer: T) -> Result<T, CallError> {
         if self.has_failed() { Err(CallError::VmFailed) } else { Ok(answer) }
     }
 

@@ -3,6 +3,7 @@
 //! A [`Plugin`] is what a user writes: the JSON form of `envoy.extensions.wasm.v3.PluginConfig`. The same
 //! plugin becomes a filter of either [`Host`], which is how a user moves from one to the other.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -120,6 +121,23 @@ impl Plugin {
         json!({ "name": self.name, "typed_config": configuration })
     }
 
+    /// The entry in a list of access loggers.
+    pub fn access_logger(&self, host: Host) -> Value {
+        let configuration = match host {
+            Host::BuiltIn => json!({
+                "@type": "type.googleapis.com/envoy.extensions.access_loggers.wasm.v3.WasmAccessLog",
+                "config": self.settings,
+            }),
+            Host::Graft => json!({
+                "@type": ACCESS_LOG,
+                "dynamic_module_config": self.module_config(),
+                "logger_name": self.name,
+                "logger_config": { "@type": STRUCT, "value": self.settings },
+            }),
+        };
+        json!({ "name": self.name, "typed_config": configuration })
+    }
+
     fn module_config(&self) -> Value {
         match self.module {
             Module::Named => {
@@ -140,6 +158,8 @@ const FILTER: &str =
     "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter";
 const PER_ROUTE: &str =
     "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute";
+const ACCESS_LOG: &str =
+    "type.googleapis.com/envoy.extensions.access_loggers.dynamic_modules.v3.DynamicModuleAccessLog";
 const CONNECTION_MANAGER: &str = "type.googleapis.com/\
     envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 
@@ -195,7 +215,10 @@ pub struct Listener {
     buffer_limit: Option<u32>,
     idle_timeout: &'static str,
     access_log: String,
+    loggers: Vec<Value>,
+    settings: Vec<(String, Value)>,
     router: Value,
+    manager: Vec<(&'static str, Value)>,
 }
 
 impl Listener {
@@ -208,8 +231,11 @@ impl Listener {
             buffer_limit: None,
             idle_timeout: "10s",
             access_log: "%RESPONSE_CODE% %RESPONSE_CODE_DETAILS% %RESPONSE_FLAGS%".to_owned(),
+            loggers: Vec::new(),
+            settings: Vec::new(),
             // The headers x-envoy-* hold times, which differ from run to run.
             router: json!({ "suppress_envoy_headers": true }),
+            manager: Vec::new(),
         }
     }
 
@@ -221,6 +247,18 @@ impl Listener {
     /// Adds any HTTP filter to the end of the chain.
     pub fn filter(mut self, filter: Value) -> Self {
         self.filters.push(filter);
+        self
+    }
+
+    /// Sets a field of the connection manager.
+    pub fn set(mut self, field: &str, value: impl Into<Value>) -> Self {
+        self.settings.push((field.to_owned(), value.into()));
+        self
+    }
+
+    /// Has a plugin log what the listener serves.
+    pub fn access_logger(mut self, host: Host, plugin: &Plugin) -> Self {
+        self.loggers.push(plugin.access_logger(host));
         self
     }
 
@@ -248,6 +286,12 @@ impl Listener {
         self
     }
 
+    /// Sets a field of the HTTP connection manager.
+    pub fn manager(mut self, field: &'static str, value: impl Into<Value>) -> Self {
+        self.manager.push((field, value.into()));
+        self
+    }
+
     fn to_json(&self, home: &Path) -> Value {
         let mut filters = self.filters.clone();
         let mut router = self.router.clone();
@@ -256,7 +300,16 @@ impl Listener {
         let mut all: Vec<_> = self.routes.iter().map(|route| route.0.clone()).collect();
         all.push(Route::new("/", "upstream").0);
         let access_log_format = format!("{}\n", self.access_log);
-        let manager = json!({
+        let mut loggers = self.loggers.clone();
+        loggers.push(json!({
+            "name": "file",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+                "path": access_log(home, &self.name),
+                "log_format": { "text_format_source": { "inline_string": access_log_format } },
+            },
+        }));
+        let mut manager = json!({
             "@type": CONNECTION_MANAGER,
             "stat_prefix": self.name,
             "stream_idle_timeout": self.idle_timeout,
@@ -269,15 +322,14 @@ impl Listener {
                 "name": "routes",
                 "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": all }],
             },
-            "access_log": [{
-                "name": "file",
-                "typed_config": {
-                    "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
-                    "path": access_log(home, &self.name),
-                    "log_format": { "text_format_source": { "inline_string": access_log_format } },
-                },
-            }],
+            "access_log": loggers,
         });
+        for (field, value) in &self.settings {
+            manager[field] = value.clone();
+        }
+        for (field, value) in &self.manager {
+            manager[*field] = value.clone();
+        }
         let mut listener = json!({
             "name": self.name,
             "address": { "socket_address": { "address": "127.0.0.1", "port_value": 0 } },
@@ -303,6 +355,7 @@ pub struct Bootstrap {
     listeners: Vec<Listener>,
     from_file: bool,
     upstreams: Vec<Arc<Upstream>>,
+    clusters: Vec<Value>,
     workers: u32,
     log_level: &'static str,
     environment: Vec<(String, String)>,
@@ -320,6 +373,7 @@ impl Bootstrap {
             listeners: Vec::new(),
             from_file: false,
             upstreams: Vec::new(),
+            clusters: Vec::new(),
             workers: 1,
             log_level: "debug",
             environment: Vec::new(),
@@ -334,6 +388,12 @@ impl Bootstrap {
     /// Adds a cluster, named as the upstream is.
     pub fn upstream(mut self, upstream: &Arc<Upstream>) -> Self {
         self.upstreams.push(Arc::clone(upstream));
+        self
+    }
+
+    /// Adds a cluster of one address, for callouts.
+    pub fn cluster(mut self, name: &str, address: SocketAddr, protocol: Protocol) -> Self {
+        self.clusters.push(cluster(name, address, protocol));
         self
     }
 
@@ -362,7 +422,11 @@ impl Bootstrap {
     }
 
     pub(super) fn to_json(&self, home: &Path) -> Value {
-        let clusters: Vec<_> = self.upstreams.iter().map(|upstream| cluster(upstream)).collect();
+        let of_upstreams = self
+            .upstreams
+            .iter()
+            .map(|upstream| cluster(upstream.name(), upstream.address(), upstream.protocol()));
+        let clusters: Vec<_> = of_upstreams.chain(self.clusters.iter().cloned()).collect();
         let mut bootstrap = json!({
             "node": { "id": "the-node", "cluster": "the-node-cluster" },
             "admin": { "address": { "socket_address": { "address": "127.0.0.1", "port_value": 0 } } },
@@ -403,18 +467,17 @@ impl Bootstrap {
     }
 }
 
-fn cluster(upstream: &Upstream) -> Value {
-    let protocol = match upstream.protocol() {
+fn cluster(name: &str, address: SocketAddr, protocol: Protocol) -> Value {
+    let protocol = match protocol {
         Protocol::Http1 => json!({ "http_protocol_options": { "enable_trailers": true } }),
         Protocol::Http2 => json!({ "http2_protocol_options": {} }),
     };
-    let address = upstream.address();
     let socket = json!({ "address": address.ip().to_string(), "port_value": address.port() });
     json!({
-        "name": upstream.name(),
+        "name": name,
         "connect_timeout": "5s",
         "load_assignment": {
-            "cluster_name": upstream.name(),
+            "cluster_name": name,
             "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": { "socket_address": socket } } }] }],
         },
         "typed_extension_protocol_options": {

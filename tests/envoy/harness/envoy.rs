@@ -72,6 +72,45 @@ macro_rules! on_each_envoy {
 }
 pub(crate) use on_each_envoy;
 
+/// A story that is told of both hosts: of Envoy's own filter, on the newest release, and of Graft on every release.
+macro_rules! on_each_host {
+    ($($(#[$attribute:meta])* fn $name:ident($version:ident, $host:ident) $body:block)+) => {$(
+        $(#[$attribute])*
+        mod $name {
+            #[allow(clippy::wildcard_imports, unused_imports)]
+            use super::*;
+
+            fn story($version: $crate::harness::Version, $host: $crate::harness::Host) $body
+
+            #[test]
+            fn built_in() {
+                story($crate::harness::Version::V1_40, $crate::harness::Host::BuiltIn);
+            }
+
+            #[test]
+            fn envoy_1_37() {
+                story($crate::harness::Version::V1_37, $crate::harness::Host::Graft);
+            }
+
+            #[test]
+            fn envoy_1_38() {
+                story($crate::harness::Version::V1_38, $crate::harness::Host::Graft);
+            }
+
+            #[test]
+            fn envoy_1_39() {
+                story($crate::harness::Version::V1_39, $crate::harness::Host::Graft);
+            }
+
+            #[test]
+            fn envoy_1_40() {
+                story($crate::harness::Version::V1_40, $crate::harness::Host::Graft);
+            }
+        }
+    )+};
+}
+pub(crate) use on_each_host;
+
 /// How long an Envoy may take to start: the built-in filter compiles a large plugin for many seconds.
 const START: Duration = Duration::from_mins(2);
 
@@ -215,6 +254,27 @@ impl Envoy {
     /// Publishes these listeners in place of those that there are; see [`Bootstrap::listeners_from_file`].
     pub fn publish(&self, listeners: &[Listener]) {
         write_listeners(self.process.home.path(), listeners);
+    }
+
+    /// The most memory that the process has held so far, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.process.child.id());
+        let status = fs::read_to_string(path).expect("the state of the process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak of memory");
+        let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kibibytes * 1024
+    }
+
+    /// How many lines plugins have logged so far that hold `text`.
+    pub fn count_plugin_log(&self, text: &str) -> usize {
+        self.plugin_log().iter().filter(|line| line.contains(text)).count()
+    }
+
+    /// Waits until plugins have logged `count` lines that hold `text`.
+    pub fn await_plugin_lines(&self, count: usize, text: &str) {
+        eventually(&format!("{count} plugin lines with {text:?}"), || {
+            (self.count_plugin_log(text) >= count).then_some(())
+        });
     }
 
     /// Tells Envoy to end and waits until it did.

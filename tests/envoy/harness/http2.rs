@@ -21,7 +21,7 @@ use super::pace::Pace;
 use super::upstream::{Finish, Seen, Upstream};
 use super::{Headers, header};
 
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+pub(super) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime")
 });
 

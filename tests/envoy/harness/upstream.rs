@@ -72,6 +72,12 @@ impl Answer {
         Self { echo: true, ..Self::status(200) }
     }
 
+    /// The same with another status.
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self

@@ -16,6 +16,27 @@ pub struct Difference {
 /// Every declared difference.
 pub const ALL: &[Difference] = &[
     Difference {
+        reason: "An access logger does not see filter state, and so not the properties that the filter of its plugin has \
+            set: Envoy shows none to the loggers of dynamic modules.",
+        shows_in: &[(
+            "a_filter_that_is_a_logger_too",
+            &[
+                "- log info: property mine -> 0 \"value\"",
+                "- log info: property filter_state wasm.mine -> 0 \"value\"",
+                "+ log info: property mine -> 1",
+                "+ log info: property filter_state wasm.mine -> 1",
+            ],
+        )],
+    },
+    Difference {
+        reason: "The filter's stream is done before the access loggers run, because that is when Envoy tells a dynamic \
+            module last of everything about the exchange. With the built-in filter it is done after them.",
+        shows_in: &[(
+            "a_filter_that_is_a_logger_too",
+            &["- log info: on_done stream", "+ log info: on_done stream"],
+        )],
+    },
+    Difference {
         reason: "The stream after one that trapped is served by a fresh VM. The built-in filter serves none any more, \
             unless the policy is FAIL_RELOAD.",
         shows_in: &[(

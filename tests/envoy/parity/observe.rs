@@ -103,10 +103,11 @@ pub fn plugin_lines(log: &[Line], logger: &str) -> Vec<Observed> {
         .collect()
 }
 
-/// Takes out what differs from day to day: the value of the header `date`, if a plugin logged it, and the
-/// line of a plugin's source that panicked.
+/// Takes out what differs from day to day: the value of the header `date`, if a plugin logged it, how long an
+/// upstream took, and the line of a plugin's source that panicked.
 fn timeless(text: &str) -> String {
     let text = without(text, "date=", " GMT");
+    let text = without(&text, "x-envoy-upstream-service-time=", "]");
     without(&text, "panicked at ", ":\n")
 }
 

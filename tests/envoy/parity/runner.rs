@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::differences;
 use super::observe::{Change, Observed, difference, exchange, plugin_lines, split_start};
-use super::scenario::{Case, Scenario, Step};
+use super::scenario::{Attached, Case, Scenario, Step};
 use crate::harness::guests::Guests;
 use crate::harness::{
-    Bootstrap, Client, Envoy, Host, Listener, Plugin, Response, Route, Upstream, Version, eventually, within,
+    Bootstrap, CalloutUpstream, Client, Envoy, GrpcUpstream, Host, Listener, Plugin, Response, Route,
+    Upstream, Version, eventually, within,
 };
 
 /// The last log lines of a stream may come a moment after its response.
@@ -16,6 +17,9 @@ const LATE: Duration = Duration::from_secs(2);
 
 /// How long a stream that a plugin holds is silent before Envoy ends it.
 const SILENCE: &str = "0.3s";
+
+/// The same where streams wait for callouts.
+const SILENCE_OF_CALLOUTS: &str = "5s";
 
 /// One of the two hosts, and the logger that its plugins' lines go to.
 struct Side {
@@ -40,6 +44,10 @@ pub fn run(name: &str, scenario: &Scenario) {
     let upstream =
         if scenario.http2_upstream { Upstream::http2("upstream") } else { Upstream::http1("upstream") };
     let mut bootstrap = Bootstrap::new().upstream(&upstream).variable("TWO", "2");
+    let callouts = CalloutUpstream::start();
+    if scenario.callouts {
+        bootstrap = GrpcUpstream::start().add_to(callouts.add_to(bootstrap));
+    }
     for case in &scenario.cases {
         for side in &SIDES {
             let plugin = scenario.plugin(case, &code);
@@ -47,8 +55,11 @@ pub fn run(name: &str, scenario: &Scenario) {
         }
     }
     let envoy = Envoy::start(Version::V1_40, &bootstrap);
+    for side in &SIDES {
+        scenario.settled.iter().for_each(|text| await_more(text, 0, &envoy, side));
+    }
     let starts = SIDES.each_ref().map(|side| plugin_lines(&envoy.log(), side.logger));
-    let outside = SIDES.each_ref().map(|side| play(scenario, &envoy, &upstream, side));
+    let outside = SIDES.each_ref().map(|side| play(scenario, &envoy, &upstream, &callouts, side));
 
     let changes = || {
         let [built_in, graft] =
@@ -56,6 +67,10 @@ pub fn run(name: &str, scenario: &Scenario) {
         difference(&built_in, &graft)
     };
     let declared = differences::of(name);
+    if std::env::var_os("GRAFT_SHOW").is_some() {
+        within(LATE, || None::<()>);
+        show(&changes(), &observe(scenario, &envoy, &SIDES[0], &starts[0], &outside[0]));
+    }
     let judged = within(LATE, || {
         let summaries: BTreeSet<_> = changes().iter().map(Change::summary).collect();
         summaries.iter().map(String::as_str).eq(declared.iter().copied()).then_some(())
@@ -70,14 +85,26 @@ pub fn run(name: &str, scenario: &Scenario) {
     assert!(envoy.stop().status.success(), "Envoy ends well");
 }
 
+/// Prints all that the built-in filter did, and what differs: for whoever writes a scenario.
+fn show(changes: &[Change], built_in: &[Observed]) {
+    built_in.iter().for_each(|line| eprintln!("{} [{}]", line.what, line.place));
+    eprintln!("--- changes");
+    changes.iter().for_each(|change| eprintln!("{} [{}]", change.summary(), change.place()));
+}
+
 fn listener(scenario: &Scenario, name: &str, host: Host, plugin: &Plugin) -> Listener {
     let mut listener = Listener::new(name)
-        .idle_timeout(SILENCE)
+        .idle_timeout(if scenario.callouts { SILENCE_OF_CALLOUTS } else { SILENCE })
         .route(Route::by_header("x-other-route", "upstream").set("name", "by-header"))
         .route(
             Route::new("/other", "upstream").set("name", "by-path").set("route.prefix_rewrite", "/rewritten"),
-        )
-        .plugin(host, plugin);
+        );
+    if scenario.attached != Attached::AsAccessLogger {
+        listener = listener.plugin(host, plugin);
+    }
+    if scenario.attached != Attached::AsFilter {
+        listener = listener.access_logger(host, plugin);
+    }
     if let Some(bytes) = scenario.buffer_limit {
         listener = listener.buffer_limit(bytes);
     }
@@ -85,7 +112,13 @@ fn listener(scenario: &Scenario, name: &str, host: Host, plugin: &Plugin) -> Lis
 }
 
 /// Plays the scripts on one side; gives what is seen from outside.
-fn play(scenario: &Scenario, envoy: &Envoy, upstream: &Upstream, side: &Side) -> Vec<Observed> {
+fn play(
+    scenario: &Scenario,
+    envoy: &Envoy,
+    upstream: &Upstream,
+    callouts: &CalloutUpstream,
+    side: &Side,
+) -> Vec<Observed> {
     let mut observed = Vec::new();
     for case in &scenario.cases {
         let listener = side.listener(case);
@@ -93,8 +126,14 @@ fn play(scenario: &Scenario, envoy: &Envoy, upstream: &Upstream, side: &Side) ->
         for (index, step) in case.steps.iter().enumerate() {
             let place = format!("{} {}", case.name, index + 1);
             upstream.answer(step.answer.clone());
+            callouts.close();
+            let before = step.until.map_or(0, |text| count(text, envoy, side));
             let (response, beside) = send(step, &client, envoy, side);
             envoy.await_quiet(&listener);
+            callouts.open();
+            if let Some(text) = step.until {
+                await_more(text, before, envoy, side);
+            }
             observed.extend(exchange(&place, &response, &upstream.take_seen()));
             if let Some(beside) = beside {
                 observed.extend(exchange(&format!("{place} beside"), &beside, &[]));
@@ -107,15 +146,23 @@ fn play(scenario: &Scenario, envoy: &Envoy, upstream: &Upstream, side: &Side) ->
 /// Sends the request of a step, and the one beside it, if there is one.
 fn send(step: &Step, client: &Client, envoy: &Envoy, side: &Side) -> (Response, Option<Response>) {
     let Some((text, then)) = &step.meanwhile else { return (client.send(&step.request), None) };
-    let count =
-        || plugin_lines(&envoy.log(), side.logger).iter().filter(|line| line.what.contains(text)).count();
-    let before = count();
+    let before = count(text, envoy, side);
     std::thread::scope(|scope| {
         let held = scope.spawn(|| client.send(&step.request));
-        eventually("the stream to be held", || (count() > before).then_some(()));
+        eventually("the stream to be held", || (count(text, envoy, side) > before).then_some(()));
         let beside = client.send(then);
         (held.join().expect("the client"), Some(beside))
     })
+}
+
+/// How many lines with a text the plugins of a side have logged.
+fn count(text: &str, envoy: &Envoy, side: &Side) -> usize {
+    plugin_lines(&envoy.log(), side.logger).iter().filter(|line| line.what.contains(text)).count()
+}
+
+/// Waits for one more of these lines. If it does not come, the sides differ in it.
+fn await_more(text: &str, before: usize, envoy: &Envoy, side: &Side) {
+    within(LATE, || (count(text, envoy, side) > before).then_some(()));
 }
 
 /// Everything that was observed of a side by now.
@@ -126,13 +173,16 @@ fn observe(
     start: &[Observed],
     outside: &[Observed],
 ) -> Vec<Observed> {
-    let (start, rest) = split_start(start, &plugin_lines(&envoy.log(), side.logger));
+    let (start, mut rest) = split_start(start, &plugin_lines(&envoy.log(), side.logger));
     let mut observed: Vec<_> =
         start.into_iter().map(|line| Observed::new(&line.place, format!("start {}", line.what))).collect();
     observed.extend(outside.iter().cloned());
     for case in &scenario.cases {
         let log = envoy.access_log(&side.listener(case));
         observed.extend(log.into_iter().map(|line| Observed::new(&case.name, format!("access log: {line}"))));
+    }
+    if scenario.by_place {
+        rest.sort_by(|one, other| one.place.cmp(&other.place));
     }
     observed.extend(rest);
     observed

@@ -17,6 +17,15 @@ pub enum Code {
     Text(&'static str),
 }
 
+/// What of Envoy's a plugin is attached to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attached {
+    AsFilter,
+    AsAccessLogger,
+    /// The same plugin as both, so that they share a root context.
+    AsBoth,
+}
+
 /// One exchange: how the upstream will answer, and what the client sends.
 #[derive(Clone, Debug)]
 pub struct Step {
@@ -24,6 +33,8 @@ pub struct Step {
     pub answer: Answer,
     /// What to send while the request is held, once the plugin has logged a text.
     pub meanwhile: Option<(&'static str, Request)>,
+    /// What the plugin logs when all that the exchange began is over, if that is after the exchange.
+    pub until: Option<&'static str>,
 }
 
 /// A configured plugin with a listener of its own, and what is sent to it.
@@ -45,9 +56,16 @@ pub struct Scenario {
     /// Fields of the `PluginConfig` of every case, by path.
     settings: Vec<(&'static str, Value)>,
     is_isolated: bool,
+    pub attached: Attached,
     pub buffer_limit: Option<u32>,
     /// Whether the upstream speaks HTTP/2.
     pub http2_upstream: bool,
+    /// Whether there are upstreams for callouts: the clusters `callout`, `grpc` and `nobody`.
+    pub callouts: bool,
+    /// Whether the order counts only among the lines of one place, because VMs do their work side by side.
+    pub by_place: bool,
+    /// What plugins log when all that their start began is over, if that is after the start.
+    pub settled: Vec<&'static str>,
     pub cases: Vec<Case>,
 }
 
@@ -69,8 +87,12 @@ impl Scenario {
             code,
             settings: Vec::new(),
             is_isolated: false,
+            attached: Attached::AsFilter,
             buffer_limit: None,
             http2_upstream: false,
+            callouts: false,
+            by_place: false,
+            settled: Vec::new(),
             cases: Vec::new(),
         }
     }
@@ -99,8 +121,25 @@ impl Scenario {
         self
     }
 
+    pub fn attached(mut self, attached: Attached) -> Self {
+        self.attached = attached;
+        self
+    }
+
     pub fn buffer_limit(mut self, bytes: u32) -> Self {
         self.buffer_limit = Some(bytes);
+        self
+    }
+
+    /// Compares the log of each VM's root contexts and streams by itself: VMs do their work side by side.
+    pub fn by_place(mut self) -> Self {
+        self.by_place = true;
+        self
+    }
+
+    /// Adds the upstreams for callouts. Streams that wait for them may be silent for longer.
+    pub fn callouts(mut self) -> Self {
+        self.callouts = true;
         self
     }
 
@@ -111,12 +150,26 @@ impl Scenario {
 
     /// Adds an exchange to the last case.
     pub fn step(self, request: Request, answer: Answer) -> Self {
-        self.push(Step { request, answer, meanwhile: None })
+        self.push(Step { request, answer, meanwhile: None, until: None })
     }
 
     /// Adds an exchange whose stream is held; when the plugin has logged `text`, `then` is sent beside it.
     pub fn held_until(self, text: &'static str, request: Request, answer: Answer, then: Request) -> Self {
-        self.push(Step { request, answer, meanwhile: Some((text, then)) })
+        self.push(Step { request, answer, meanwhile: Some((text, then)), until: None })
+    }
+
+    /// Ends the last exchange only when the plugin has logged a line with `text`.
+    pub fn until(mut self, text: &'static str) -> Self {
+        let step = self.cases.last_mut().and_then(|case| case.steps.last_mut());
+        step.expect("an exchange that goes on").until = Some(text);
+        self
+    }
+
+    /// Begins the first exchange only when plugins have logged a line with `text`. What they logged before,
+    /// and lines equal to it, are compared as a set.
+    pub fn settled(mut self, text: &'static str) -> Self {
+        self.settled.push(text);
+        self
     }
 
     fn push(mut self, step: Step) -> Self {

@@ -98,6 +98,16 @@ scenarios! {
         environment_properties,
         properties_set_by_the_plugin,
     }
+    foreign {
+        compression,
+        expressions,
+        expressions_out_of_place,
+        signatures,
+        signing,
+        declared_properties,
+        filter_state_objects,
+        foreign_calls_that_fail,
+    }
     system {
         metrics,
         logs,
@@ -106,6 +116,47 @@ scenarios! {
         configurations,
         route_cache,
         capabilities,
+    }
+    callouts {
+        http_callouts_from_each_callback,
+        http_callouts_refused_at_once,
+        http_callouts_that_fail,
+        http_callout_messages,
+        parallel_http_callouts,
+        http_callouts_in_replies,
+        replies_read_at_wrong_times,
+        replies_that_resume,
+        replies_that_edit,
+        replies_that_answer,
+        replies_after_the_stream,
+        http_callouts_of_root_contexts,
+    }
+    grpc {
+        grpc_calls,
+        grpc_metadata,
+        grpc_calls_that_fail,
+        grpc_services,
+        grpc_calls_cancelled,
+        grpc_streams,
+        grpc_streams_that_fail,
+        grpc_streams_cancelled,
+        grpc_reads_at_wrong_times,
+        grpc_of_root_contexts,
+    }
+    state {
+        shared_data,
+        shared_data_of_other_vms,
+        queues,
+        queues_between_vms,
+        ticks,
+        tick_periods_changed,
+    }
+    access_logs {
+        logged_exchanges,
+        exchanges_that_never_reached_a_filter,
+        hostcalls_while_a_root_logs,
+        a_filter_that_is_a_logger_too,
+        a_logger_that_traps,
     }
     sdks {
         rust_sdk,

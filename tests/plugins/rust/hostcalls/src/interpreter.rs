@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use crate::abi;
-use crate::language::{self, Condition};
-use crate::operations::{self, Body};
+use crate::language::{self, Condition, Step};
+use crate::operations::{self, Body, Hostcall};
 use crate::vm;
 
 const INFO: u32 = 2;
@@ -39,8 +39,8 @@ impl Callback {
                 continue;
             }
             let outcome = match step.body {
-                Body::Hostcall(hostcall) => hostcall(&step.arguments).map(|answer| {
-                    abi::log(INFO, &format!("{} -> {answer}", step.source));
+                Body::Hostcall(hostcall) => answers(hostcall, step).map(|answers| {
+                    abi::log(INFO, &format!("{} -> {answers}", step.source));
                     None
                 }),
                 Body::Flow(flow) => flow.run(&step.source, &step.arguments, self.end_of_stream),
@@ -64,6 +64,22 @@ impl Callback {
             }
         }
     }
+}
+
+/// Makes the hostcall of a line. One that is repeated gives how often it was answered how, in the order in which
+/// the answers came first: `1000 times 0, 9000 times 10`.
+fn answers(hostcall: Hostcall, step: &Step) -> Result<String, String> {
+    let Some(repeat) = step.repeat else { return Ok(hostcall(&step.arguments)?.to_string()) };
+    let mut counts: Vec<(String, u32)> = Vec::new();
+    for _ in 0..repeat {
+        let answer = hostcall(&step.arguments)?.to_string();
+        match counts.iter_mut().find(|(known, _)| *known == answer) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((answer, 1)),
+        }
+    }
+    let counts: Vec<_> = counts.iter().map(|(answer, count)| format!("{count} times {answer}")).collect();
+    Ok(counts.join(", "))
 }
 
 /// Where a script comes from.

@@ -1,7 +1,7 @@
 //! The language of the configuration: one line, one operation.
 //!
 //! ```text
-//! callback: [condition...] operation [argument...]
+//! callback: [condition...] [repeat N] operation [argument...]
 //! ```
 //!
 //! `README.md` of this plugin lists them all. A line that cannot be understood refuses the configuration, with
@@ -21,6 +21,11 @@ pub const CALLBACKS: &[&str] = &[
     "response_headers",
     "response_body",
     "response_trailers",
+    "new_connection",
+    "downstream_data",
+    "upstream_data",
+    "downstream_connection_close",
+    "upstream_connection_close",
     "http_call_response",
     "grpc_receive_initial_metadata",
     "grpc_receive",
@@ -52,6 +57,8 @@ pub struct Step {
     pub callback: &'static str,
     /// All of these have to hold.
     pub conditions: Vec<Condition>,
+    /// How often to make the hostcall, if one is to be made more than once: the answers are then counted.
+    pub repeat: Option<u32>,
     /// What to do.
     pub body: Body,
     /// The operation as it was written, for the log.
@@ -136,12 +143,22 @@ fn parse_line(line: &str) -> Result<Step, String> {
         rest = after;
     }
 
+    let source = rest;
+    let repeat = match rest.strip_prefix("repeat ") {
+        Some(counted) => {
+            let (count, operation) = counted.trim_start().split_once(' ').ok_or("repeat wants an operation")?;
+            rest = operation;
+            Some(count.parse().map_err(|_| format!("not a count: {count:?}"))?)
+        }
+        None => None,
+    };
+
     let mut words = words(rest)?.into_iter();
     let verb = words.next().ok_or("expected an operation")?;
     let verb = String::from_utf8_lossy(&verb).into_owned();
     let arguments = Arguments(words.collect());
     let body = operations::find(&verb, arguments.count())?;
-    Ok(Step { callback, conditions, body, source: rest.to_owned(), arguments })
+    Ok(Step { callback, conditions, repeat, body, source: source.to_owned(), arguments })
 }
 
 /// Takes one condition from the front, if there is one.

@@ -2,7 +2,7 @@
 //!
 //! The tests write a script instead of a plugin: see `README.md` for the language. `abi` holds the raw imports,
 //! `language` reads scripts, `operations` are what a line can do, `interpreter` runs the lines of a callback,
-//! and this file exports the callbacks themselves: all of Proxy-Wasm 0.2.1 for HTTP, by hand, so that each can
+//! and this file exports the callbacks themselves: all of Proxy-Wasm 0.2.1, by hand, so that each can
 //! return any number.
 
 mod abi;
@@ -94,32 +94,58 @@ extern "C" fn proxy_on_response_trailers(context: u32, count: u32) -> u32 {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_http_call_response(context: u32, _token: u32, headers: u32, body: u32, trailers: u32) {
-    run("http_call_response", context, format!("{headers} {body} {trailers}"), false, 0);
+extern "C" fn proxy_on_http_call_response(context: u32, token: u32, headers: u32, body: u32, trailers: u32) {
+    on_answer("http_call_response", context, token, format!("{headers} {body} {trailers}"));
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_grpc_receive_initial_metadata(context: u32, _token: u32, count: u32) {
-    run("grpc_receive_initial_metadata", context, count.to_string(), false, 0);
+extern "C" fn proxy_on_new_connection(context: u32) -> u32 {
+    run("new_connection", context, String::new(), false, CONTINUE)
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_grpc_receive(context: u32, _token: u32, size: u32) {
-    run("grpc_receive", context, size.to_string(), false, 0);
+extern "C" fn proxy_on_downstream_data(context: u32, size: u32, end_of_stream: u32) -> u32 {
+    on_part("downstream_data", context, size, end_of_stream)
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_grpc_receive_trailing_metadata(context: u32, _token: u32, count: u32) {
-    run("grpc_receive_trailing_metadata", context, count.to_string(), false, 0);
+extern "C" fn proxy_on_upstream_data(context: u32, size: u32, end_of_stream: u32) -> u32 {
+    on_part("upstream_data", context, size, end_of_stream)
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_grpc_close(context: u32, _token: u32, status: u32) {
-    run("grpc_close", context, status.to_string(), false, 0);
+extern "C" fn proxy_on_downstream_connection_close(context: u32, peer: u32) {
+    run("downstream_connection_close", context, format!("peer={peer}"), true, 0);
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_queue_ready(context: u32, _token: u32) {
+extern "C" fn proxy_on_upstream_connection_close(context: u32, peer: u32) {
+    run("upstream_connection_close", context, format!("peer={peer}"), true, 0);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_grpc_receive_initial_metadata(context: u32, token: u32, count: u32) {
+    on_answer("grpc_receive_initial_metadata", context, token, count.to_string());
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_grpc_receive(context: u32, token: u32, size: u32) {
+    on_answer("grpc_receive", context, token, size.to_string());
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_grpc_receive_trailing_metadata(context: u32, token: u32, count: u32) {
+    on_answer("grpc_receive_trailing_metadata", context, token, count.to_string());
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_grpc_close(context: u32, token: u32, status: u32) {
+    on_answer("grpc_close", context, token, status.to_string());
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_queue_ready(context: u32, token: u32) {
+    vm::with(|vm| vm.last_queue = token);
     run("queue_ready", context, String::new(), false, 0);
 }
 
@@ -147,6 +173,12 @@ extern "C" fn proxy_on_delete(context: u32) {
 /// A callback about headers or a body: it tells how much there is, and whether it is all.
 fn on_part(name: &'static str, context: u32, amount: u32, end_of_stream: u32) -> u32 {
     run(name, context, format!("{amount} eos={end_of_stream}"), end_of_stream != 0, CONTINUE)
+}
+
+/// A callback about a callout: the operations on callouts then mean this one.
+fn on_answer(name: &'static str, context: u32, token: u32, details: String) {
+    vm::with(|vm| vm.last_call = token);
+    run(name, context, details, false, 0);
 }
 
 fn run(name: &'static str, context: u32, details: String, end_of_stream: bool, default: u32) -> u32 {

@@ -25,8 +25,14 @@ pub struct Vm {
     pub parked: Vec<(u32, u32)>,
     /// Ids of metrics by name.
     pub metrics: BTreeMap<Vec<u8>, u32>,
-    /// The token of the last callout.
+    /// The token of the last callout: made, or being answered.
     pub last_call: u32,
+    /// Who made which callout, by its token.
+    pub callers: BTreeMap<u32, u32>,
+    /// Trailers of the HTTP callouts to come, encoded.
+    pub trailers: Vec<u8>,
+    /// Metadata of the gRPC callouts to come, encoded.
+    pub metadata: Vec<u8>,
     /// The token of the last queue.
     pub last_queue: u32,
     /// The compare-and-swap number of the last read of shared data.

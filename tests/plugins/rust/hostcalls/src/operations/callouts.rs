@@ -5,10 +5,10 @@ use crate::abi;
 use crate::language::Arguments;
 use crate::{pairs, vm};
 
-/// `http-call UPSTREAM TIMEOUT BODY [NAME VALUE]...`: no trailers.
+/// `http-call UPSTREAM TIMEOUT BODY [NAME VALUE]...`
 pub fn http(arguments: &Arguments) -> Result<Answer, String> {
     let (upstream, timeout, body) = (arguments.bytes(0), arguments.word(1)?, arguments.bytes(2));
-    let (headers, trailers) = (pairs::encode(&arguments.pairs_from(3)), pairs::encode(&[]));
+    let (headers, trailers) = (pairs::encode(&arguments.pairs_from(3)), remembered(|vm| &vm.trailers));
     let mut token = 0;
     // SAFETY: all inputs are alive, the output is a local.
     let status = unsafe {
@@ -31,7 +31,7 @@ pub fn http(arguments: &Arguments) -> Result<Answer, String> {
 /// `grpc-call UPSTREAM SERVICE METHOD MESSAGE TIMEOUT`.
 pub fn grpc(arguments: &Arguments) -> Result<Answer, String> {
     let (upstream, service, method) = (arguments.bytes(0), arguments.bytes(1), arguments.bytes(2));
-    let (message, timeout, metadata) = (arguments.bytes(3), arguments.word(4)?, pairs::encode(&[]));
+    let (message, timeout, metadata) = (arguments.bytes(3), arguments.word(4)?, remembered(|vm| &vm.metadata));
     let mut token = 0;
     // SAFETY: all inputs are alive, the output is a local.
     let status = unsafe {
@@ -56,7 +56,7 @@ pub fn grpc(arguments: &Arguments) -> Result<Answer, String> {
 /// `grpc-stream UPSTREAM SERVICE METHOD`.
 pub fn grpc_stream(arguments: &Arguments) -> Result<Answer, String> {
     let (upstream, service, method) = (arguments.bytes(0), arguments.bytes(1), arguments.bytes(2));
-    let metadata = pairs::encode(&[]);
+    let metadata = remembered(|vm| &vm.metadata);
     let mut token = 0;
     // SAFETY: all inputs are alive, the output is a local.
     let status = unsafe {
@@ -105,7 +105,36 @@ pub fn status(_: &Arguments) -> Result<Answer, String> {
     Ok(Answer::output(answer.status, format!("{code} {}", answer.value.unwrap_or_default())))
 }
 
+/// `with-trailers [NAME VALUE]...`: no hostcall; the trailers of the HTTP callouts to come, none without arguments.
+#[allow(clippy::unnecessary_wraps)]
+pub fn with_trailers(arguments: &Arguments) -> Result<Answer, String> {
+    vm::with(|vm| vm.trailers = encoded(arguments));
+    Ok(Answer::value(abi::OK, "remembered".to_owned()))
+}
+
+/// `with-metadata [NAME VALUE]...`: no hostcall; the metadata of the gRPC callouts to come.
+#[allow(clippy::unnecessary_wraps)]
+pub fn with_metadata(arguments: &Arguments) -> Result<Answer, String> {
+    vm::with(|vm| vm.metadata = encoded(arguments));
+    Ok(Answer::value(abi::OK, "remembered".to_owned()))
+}
+
+fn encoded(arguments: &Arguments) -> Vec<u8> {
+    pairs::encode(&arguments.pairs_from(0))
+}
+
+/// What was remembered for callouts to come; no pairs, where nothing was.
+fn remembered(what: impl FnOnce(&vm::Vm) -> &Vec<u8>) -> Vec<u8> {
+    let bytes = vm::with(|vm| what(vm).clone());
+    if bytes.is_empty() { pairs::encode(&[]) } else { bytes }
+}
+
 fn remember(status: u32, token: u32) -> Answer {
-    vm::with(|vm| vm.last_call = token);
+    vm::with(|vm| {
+        vm.last_call = token;
+        if status == abi::OK {
+            vm.callers.insert(token, vm.current);
+        }
+    });
     Answer::status(status)
 }

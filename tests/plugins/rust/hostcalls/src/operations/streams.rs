@@ -70,10 +70,14 @@ fn send(code: u32, details: &[u8], grpc_status: i32, body: &[u8], headers: &[u8]
     })
 }
 
-/// Acts for another context until this callback ends: `self`, `root` or a number.
+/// Acts for another context until this callback ends: `self`, `root`, `caller` (who made the callout that is being
+/// answered) or a number.
 pub fn effective(arguments: &Arguments) -> Result<Answer, String> {
-    let (current, root) = vm::with(|vm| (vm.current, vm.root_of(vm.current)));
-    let context = arguments.named(0, &[("self", current), ("root", root)])?;
+    let (current, root, caller) = vm::with(|vm| {
+        let caller = vm.callers.get(&vm.last_call).copied().unwrap_or_default();
+        (vm.current, vm.root_of(vm.current), caller)
+    });
+    let context = arguments.named(0, &[("self", current), ("root", root), ("caller", caller)])?;
     // SAFETY: no addresses.
     Ok(Answer::status(unsafe { abi::proxy_set_effective_context(context) }))
 }

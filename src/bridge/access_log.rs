@@ -1,0 +1,92 @@
+//! Access loggers: a plugin that logs every exchange of a listener, those too that no filter of its has seen.
+//!
+//! ```text
+//!   on_access_logger_config_new ──► LogConfig (the plugin is loaded, as for a filter)
+//!   on_access_logger_log        ──► the worker's VM ──► proxy_on_log of the plugin's *root* context
+//! ```
+//!
+//! As with the built-in access logger it is the root context that logs: no context is made for an exchange, and a
+//! plugin that is a filter as well, with the same configuration, logs in the root context of its filter.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::entering;
+use super::log_stream::LogStream;
+use super::metrics::Ids;
+use super::stream::EnvoyStream;
+use super::{loading, module, worker};
+use crate::abi::{AccessLogConfigHandle, AccessLogHandle};
+use crate::lifecycle::generation::Generation;
+use crate::telemetry::{self, Level};
+
+/// One use of a plugin as an access logger. Made on the main thread; read by all workers.
+#[derive(Debug)]
+pub struct LogConfig {
+    name: String,
+    generation: Arc<Generation<EnvoyStream>>,
+    /// What Envoy calls the plugin's metrics here.
+    pub(super) metric_ids: Ids,
+    /// For updates of metrics.
+    pub(super) envoy: AccessLogConfigHandle,
+}
+
+/// A logger of one thread.
+#[derive(Debug)]
+pub struct AccessLogger {
+    config: Arc<LogConfig>,
+}
+
+impl LogConfig {
+    /// `on_access_logger_config_new`: loads the plugin. `None` refuses the configuration; the reason is one line in the
+    /// log.
+    pub fn new(envoy: AccessLogConfigHandle, name: &[u8], config: &[u8]) -> Option<Arc<Self>> {
+        let loading::Loaded { plugin, generation, module } = loading::load(name, config)?;
+        let metric_ids = Ids::define_plain(&envoy, &generation.metrics());
+        module.services.metrics.carry_plain(&envoy, &metric_ids);
+        Some(Arc::new(Self { name: plugin.name, generation, metric_ids, envoy }))
+    }
+}
+
+impl AccessLogger {
+    /// `on_access_logger_new`.
+    pub fn new(config: &Arc<LogConfig>) -> Rc<Self> {
+        Rc::new(Self { config: Arc::clone(config) })
+    }
+
+    /// `on_access_logger_log`: an exchange is shown to the plugin. Also shown in the middle of one, if Envoy is
+    /// configured to; the plugin sees each once, when it is over.
+    pub fn on_log(&self, exchange: AccessLogHandle) {
+        if exchange.timing_info().request_complete_ns.is_none() {
+            return;
+        }
+        if let Err(why) = self.log(exchange) {
+            let line = format_args!("an exchange could not be logged: {why}");
+            telemetry::log_plugin(Level::Error, &self.config.name, line);
+        }
+    }
+
+    fn log(&self, exchange: AccessLogHandle) -> Result<(), String> {
+        /// A guest's own hostcall ended the exchange: its VM cannot be entered again before it returns, and afterwards
+        /// there is no exchange to be asked.
+        const INSIDE: &str = "its end came while a plugin of this thread runs";
+        if entering::is_inside() {
+            return Err(INSIDE.to_owned());
+        }
+        let (lease, root) =
+            self.config.generation.home(worker::index()).map_err(|error| error.to_string())?;
+        if let Ok(module) = module::module()
+            && module.services.metrics.is_any_waiting(&self.config.metric_ids)
+        {
+            module.services.metrics.carry_plain(&self.config.envoy, &self.config.metric_ids);
+        }
+        let stream = LogStream::new(Arc::clone(&self.config), exchange);
+        let entered = entering::enter(&lease, |vm| {
+            let logged = vm.log_as_root(root, EnvoyStream::Log(stream));
+            if let Err(error) = &logged {
+                vm.log_failure(error);
+            }
+        });
+        entered.ok_or_else(|| INSIDE.to_owned())
+    }
+}
