@@ -166,18 +166,12 @@ impl Reply {
 
     /// The body of an HTTP reply.
     pub(super) fn body(&self) -> Option<&[u8]> {
-        match self {
-            Self::Http { body, .. } => Some(body),
-            _ => None,
-        }
+        if let Self::Http { body, .. } = self { Some(body) } else { None }
     }
 
     /// A gRPC message.
     pub(super) fn message(&self) -> Option<&[u8]> {
-        match self {
-            Self::GrpcMessage(message) => Some(message),
-            _ => None,
-        }
+        if let Self::GrpcMessage(message) = self { Some(message) } else { None }
     }
 }
 

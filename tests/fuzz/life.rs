@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use graft::host::calls::{Command, Reply, Token};
 use graft::host::contexts::{RootIndex, StreamIndex};
 use graft::host::stream::Effect;
 use graft::host::testing::{FakeStream, Pairs};
@@ -31,6 +32,8 @@ struct Life<'a> {
     roots: Vec<RootIndex>,
     open: Vec<Open>,
     next_key: u64,
+    /// Of calls that the process was asked for.
+    tokens: Vec<Token>,
     seen: &'a mut Seen,
 }
 
@@ -45,6 +48,24 @@ struct Seen {
     metrics: u64,
     lines: u64,
     grown: u64,
+    calls: u64,
+    told: u64,
+}
+
+/// Part of a reply with anything in it.
+fn reply(numbers: &mut Numbers) -> Reply {
+    match numbers.below(6) {
+        0 => Reply::Http {
+            headers: map(numbers).unwrap_or_default(),
+            body: numbers.bytes(40),
+            trailers: map(numbers).unwrap_or_default(),
+        },
+        1 => Reply::HttpFailed,
+        2 => Reply::GrpcInitial(map(numbers).unwrap_or_default()),
+        3 => Reply::GrpcMessage(numbers.bytes(40)),
+        4 => Reply::GrpcTrailing(map(numbers).unwrap_or_default()),
+        _ => Reply::GrpcClose(u32::try_from(numbers.below(20)).unwrap(), numbers.bytes(20)),
+    }
 }
 
 fn map(numbers: &mut Numbers) -> Pairs {
@@ -61,6 +82,7 @@ fn stream(numbers: &mut Numbers) -> FakeStream {
         return exchange();
     }
     FakeStream {
+        is_wakeable: numbers.one_in(2),
         request_headers: map(numbers),
         request_trailers: map(numbers),
         response_headers: map(numbers),
@@ -80,6 +102,7 @@ impl Life<'_> {
             1 | 2 => self.add_stream(),
             3 => self.end_stream(),
             4 if self.numbers.one_in(4) => self.retire_root(),
+            5..8 => self.tell(),
             _ => self.enter(),
         }
         self.check();
@@ -158,6 +181,42 @@ impl Life<'_> {
         assert!(effects.len() <= 16);
         let answers = effects.iter().filter(|effect| matches!(effect, Effect::LocalResponse(_))).count();
         assert!(answers <= 1);
+    }
+
+    /// Something comes that needs no stream: a tick, a message, part of a reply to a call that may be under way or not.
+    fn tell(&mut self) {
+        let root = u32::try_from(self.numbers.below(12)).unwrap();
+        let token = if self.tokens.is_empty() || self.numbers.one_in(4) {
+            Token(u32::try_from(self.numbers.below(40)).unwrap())
+        } else {
+            *self.numbers.pick(&self.tokens)
+        };
+        match self.numbers.below(4) {
+            0 => self.vm.on_tick(root),
+            1 => self.vm.on_queue_ready(root, token.0),
+            _ => {
+                let reply = reply(self.numbers);
+                self.vm.on_reply(token, reply);
+            }
+        }
+        for open in &self.open {
+            for (token, reply) in self.vm.take_replies(open.stream) {
+                self.seen.told += u64::from(self.vm.deliver(token, reply).is_ok());
+            }
+            let commands = self.vm.take_commands(open.stream);
+            self.vm.hand_over(commands);
+        }
+        self.vm.pass_on();
+        let commands = std::mem::take(&mut *self.linked.services.commands.lock());
+        let started = commands.into_iter().filter_map(|(_, command)| match command {
+            Command::Start(request) => Some(request.token),
+            Command::Adopt(..) | Command::Send(..) | Command::Cancel(_) => None,
+        });
+        let before = self.tokens.len();
+        self.tokens.extend(started);
+        let calls = self.tokens.len() - before;
+        assert!(calls <= 100, "as many as may be under way");
+        self.seen.calls += u64::try_from(calls).unwrap();
     }
 
     /// A call failed: the VM is dead, and says so.
@@ -252,6 +311,7 @@ fn hostile_guests_harm_themselves_alone() {
             roots: Vec::new(),
             open: Vec::new(),
             next_key: 1,
+            tokens: Vec::new(),
             seen: &mut seen,
         };
         life.add_root();
@@ -270,7 +330,8 @@ fn hostile_guests_harm_themselves_alone() {
     println!("hostile_guests: {seen:?}");
     // One case alone (FUZZ_SEED) need not see everything.
     if cases > 1000 {
-        let Seen { traps, refusals, late, effects, changed_streams, metrics, lines, grown } = seen;
+        let Seen { traps, refusals, late, effects, changed_streams, metrics, lines, grown, calls, told } =
+            seen;
         for (what, count) in [
             ("traps", traps),
             ("refusals", refusals),
@@ -280,6 +341,8 @@ fn hostile_guests_harm_themselves_alone() {
             ("metrics", metrics),
             ("lines", lines),
             ("grown memories", grown),
+            ("calls", calls),
+            ("replies on their stream's thread", told),
         ] {
             assert!(count > 0, "{cases} cases without {what}");
         }

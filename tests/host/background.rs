@@ -82,12 +82,12 @@ impl Background {
     }
 
     /// The one call that reached the process since the last time.
-    pub fn started(&self) -> Box<Request> {
+    pub fn started(&self) -> Request {
         let mut commands = self.commands();
         let command = commands.pop();
         assert!(commands.is_empty(), "{commands:?}");
         let Some(Command::Start(request)) = command else { panic!("{command:?}") };
-        request
+        *request
     }
 
     /// The process brings part of a reply, and the agenda is worked off.
@@ -105,7 +105,7 @@ impl Background {
 }
 
 /// The exchange of a request that the process has started.
-pub fn exchange_of(mut request: Box<Request>) -> Exchange {
+pub fn exchange_of(mut request: Request) -> Exchange {
     Exchange::new(request.token, request.kind, request.take_held())
 }
 

@@ -39,7 +39,7 @@ fn calling(start: Option<Start>) -> (Running, graft::host::contexts::StreamIndex
 }
 
 /// The request that a guest which is configured has the process start.
-fn request(body: &str) -> Box<Request> {
+fn request(body: &str) -> Request {
     Background::new(Guest::new().on("proxy_on_configure", body)).started()
 }
 

@@ -76,7 +76,7 @@ fn run(vm: &Background) -> Vec<String> {
     vm.said()
 }
 
-fn request(body: &str) -> Box<Request> {
+fn request(body: &str) -> Request {
     Background::new(Guest::new().on("proxy_on_configure", body)).started()
 }
 
@@ -138,7 +138,7 @@ fn long_timeouts_are_told_in_eight_digits() {
 #[test]
 fn services_that_cannot_be_called_are_refused() {
     // Nothing; a message without a cluster (one for Google's client); neither a message nor text.
-    for (service, status) in [("", "2"), ("\\12\\00", "2"), ("\\ff\\fe", "4")] {
+    for (service, status) in [("", "10"), ("\\12\\00", "10"), ("\\ff\\fe", "4")] {
         for body in [call_to(service, "0"), stream_to(service)] {
             let vm = Background::new(Guest::new().on("proxy_on_configure", &body));
             assert_eq!(vm.said(), [status, "0"], "{service}");
@@ -150,13 +150,16 @@ fn services_that_cannot_be_called_are_refused() {
 }
 
 #[test]
-fn a_cluster_that_is_not_there_is_a_parse_failure_as_in_the_built_in_host() {
-    for body in [call_to("none", "0"), stream_to("none")] {
-        let mut vm = Guest::new().on("proxy_on_request_headers", &body).start();
-        let start = Some(Start::Refused(Refusal::NoCluster));
-        let stream = vm.open(FakeStream { start, ..exchange() });
-        vm.request_headers(stream).unwrap();
-        assert_eq!(vm.said(), ["4", "0"]);
+fn a_cluster_that_is_not_there_is_a_parse_failure_by_its_name_and_an_internal_one_in_a_message() {
+    let message = literal(b"\x0a\x06\x0a\x04none");
+    for (service, status) in [("none", "4"), (&message, "10")] {
+        for body in [call_to(service, "0"), stream_to(service)] {
+            let mut vm = Guest::new().on("proxy_on_request_headers", &body).start();
+            let start = Some(Start::Refused(Refusal::NoCluster));
+            let stream = vm.open(FakeStream { start, ..exchange() });
+            vm.request_headers(stream).unwrap();
+            assert_eq!(vm.said(), [status, "0"], "as in the built-in host");
+        }
     }
 }
 

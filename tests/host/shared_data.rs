@@ -107,14 +107,14 @@ fn what_does_not_fit_is_refused_and_what_was_there_stays() {
 
 #[test]
 fn a_guest_that_writes_new_keys_for_ever_is_stopped_at_the_bound() {
-    let body = r#"(local $left i32) (local $refused i32)
+    let body = r"(local $left i32) (local $refused i32)
         (local.set $left (i32.const 100000))
         (loop $again
             (i32.store (i32.const 16) (local.get $left))
             (local.set $refused (i32.add (local.get $refused) (i32.ne (i32.const 0)
                 (call $proxy_set_shared_data (i32.const 16) (i32.const 4) (i32.const 0) (i32.const 0) (i32.const 0)))))
             (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
-        (call $say (local.get $refused))"#;
+        (call $say (local.get $refused))";
     let vm = Guest::new().shared_bytes(6800).on("proxy_on_configure", body).start();
     assert_eq!(vm.said(), ["99900"]);
     assert_eq!(vm.vm.commons().shared.space("", 0).data.keys(b"", 0).len(), 100);

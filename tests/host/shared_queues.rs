@@ -206,12 +206,12 @@ fn a_wake_up_that_traps_is_logged_and_the_queue_lives_on() {
 
 #[test]
 fn a_queue_that_nobody_reads_is_full_some_time() {
-    let body = r#"(local.set $left (i32.const 100000))
+    let body = r"(local.set $left (i32.const 100000))
         (loop $again
             (local.set $put (i32.add (local.get $put) (i32.eqz
                 (call $proxy_enqueue_shared_queue (i32.load (i32.const 16)) (i32.const 0) (i32.const 36)))))
             (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
-        (call $say (local.get $put))"#;
+        (call $say (local.get $put))";
     let full = push("x");
     let body = ["(local $left i32) (local $put i32)", REGISTER, body, &full, POP, &full].concat();
     let said = Guest::new().shared_bytes(1000).on("proxy_on_configure", &body).start().said();
@@ -240,14 +240,14 @@ fn names_and_queues_are_bounded() {
     let long = "q".repeat(4097);
     let register = REGISTER.replace("queue\"", &format!("{long}\""));
     assert_eq!(said(&[&register]), ["10"]);
-    let many = r#"(local $left i32) (local $refused i32)
+    let many = r"(local $left i32) (local $refused i32)
         (local.set $left (i32.const 5000))
         (loop $again
             (i32.store (i32.const 32) (local.get $left))
             (local.set $refused (i32.add (local.get $refused) (i32.ne (i32.const 0)
                 (call $proxy_register_shared_queue (i32.const 32) (i32.const 4) (i32.const 16)))))
             (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
-        (call $say (local.get $refused))"#;
+        (call $say (local.get $refused))";
     assert_eq!(said(&[many]), ["904"]);
 }
 

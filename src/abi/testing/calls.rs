@@ -18,7 +18,7 @@ fn tell(what: String) {
 
 fn next_number() -> u64 {
     PROCESS.with_borrow_mut(|process| {
-        process.last_number += 1;
+        process.last_number = process.last_number.saturating_add(1);
         process.last_number
     })
 }

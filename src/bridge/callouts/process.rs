@@ -117,6 +117,7 @@ impl Carrier {
 
 impl ProcessCalls {
     /// Whether calls can be made without a stream.
+    #[expect(clippy::unused_self, reason = "it answers for all calls without a stream")]
     pub(in crate::bridge) fn can_call(&self) -> bool {
         has_config_calls()
     }
@@ -265,7 +266,6 @@ mod tests {
     use super::super::tests::request;
     use super::*;
     use crate::abi::testing::{FakeConfig, FakeEnvoy};
-    use crate::host::calls::Kind;
 
     /// A VM that nobody has, so that what is told to it is dropped.
     const VM: u64 = u64::MAX;
@@ -291,7 +291,6 @@ mod tests {
         let told = envoy.told_of_calls();
         assert!(told[0].starts_with("start 2: auth [") && told[0].ends_with("\"hi\" false 0"), "{told:?}");
         assert_eq!(told[1..], ["data 2: \"x\" true"]);
-        assert!(calls.is_known("auth"));
         calls.submit(VM, vec![Command::Cancel(Token(6)), Command::Send(Token(6), Vec::new(), true)]);
         envoy.told_of_calls();
         calls.on_scheduled(&carrier);
@@ -319,25 +318,30 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_that_is_gone_is_not_known_any_more() {
+    fn a_call_that_envoy_refuses_is_not_under_way() {
         let (envoy, calls) = (FakeEnvoy::install(), ProcessCalls::default());
         let (_config, carrier) = carrier(&envoy);
         calls.add(&carrier);
-        calls.learn("auth");
-        envoy.refuse_calls(Some(crate::abi::CallRefusal::NoCluster));
+        envoy.refuse_calls(Some(CallRefusal::NoCluster));
         calls.submit(VM, vec![started(Kind::Http)]);
         calls.on_scheduled(&carrier);
-        assert!(!calls.is_known("auth"));
-        assert!(carrier.calls.lock().is_empty());
+        assert!(carrier.calls.lock().is_empty() && calls.inner.lock().places.is_empty());
     }
 
     #[test]
-    fn known_clusters_are_bounded() {
-        let calls = ProcessCalls::default();
-        for number in 0..=MOST_KNOWN {
-            calls.learn(&number.to_string());
-        }
-        assert!(calls.is_known("0") && !calls.is_known(&MOST_KNOWN.to_string()));
+    fn commands_wait_while_envoys_clusters_are_not_ready() {
+        let (envoy, calls) = (FakeEnvoy::install(), ProcessCalls::default());
+        let (_config, carrier) = carrier(&envoy);
+        calls.add(&carrier);
+        calls.hold();
+        calls.submit(VM, vec![started(Kind::Http)]);
+        calls.on_scheduled(&carrier);
+        assert!(carrier.calls.lock().is_empty());
+        envoy.told_of_calls();
+        calls.release();
+        assert_eq!(envoy.told_of_calls(), ["scheduler 1: 0"]);
+        calls.on_scheduled(&carrier);
+        assert_eq!(carrier.calls.lock().len(), 1);
     }
 
     #[test]

@@ -289,20 +289,19 @@ mod tests {
     }
 
     #[test]
-    fn the_first_call_to_a_cluster_starts_at_once_and_the_next_ones_after_the_guest() {
-        let (envoy, services) = (FakeEnvoy::install(), EnvoyServices::new());
-        let start = |kind| {
+    fn where_a_call_starts_is_decided_after_the_guest_unless_streams_alone_can_call() {
+        let envoy = FakeEnvoy::install();
+        let start = || {
             envoy.inside_hook(&mut FakeStream::default(), |mut handle| {
-                start(&mut handle, &services, &request(4, kind))
+                start(&mut handle, &request(4, Kind::Http))
             })
         };
-        assert_eq!(start(Kind::GrpcStream), Start::Later, "a stream has its own time");
-        envoy.refuse_calls(Some(CallRefusal::NoCluster));
-        assert_eq!(start(Kind::Http), Start::Refused(Refusal::NoCluster));
-        envoy.refuse_calls(None);
-        assert_eq!(start(Kind::Http), Start::UnderWay(1));
-        assert_eq!(start(Kind::Http), Start::Later);
+        assert_eq!(start(), Start::Later);
+        assert!(envoy.told_of_calls().is_empty());
         envoy.remove_callbacks(|table| table.http_filter_config_start_http_stream = None);
-        assert_eq!(start(Kind::Http), Start::UnderWay(2), "Envoy 1.37: every call of a stream is its own");
+        assert_eq!(start(), Start::UnderWay(1));
+        assert!(envoy.told_of_calls().last().unwrap().starts_with("trailers 1: "));
+        envoy.refuse_calls(Some(CallRefusal::NoCluster));
+        assert_eq!(start(), Start::Refused(Refusal::NoCluster));
     }
 }

@@ -144,7 +144,7 @@ impl Exchange {
         }
     }
 
-    /// The order and the statuses are those of Envoy's gRPC client (source/common/grpc/async_client_impl.cc).
+    /// The order and the statuses are those of Envoy's gRPC client (`source/common/grpc/async_client_impl.cc`).
     fn grpc_headers(&mut self, pairs: &[(&[u8], &[u8])], end: bool, fed: &mut Fed) {
         let http_status = find(pairs, b":status").and_then(number).unwrap_or(0);
         if self.kind == Kind::GrpcStream {

@@ -111,8 +111,11 @@ fn read_service(bytes: &[u8]) -> Option<Target> {
     Some(target)
 }
 
-/// The fields of a message: number, and bytes for those that have a length. `None`: it is no message.
-fn fields(mut bytes: &[u8]) -> Option<Vec<(u64, Option<&[u8]>)>> {
+/// A field of a message: its number, and its bytes if it has a length.
+type Field<'a> = (u64, Option<&'a [u8]>);
+
+/// The fields of a message. `None`: it is no message.
+fn fields(mut bytes: &[u8]) -> Option<Vec<Field<'_>>> {
     let mut fields = Vec::new();
     while !bytes.is_empty() {
         let tag = varint(&mut bytes)?;
