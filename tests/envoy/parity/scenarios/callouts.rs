@@ -193,9 +193,7 @@ pub fn replies_read_at_wrong_times() -> Scenario {
         "add call-trailers x-new 1",
         "buffer-set call 0 3 new",
     ];
-    let on = |callback: &str| {
-        operations.iter().map(|operation| format!("{callback}: {operation}\n")).collect::<String>()
-    };
+    let on = |callback: &str| operations.map(|operation| format!("{callback}: {operation}\n")).concat();
     let lines = format!(
         "request_headers: {CALL} /echo x-seen 1
          request_headers: return 1

@@ -146,7 +146,8 @@ fn parse_line(line: &str) -> Result<Step, String> {
     let source = rest;
     let repeat = match rest.strip_prefix("repeat ") {
         Some(counted) => {
-            let (count, operation) = counted.trim_start().split_once(' ').ok_or("repeat wants an operation")?;
+            let (count, operation) =
+                counted.trim_start().split_once(' ').ok_or("repeat wants an operation")?;
             rest = operation;
             Some(count.parse().map_err(|_| format!("not a count: {count:?}"))?)
         }

@@ -31,7 +31,8 @@ pub fn http(arguments: &Arguments) -> Result<Answer, String> {
 /// `grpc-call UPSTREAM SERVICE METHOD MESSAGE TIMEOUT`.
 pub fn grpc(arguments: &Arguments) -> Result<Answer, String> {
     let (upstream, service, method) = (arguments.bytes(0), arguments.bytes(1), arguments.bytes(2));
-    let (message, timeout, metadata) = (arguments.bytes(3), arguments.word(4)?, remembered(|vm| &vm.metadata));
+    let (message, timeout, metadata) =
+        (arguments.bytes(3), arguments.word(4)?, remembered(|vm| &vm.metadata));
     let mut token = 0;
     // SAFETY: all inputs are alive, the output is a local.
     let status = unsafe {
