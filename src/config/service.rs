@@ -65,7 +65,7 @@ mod tests {
             (json!({}), "plugin \"ext\": config: missing, expected the fields of a plugin's configuration"),
             (
                 json!({"config": {}, "singletons": true}),
-                "plugin \"ext\": singletons: unknown field, expected @type, config, singleton (did you mean singleton?)",
+                "plugin \"ext\": singletons: unknown field, did you mean singleton?, expected @type, config, singleton",
             ),
             (
                 json!({"@type": "x/acme", "config": {}}),
