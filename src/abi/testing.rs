@@ -5,12 +5,14 @@
 //! [`FakeEnvoy::inside_hook`], callbacks through the handles.
 
 mod callbacks;
+mod others;
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::ptr;
 
 use super::attribute_id::AttributeId;
+use super::hook::ObjectHandle;
 use super::http_filter::HttpFilterHandle;
 use super::running::Run;
 use super::table::Callbacks;
@@ -89,6 +91,18 @@ impl FakeEnvoy {
         let running = Run::begin(envoy.addr());
         // SAFETY: F3, the fake's callbacks take a FakeStream.
         run(unsafe { HttpFilterHandle::from_raw(envoy, running.pass()) })
+    }
+
+    /// The same with any kind of handle: a connection, or an exchange that is over.
+    pub(crate) fn inside_hook_of<H: ObjectHandle, R>(
+        &self,
+        stream: &mut FakeStream,
+        run: impl FnOnce(H) -> R,
+    ) -> R {
+        let envoy = stream.as_envoy();
+        let running = Run::begin(envoy.addr());
+        // SAFETY: F3, the fake's callbacks take a FakeStream.
+        run(unsafe { H::of(envoy, running.pass()) })
     }
 
     /// What was logged, in order.

@@ -114,7 +114,7 @@ fn a_configuration_that_a_thread_still_holds_can_no_longer_reach_envoy() {
 fn a_refused_configuration_is_null_and_its_handle_is_closed() {
     let _envoy = FakeEnvoy::install();
     let mut kept = None;
-    let refuse = |envoy, _: &[u8], _: &[u8]| -> Option<Arc<Config>> {
+    let refuse = |envoy: HttpFilterConfigHandle, _: &[u8], _: &[u8]| -> Option<Arc<Config>> {
         kept = Some(envoy);
         None
     };
@@ -127,7 +127,8 @@ fn a_refused_configuration_is_null_and_its_handle_is_closed() {
 #[test]
 fn a_panic_refuses_the_configuration_and_is_logged() {
     let envoy = FakeEnvoy::install();
-    let make = |_, _: &[u8], _: &[u8]| -> Option<Arc<Config>> { panic!("on purpose") };
+    let make =
+        |_: HttpFilterConfigHandle, _: &[u8], _: &[u8]| -> Option<Arc<Config>> { panic!("on purpose") };
     // SAFETY: F6, F11.
     assert!(unsafe { config_new(some_envoy_config(), buffer(b""), buffer(b""), make) }.is_null());
     let make = |_: &[u8], _: &[u8]| -> Option<Arc<String>> { panic!("on purpose") };

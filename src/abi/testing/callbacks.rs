@@ -17,12 +17,12 @@ type EnvoyHeader = raw::envoy_dynamic_module_type_envoy_http_header;
 type Number = std::ffi::c_uint;
 
 /// The stream behind a pointer that a callback got.
-fn stream<'a>(envoy: *mut c_void) -> &'a mut FakeStream {
+pub(super) fn stream<'a>(envoy: *mut c_void) -> &'a mut FakeStream {
     // SAFETY: F3, the tests pass `FakeStream::as_envoy`, and the fake keeps no reference across a re-entry.
     unsafe { &mut *envoy.cast::<FakeStream>() }
 }
 
-fn reenter(envoy: *mut c_void) {
+pub(super) fn reenter(envoy: *mut c_void) {
     let action = stream(envoy).on_reenter.take();
     if let Some(mut action) = action {
         action();
@@ -30,20 +30,20 @@ fn reenter(envoy: *mut c_void) {
     }
 }
 
-fn read<'a>(buffer: ModuleBuffer) -> &'a [u8] {
+pub(super) fn read<'a>(buffer: ModuleBuffer) -> &'a [u8] {
     // SAFETY: F6 and F9 turned around, both kinds of buffer have one layout.
     unsafe { envoy_bytes(EnvoyBuffer { ptr: buffer.ptr, length: buffer.length }) }
 }
 
-fn lend(bytes: &[u8]) -> EnvoyBuffer {
+pub(super) fn lend(bytes: &[u8]) -> EnvoyBuffer {
     EnvoyBuffer { ptr: bytes.as_ptr().cast::<c_char>(), length: bytes.len() }
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn write<T>(out: *mut T, value: T) {
+pub(super) fn write<T>(out: *mut T, value: T) {
     if !out.is_null() {
         // SAFETY: F8 turned around, the caller passes room for it.
         unsafe { out.write(value) };
@@ -51,7 +51,7 @@ fn write<T>(out: *mut T, value: T) {
 }
 
 /// Writes all or answers false; how the callbacks that fill arrays work.
-fn fill<T>(out: *mut T, values: impl Iterator<Item = T>) -> bool {
+pub(super) fn fill<T>(out: *mut T, values: impl Iterator<Item = T>) -> bool {
     for (index, value) in values.enumerate() {
         // SAFETY: F8 turned around, the caller has asked for the number before.
         let slot = unsafe { out.add(index) };
@@ -61,7 +61,7 @@ fn fill<T>(out: *mut T, values: impl Iterator<Item = T>) -> bool {
 }
 
 /// Writes the value, if there is one.
-fn answer<T>(out: *mut T, value: Option<T>) -> bool {
+pub(super) fn answer<T>(out: *mut T, value: Option<T>) -> bool {
     value.map(|value| write(out, value)).is_some()
 }
 
@@ -91,7 +91,7 @@ fn metadata<'a>(envoy: *mut c_void, namespace: ModuleBuffer, key: ModuleBuffer) 
     found.map(|entry| entry.2.as_slice())
 }
 
-fn define(name: ModuleBuffer, id_out: *mut usize) -> Number {
+pub(super) fn define(name: ModuleBuffer, id_out: *mut usize) -> Number {
     PROCESS.with_borrow_mut(|process| {
         if process.is_frozen {
             return raw::envoy_dynamic_module_type_metrics_result_Frozen;
@@ -102,7 +102,7 @@ fn define(name: ModuleBuffer, id_out: *mut usize) -> Number {
     })
 }
 
-fn update(what: &'static str, id: usize, labels: &[ModuleBuffer], value: u64) -> Number {
+pub(super) fn update(what: &'static str, id: usize, labels: &[ModuleBuffer], value: u64) -> Number {
     PROCESS.with_borrow_mut(|process| {
         if id >= process.metrics.len() {
             return raw::envoy_dynamic_module_type_metrics_result_MetricNotFound;
@@ -421,6 +421,6 @@ pub(super) fn complete_table() -> Callbacks {
         http_filter_set_gauge: update_callback!(set_gauge),
         http_filter_record_histogram_value: update_callback!(record_histogram),
         get_most_specific_route_config: Some(get_route_config),
-        ..Callbacks::default()
+        ..super::others::table()
     }
 }
