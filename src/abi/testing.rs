@@ -6,6 +6,7 @@
 
 mod callbacks;
 mod calls;
+mod others;
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use super::CallRefusal;
 use super::attribute_id::AttributeId;
+use super::hook::ObjectHandle;
 use super::http_config::{ConfigAddress, HttpFilterConfigHandle};
 use super::http_filter::HttpFilterHandle;
 use super::running::Run;
@@ -101,6 +103,18 @@ impl FakeEnvoy {
         let running = Run::begin(envoy.addr());
         // SAFETY: F3, the fake's callbacks take a FakeStream.
         run(unsafe { HttpFilterHandle::from_raw(envoy, running.pass()) })
+    }
+
+    /// The same with any kind of handle: a connection, or an exchange that is over.
+    pub(crate) fn inside_hook_of<H: ObjectHandle, R>(
+        &self,
+        stream: &mut FakeStream,
+        run: impl FnOnce(H) -> R,
+    ) -> R {
+        let envoy = stream.as_envoy();
+        let running = Run::begin(envoy.addr());
+        // SAFETY: F3, the fake's callbacks take a FakeStream.
+        run(unsafe { H::of(envoy, running.pass()) })
     }
 
     /// What was logged, in order.

@@ -30,6 +30,31 @@ fn every_hook_bears_a_stream_without_a_filter_and_fails_it() {
 }
 
 #[test]
+fn a_connection_without_a_filter_is_closed() {
+    let _envoy = FakeEnvoy::install();
+    let mut stream = FakeStream::default();
+    let envoy = stream.as_envoy();
+    // SAFETY: F3, F5, null is allowed.
+    assert_eq!(unsafe { HOOKS.on_network_filter_new_connection.unwrap()(envoy, ptr::null()) }, 1);
+    // SAFETY: F3, F5, null is allowed.
+    assert_eq!(unsafe { HOOKS.on_network_filter_read.unwrap()(envoy, ptr::null(), 3, false) }, 1);
+    // SAFETY: F3, F5, null is allowed.
+    assert_eq!(unsafe { HOOKS.on_network_filter_write.unwrap()(envoy, ptr::null(), 3, false) }, 1);
+    assert_eq!(stream.told, ["close graft_no_filter"; 3]);
+}
+
+#[test]
+fn an_object_without_a_configuration_is_none() {
+    let _envoy = FakeEnvoy::install();
+    let mut stream = FakeStream::default();
+    // SAFETY: F5, null is allowed.
+    let logger = unsafe { HOOKS.on_access_logger_new.unwrap()(ptr::null(), stream.as_envoy()) };
+    // SAFETY: F5, null is allowed.
+    let connection = unsafe { HOOKS.on_network_filter_new.unwrap()(ptr::null(), stream.as_envoy()) };
+    assert!(logger.is_null() && connection.is_null());
+}
+
+#[test]
 fn the_end_of_a_stream_without_a_filter_is_quiet() {
     let envoy_log = FakeEnvoy::install();
     let mut stream = FakeStream::default();
@@ -47,6 +72,18 @@ fn the_end_of_a_stream_without_a_filter_is_quiet() {
     unsafe { HOOKS.on_http_filter_config_destroy.unwrap()(ptr::null()) };
     // SAFETY: F5, null is allowed.
     unsafe { HOOKS.on_http_filter_per_route_config_destroy.unwrap()(ptr::null()) };
-    assert!(stream.responses.is_empty());
+    // SAFETY: F5, null is allowed.
+    unsafe { HOOKS.on_access_logger_config_destroy.unwrap()(ptr::null()) };
+    // SAFETY: F4, F5, null is allowed.
+    unsafe { HOOKS.on_access_logger_destroy.unwrap()(ptr::null()) };
+    // SAFETY: F3, F5, null is allowed.
+    unsafe { HOOKS.on_access_logger_log.unwrap()(stream.as_envoy(), ptr::null(), 6) };
+    // SAFETY: F5, null is allowed.
+    unsafe { HOOKS.on_network_filter_config_destroy.unwrap()(ptr::null()) };
+    // SAFETY: F4, F5, null is allowed.
+    unsafe { HOOKS.on_network_filter_destroy.unwrap()(ptr::null()) };
+    // SAFETY: F3, F5, null is allowed.
+    unsafe { HOOKS.on_network_filter_event.unwrap()(stream.as_envoy(), ptr::null(), 0) };
+    assert!(stream.responses.is_empty() && stream.told.is_empty());
     assert!(envoy_log.log_lines().is_empty());
 }

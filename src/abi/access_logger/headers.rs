@@ -58,3 +58,41 @@ impl AccessLogHandle {
         unsafe { Headers::collect(count, fill) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::AttributeId;
+    use crate::abi::testing::{FakeEnvoy, FakeStream};
+
+    fn exchange() -> FakeStream {
+        let mut stream = FakeStream::default();
+        stream.headers[0] = Some(vec![(b":path".to_vec(), b"/a".to_vec()), (b"x".to_vec(), b"1".to_vec())]);
+        stream
+    }
+
+    #[test]
+    fn an_exchange_is_asked_inside_its_hook() {
+        let envoy = FakeEnvoy::install();
+        envoy.inside_hook_of(&mut exchange(), |handle: AccessLogHandle| {
+            assert_eq!(handle.header(HeaderType::RequestHeaders, b":path", 0), Some(&b"/a"[..]));
+            assert_eq!(handle.headers(HeaderType::RequestHeaders).len(), 2);
+            assert!(!handle.has_headers(HeaderType::ResponseTrailers));
+            assert_eq!(handle.address(AttributeId::SourceAddress), Some((&b"127.0.0.1"[..], 80)));
+            assert_eq!(handle.attribute_int(AttributeId::ResponseCode), None, "0 is no code");
+            assert_eq!((handle.sizes().received, handle.sizes().sent), (3, 4));
+            assert_eq!(handle.timing_info().start_unix_ns, Some(1));
+            assert_eq!(handle.timing_info().request_complete_ns, None);
+        });
+    }
+
+    #[test]
+    fn a_handle_kept_after_its_hook_answers_nothing() {
+        let envoy = FakeEnvoy::install();
+        let kept = envoy.inside_hook_of(&mut exchange(), |handle: AccessLogHandle| handle);
+        assert_eq!(kept.header(HeaderType::RequestHeaders, b":path", 0), None);
+        assert!(kept.headers(HeaderType::RequestHeaders).is_empty());
+        assert_eq!(kept.address(AttributeId::SourceAddress), None);
+        assert_eq!(kept.timing_info().start_unix_ns, None);
+    }
+}

@@ -82,3 +82,41 @@ impl ConnectionHandle {
         unsafe { write(envoy, lend(data)) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::abi::testing::{FakeEnvoy, FakeStream};
+
+    #[test]
+    fn each_direction_is_read_and_edited_for_itself() {
+        let envoy = FakeEnvoy::install();
+        let mut stream = FakeStream::default();
+        stream.bodies[0] = Some(vec![b"from ".to_vec(), b"the client".to_vec()]);
+        stream.bodies[2] = Some(vec![b"from the server".to_vec()]);
+        envoy.inside_hook_of(&mut stream, |mut handle: ConnectionHandle| {
+            assert_eq!(handle.data_len(Direction::Request), 15);
+            assert_eq!(handle.data_chunks(Direction::Request).iter().collect::<Vec<_>>().len(), 2);
+            assert!(handle.drain_data(Direction::Request, 5));
+            assert!(handle.prepend_data(Direction::Request, b"by "));
+            assert!(handle.append_data(Direction::Response, b"!"));
+        });
+        assert_eq!(stream.bodies[0].take().unwrap().concat(), b"by the client");
+        assert_eq!(stream.bodies[2].take().unwrap().concat(), b"from the server!");
+    }
+
+    #[test]
+    fn a_handle_kept_after_its_hook_answers_nothing() {
+        let envoy = FakeEnvoy::install();
+        let mut stream = FakeStream::default();
+        stream.bodies[0] = Some(vec![b"bytes".to_vec()]);
+        let mut kept = envoy.inside_hook_of(&mut stream, |handle: ConnectionHandle| handle);
+        assert!(kept.is_closed());
+        assert_eq!(kept.data_len(Direction::Request), 0);
+        assert!(kept.data_chunks(Direction::Request).is_empty());
+        assert!(!kept.append_data(Direction::Request, b"more"));
+        kept.close(b"late");
+        kept.continue_reading();
+        assert!(stream.told.is_empty());
+    }
+}

@@ -19,7 +19,7 @@ type EnvoyHeader = raw::envoy_dynamic_module_type_envoy_http_header;
 type Number = std::ffi::c_uint;
 
 /// The stream behind a pointer that a callback got.
-fn stream<'a>(envoy: *mut c_void) -> &'a mut FakeStream {
+pub(super) fn stream<'a>(envoy: *mut c_void) -> &'a mut FakeStream {
     // SAFETY: F3, the tests pass `FakeStream::as_envoy`, and the fake keeps no reference across a re-entry.
     unsafe { &mut *envoy.cast::<FakeStream>() }
 }
@@ -32,7 +32,7 @@ fn stream_of_span<'a>(span: *mut c_void) -> (&'a mut FakeStream, &'static str) {
     (stream(span.map_addr(|address| address & !CHILD)), child)
 }
 
-fn reenter(envoy: *mut c_void) {
+pub(super) fn reenter(envoy: *mut c_void) {
     let action = stream(envoy).on_reenter.take();
     if let Some(mut action) = action {
         action();
@@ -45,7 +45,7 @@ pub(super) fn read<'a>(buffer: ModuleBuffer) -> &'a [u8] {
     unsafe { envoy_bytes(EnvoyBuffer { ptr: buffer.ptr, length: buffer.length }) }
 }
 
-fn lend(bytes: &[u8]) -> EnvoyBuffer {
+pub(super) fn lend(bytes: &[u8]) -> EnvoyBuffer {
     EnvoyBuffer { ptr: bytes.as_ptr().cast::<c_char>(), length: bytes.len() }
 }
 
@@ -61,7 +61,7 @@ pub(super) fn write<T>(out: *mut T, value: T) {
 }
 
 /// Writes all or answers false; how the callbacks that fill arrays work.
-fn fill<T>(out: *mut T, values: impl Iterator<Item = T>) -> bool {
+pub(super) fn fill<T>(out: *mut T, values: impl Iterator<Item = T>) -> bool {
     for (index, value) in values.enumerate() {
         // SAFETY: F8 turned around, the caller has asked for the number before.
         let slot = unsafe { out.add(index) };
@@ -71,7 +71,7 @@ fn fill<T>(out: *mut T, values: impl Iterator<Item = T>) -> bool {
 }
 
 /// Writes the value, if there is one.
-fn answer<T>(out: *mut T, value: Option<T>) -> bool {
+pub(super) fn answer<T>(out: *mut T, value: Option<T>) -> bool {
     value.map(|value| write(out, value)).is_some()
 }
 
@@ -101,7 +101,7 @@ fn metadata<'a>(envoy: *mut c_void, namespace: ModuleBuffer, key: ModuleBuffer) 
     found.map(|entry| entry.2.as_slice())
 }
 
-fn define(name: ModuleBuffer, id_out: *mut usize) -> Number {
+pub(super) fn define(name: ModuleBuffer, id_out: *mut usize) -> Number {
     PROCESS.with_borrow_mut(|process| {
         if process.is_frozen {
             return raw::envoy_dynamic_module_type_metrics_result_Frozen;
@@ -112,7 +112,7 @@ fn define(name: ModuleBuffer, id_out: *mut usize) -> Number {
     })
 }
 
-fn update(what: &'static str, id: usize, labels: &[ModuleBuffer], value: u64) -> Number {
+pub(super) fn update(what: &'static str, id: usize, labels: &[ModuleBuffer], value: u64) -> Number {
     PROCESS.with_borrow_mut(|process| {
         if id >= process.metrics.len() {
             return raw::envoy_dynamic_module_type_metrics_result_MetricNotFound;
@@ -487,6 +487,6 @@ pub(super) fn complete_table() -> Callbacks {
         http_filter_config_scheduler_new: Some(calls::scheduler_new),
         http_filter_config_scheduler_commit: Some(calls::scheduler_commit),
         http_filter_config_scheduler_delete: Some(calls::scheduler_delete),
-        ..Callbacks::default()
+        ..super::others::table()
     }
 }

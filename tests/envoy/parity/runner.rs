@@ -50,13 +50,13 @@ pub fn run(name: &str, scenario: &Scenario) {
         bootstrap = GrpcUpstream::start().add_to(callouts.add_to(bootstrap));
     }
     let tcp_upstream = TcpUpstream::echo("tcp");
-    if scenario.attached == Attached::AsConnection {
+    if scenario.attached == Attached::Tcp {
         bootstrap = bootstrap.tcp_upstream(&tcp_upstream);
     }
     for case in &scenario.cases {
         for side in &SIDES {
             let plugin = scenario.plugin(case, &code);
-            if scenario.attached == Attached::AsConnection {
+            if scenario.attached == Attached::Tcp {
                 let proxy = TcpProxy::new(&side.listener(case), "tcp").plugin(side.host, &plugin);
                 bootstrap = bootstrap.tcp_proxy(proxy);
                 continue;
@@ -70,8 +70,8 @@ pub fn run(name: &str, scenario: &Scenario) {
     }
     let starts = SIDES.each_ref().map(|side| plugin_lines(&envoy.log(), side.logger));
     let outside = SIDES.each_ref().map(|side| match scenario.attached {
-        Attached::AsConnection => converse(scenario, &envoy, &tcp_upstream, side),
-        Attached::AsFilter | Attached::AsAccessLogger | Attached::AsBoth => {
+        Attached::Tcp => converse(scenario, &envoy, &tcp_upstream, side),
+        Attached::Http | Attached::AccessLog | Attached::HttpAndAccessLog => {
             play(scenario, &envoy, &upstream, &callouts, side)
         }
     });
@@ -118,10 +118,10 @@ fn listener(scenario: &Scenario, name: &str, host: Host, plugin: &Plugin) -> Lis
         .route(
             Route::new("/other", "upstream").set("name", "by-path").set("route.prefix_rewrite", "/rewritten"),
         );
-    if scenario.attached != Attached::AsAccessLogger {
+    if scenario.attached != Attached::AccessLog {
         listener = listener.plugin(host, plugin);
     }
-    if scenario.attached != Attached::AsFilter {
+    if scenario.attached != Attached::Http {
         listener = listener.access_logger(host, plugin);
     }
     if let Some(bytes) = scenario.buffer_limit {

@@ -21,12 +21,12 @@ pub enum Code {
 /// What of Envoy's a plugin is attached to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attached {
-    AsFilter,
-    AsAccessLogger,
+    Http,
+    AccessLog,
     /// The same plugin as both, so that they share a root context.
-    AsBoth,
+    HttpAndAccessLog,
     /// TCP connections.
-    AsConnection,
+    Tcp,
 }
 
 /// One exchange: how the upstream will answer, and what the client sends.
@@ -93,7 +93,7 @@ impl Scenario {
             code,
             settings: Vec::new(),
             is_isolated: false,
-            attached: Attached::AsFilter,
+            attached: Attached::Http,
             buffer_limit: None,
             http2_upstream: false,
             callouts: false,

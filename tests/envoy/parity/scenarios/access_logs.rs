@@ -64,7 +64,7 @@ const READS: &str = "
 
 pub fn logged_exchanges() -> Scenario {
     script("everything that a logger reads", READS)
-        .attached(Attached::AsAccessLogger)
+        .attached(Attached::AccessLog)
         .everything()
         .get("/plain?with=query")
         .step(
@@ -75,7 +75,7 @@ pub fn logged_exchanges() -> Scenario {
 
 pub fn exchanges_that_never_reached_a_filter() -> Scenario {
     script("exchanges that Envoy ended itself", READS)
-        .attached(Attached::AsAccessLogger)
+        .attached(Attached::AccessLog)
         .step(Request::get("/broken"), Answer::ok(&[b"half"]).broken())
         .step(Request::new("GET", "relative"), Answer::ok(&[]))
 }
@@ -113,7 +113,7 @@ pub fn hostcalls_while_a_root_logs() -> Scenario {
         log: get-metric logged_exchanges
         ",
     )
-    .attached(Attached::AsAccessLogger)
+    .attached(Attached::AccessLog)
     .everything()
 }
 
@@ -128,7 +128,7 @@ pub fn a_filter_that_is_a_logger_too() -> Scenario {
         log: if-root get request :path
         ",
     )
-    .attached(Attached::AsBoth)
+    .attached(Attached::HttpAndAccessLog)
     .everything()
     .get("/second")
 }
@@ -136,7 +136,7 @@ pub fn a_filter_that_is_a_logger_too() -> Scenario {
 pub fn a_logger_that_traps() -> Scenario {
     scripts("exchanges of loggers that trap")
         .isolated()
-        .attached(Attached::AsAccessLogger)
+        .attached(Attached::AccessLog)
         .case("panics", "log: panic \"as told\"")
         .get("/")
         .case("traps", "log: trap")

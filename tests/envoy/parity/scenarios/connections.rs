@@ -11,7 +11,7 @@ fn everywhere(line: &str) -> String {
 }
 
 fn connections(about: &'static str) -> Scenario {
-    scripts(about).attached(Attached::AsConnection)
+    scripts(about).attached(Attached::Tcp)
 }
 
 pub fn connection_callbacks() -> Scenario {
@@ -106,7 +106,7 @@ pub fn connection_properties_and_maps() -> Scenario {
     .map(everywhere)
     .concat();
     script("what a connection can be asked, in each callback", &lines)
-        .attached(Attached::AsConnection)
+        .attached(Attached::Tcp)
         .talk(&[Send("one"), Await(8), Finish])
 }
 
@@ -123,7 +123,7 @@ pub fn connection_properties_set() -> Scenario {
         log: property-int response.size
         ",
     )
-    .attached(Attached::AsConnection)
+    .attached(Attached::Tcp)
     .talk(&[Send("one"), Await(8), Finish])
 }
 
