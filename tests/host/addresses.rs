@@ -40,7 +40,7 @@ fn table() -> Vec<(&'static str, Vec<Parameter>)> {
         ("proxy_get_current_time_nanoseconds", vec![Result(8, 8)]),
         ("proxy_get_property", [&[Bytes(32, 12)], &VALUE[..]].concat()),
         ("proxy_set_property", vec![NAME, NAME]),
-        ("proxy_call_foreign_function", [&[Bytes(96, 8), NAME], &VALUE[..]].concat()),
+        ("proxy_call_foreign_function", [&[Bytes(512, 8), NAME], &VALUE[..]].concat()),
         ("proxy_send_local_response", vec![Number(200), NAME, NAME, empty, Number(-1)]),
         ("proxy_get_header_map_pairs", [&[Number(0)], &VALUE[..]].concat()),
         ("proxy_set_header_map_pairs", vec![Number(0), empty]),
@@ -162,7 +162,7 @@ fn guest(hostcall: &str, body: &str) -> Guest {
     );
     guest
         .allowing_stop_iteration()
-        .data(96, "compress")
+        .data(512, "compress")
         .data(16, "x-a")
         .data(32, "request\\00path")
         .data(64, &pairs_literal(&HEADERS))
