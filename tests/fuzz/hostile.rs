@@ -152,6 +152,8 @@ pub fn guest(abi: &'static str) -> Guest {
             "proxy_on_context_create"
                 | "proxy_on_log"
                 | "proxy_on_delete"
+                | "proxy_on_downstream_connection_close"
+                | "proxy_on_upstream_connection_close"
                 | "proxy_on_tick"
                 | "proxy_on_queue_ready"
                 | "proxy_on_http_call_response"
