@@ -17,6 +17,7 @@
 //! | `guard`, `hook`, `running`, `ownership` | how a hook enters: panics, re-entry, objects behind `*_module_ptr` |
 //! | [`process`], `version` | log, workers, validation mode; the string for `on_program_init` |
 //! | `http_config`, `http_filter` | the handles: what a filter configuration and a stream can be asked and told |
+//! | `config_address`, `bootstrap` | where a configuration is and who may ask it; that of a bootstrap extension |
 //! | `call_event` | how calls to clusters are started, and what comes of them |
 //! | `access_logger`, `network_filter` | the same of an exchange that is over, and of a TCP connection |
 //! | `types`, `attribute_id`, `buffer` | enums, ids, borrowed bytes |
@@ -31,6 +32,7 @@ mod attribute_id;
 mod bootstrap;
 mod buffer;
 pub(crate) mod call_event;
+mod config_address;
 pub(crate) mod guard;
 pub(crate) mod hook;
 mod http_config;
@@ -48,11 +50,12 @@ pub(crate) mod version;
 
 pub use access_logger::{AccessLogConfigHandle, AccessLogHandle, AccessLogSizes};
 pub use attribute_id::AttributeId;
-pub use bootstrap::{BootstrapHandle, BootstrapScheduler};
+pub use bootstrap::BootstrapHandle;
 pub use buffer::Buffers;
 pub(crate) use buffer::envoy_bytes;
 pub use call_event::{CallEvent, CallHeaders, CallRefusal, CallRequest};
-pub use http_config::{ConfigScheduler, HttpFilterConfigHandle, has_config_calls};
+pub use config_address::ConfigScheduler;
+pub use http_config::{HttpFilterConfigHandle, has_config_calls};
 pub use http_filter::{ChildSpan, Headers, HttpFilterHandle, Scheduler};
 pub use network_filter::{ConnectionConfigHandle, ConnectionHandle, ConnectionScheduler};
 pub use types::{

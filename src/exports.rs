@@ -80,7 +80,9 @@ pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_scheduled(
 ) {
     // SAFETY: F5.
     unsafe {
-        hook::config_hook::<HttpConfig>("on_http_filter_config_scheduled", config, HttpConfig::on_scheduled)
+        hook::config_hook::<HttpConfig>("on_http_filter_config_scheduled", config, |config| {
+            config.on_scheduled();
+        });
     }
 }
 

@@ -40,3 +40,4 @@ pub mod template;
 pub mod testing;
 pub mod types;
 pub mod vm;
+mod wire;

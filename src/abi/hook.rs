@@ -15,10 +15,10 @@ use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::bootstrap::BootstrapHandle;
 use super::buffer::envoy_bytes;
+use super::config_address::ConfigAddress;
 use super::guard::{attempt, guard};
-use super::http_config::{ConfigAddress, HttpFilterConfigHandle};
+use super::http_config::HttpFilterConfigHandle;
 use super::http_filter::HttpFilterHandle;
 use super::ownership::{ConfigSlot, FilterSlot, RouteSlot};
 use super::process;
@@ -109,34 +109,6 @@ pub(crate) unsafe fn config_new<T, H: ConfigHandle>(
         ConfigSlot { config, address }.give()
     } else {
         // Envoy frees its half of a refused configuration and calls no hook for that.
-        address.close();
-        ptr::null()
-    }
-}
-
-/// `on_bootstrap_extension_config_new`: makes an extension from its name and bytes. Null refuses it.
-///
-/// # Safety
-/// The arguments are those of the hook (F6, F11).
-pub(crate) unsafe fn bootstrap_new<T>(
-    envoy: *mut c_void,
-    name: EnvoyBuffer,
-    config: EnvoyBuffer,
-    make: impl FnOnce(BootstrapHandle, &[u8], &[u8]) -> Option<Arc<T>>,
-) -> *const c_void {
-    let address = ConfigAddress::new(envoy);
-    let outcome = attempt("on_bootstrap_extension_config_new", || {
-        // SAFETY: F11, the address is closed before Envoy's configuration goes.
-        let handle = unsafe { BootstrapHandle::from_raw(Arc::clone(&address)) };
-        // SAFETY: F6.
-        let name = unsafe { envoy_bytes(name) };
-        // SAFETY: F6.
-        let config = unsafe { envoy_bytes(config) };
-        make(handle, name, config)
-    });
-    if let Some(config) = outcome.flatten() {
-        ConfigSlot { config, address }.give()
-    } else {
         address.close();
         ptr::null()
     }

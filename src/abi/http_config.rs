@@ -3,54 +3,15 @@
 mod calls;
 
 use std::ffi::c_void;
-use std::ptr;
 use std::sync::Arc;
-use std::thread::{self, ThreadId};
 
-use parking_lot::RwLock;
-
-pub use calls::{ConfigScheduler, has_config_calls};
+pub use calls::has_config_calls;
 
 use super::buffer::{Lent, lend};
+use super::config_address::ConfigAddress;
 use super::raw;
 use super::table::{Callbacks, callbacks};
 use super::types::{MetricError, MetricId};
-
-/// Where Envoy's filter configuration is, while there is one.
-///
-/// Envoy frees it after `config_destroy`, on whichever thread had the last stream, while threads of ours may be
-/// about to update a metric. So updates hold this lock, and `config_destroy` takes the address away under it.
-#[derive(Debug)]
-pub(crate) struct ConfigAddress(pub(super) RwLock<Option<usize>>);
-
-impl ConfigAddress {
-    pub(super) fn new(envoy: *mut c_void) -> Arc<Self> {
-        Arc::new(Self(RwLock::new((!envoy.is_null()).then(|| envoy.expose_provenance()))))
-    }
-
-    /// After this every handle answers [`MetricError::Unavailable`].
-    pub(super) fn close(&self) {
-        *self.0.write() = None;
-    }
-
-    /// Runs a definition on Envoy's configuration. Alone: Envoy's list of definitions has no lock of its own.
-    pub(super) fn with_definitions<T>(
-        &self,
-        define: impl FnOnce(usize) -> Result<T, MetricError>,
-    ) -> Result<T, MetricError> {
-        let address = self.0.write();
-        define(address.ok_or(MetricError::Unavailable)?)
-    }
-
-    /// Runs an update on Envoy's configuration, which stays until it is done.
-    pub(super) fn with_updates<T>(
-        &self,
-        update: impl FnOnce(usize) -> Result<T, MetricError>,
-    ) -> Result<T, MetricError> {
-        let address = self.0.read();
-        update(address.ok_or(MetricError::Unavailable)?)
-    }
-}
 
 /// A filter configuration of Envoy.
 ///
@@ -59,8 +20,6 @@ impl ConfigAddress {
 #[derive(Clone, Debug)]
 pub struct HttpFilterConfigHandle {
     address: Arc<ConfigAddress>,
-    /// Envoy's main thread.
-    made_on: ThreadId,
 }
 
 type Define = unsafe extern "C" fn(
@@ -85,7 +44,7 @@ impl HttpFilterConfigHandle {
     /// # Safety
     /// While the address is not closed, Envoy's configuration is there (F11).
     pub(super) unsafe fn from_raw(address: Arc<ConfigAddress>) -> Self {
-        Self { address, made_on: thread::current().id() }
+        Self { address }
     }
 
     /// Defines a counter. `labels` names its labels, and each update gives their values.
@@ -132,22 +91,13 @@ impl HttpFilterConfigHandle {
 
     fn define(&self, define: Option<Define>, name: &[u8], labels: &[&[u8]]) -> Result<MetricId, MetricError> {
         let define = define.ok_or(MetricError::Unavailable)?;
-        // For writing: Envoy's list of definitions has no lock of its own.
-        let address = self.address.0.write();
-        let envoy = address.ok_or(MetricError::Unavailable)?;
-        let mut labels = Lent::new(labels);
-        let mut id = 0;
-        // SAFETY: F2, F9, F11 under the lock.
-        let result = unsafe {
-            define(
-                ptr::with_exposed_provenance_mut(envoy),
-                lend(name),
-                labels.as_mut_ptr(),
-                labels.len(),
-                &raw mut id,
-            )
-        };
-        MetricError::check(result).map(|()| MetricId(id))
+        self.address.with_definitions(|envoy| {
+            let mut labels = Lent::new(labels);
+            let mut id = 0;
+            // SAFETY: F2, F9, F11 under the lock.
+            let result = unsafe { define(envoy, lend(name), labels.as_mut_ptr(), labels.len(), &raw mut id) };
+            MetricError::check(result).map(|()| MetricId(id))
+        })
     }
 
     fn update(
@@ -158,19 +108,18 @@ impl HttpFilterConfigHandle {
         value: u64,
     ) -> Result<(), MetricError> {
         let update = update(callbacks()).ok_or(MetricError::Unavailable)?;
-        let address = self.address.0.read();
-        let envoy = address.ok_or(MetricError::Unavailable)?;
-        let mut labels = Lent::new(labels);
-        // SAFETY: F2, F9, F11 under the lock.
-        let result = unsafe {
-            update(ptr::with_exposed_provenance_mut(envoy), id.0, labels.as_mut_ptr(), labels.len(), value)
-        };
-        MetricError::check(result)
+        self.address.with_updates(|envoy| {
+            let mut labels = Lent::new(labels);
+            // SAFETY: F2, F9, F11 under the lock.
+            MetricError::check(unsafe { update(envoy, id.0, labels.as_mut_ptr(), labels.len(), value) })
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ptr;
+
     use super::*;
     use crate::abi::testing::{FakeEnvoy, MetricUpdate};
 

@@ -15,7 +15,7 @@ use std::ffi::c_void;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::http_config::ConfigAddress;
+use super::config_address::ConfigAddress;
 
 /// A filter configuration and the address at which its handles find Envoy's.
 pub(super) struct ConfigSlot<T> {

@@ -15,8 +15,9 @@ use std::sync::Arc;
 
 use super::CallRefusal;
 use super::attribute_id::AttributeId;
+use super::config_address::ConfigAddress;
 use super::hook::ObjectHandle;
-use super::http_config::{ConfigAddress, HttpFilterConfigHandle};
+use super::http_config::HttpFilterConfigHandle;
 use super::http_filter::HttpFilterHandle;
 use super::running::Run;
 use super::table::Callbacks;

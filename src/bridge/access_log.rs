@@ -11,6 +11,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::callouts::Carrying;
 use super::entering;
 use super::log_stream::LogStream;
 use super::metrics::Ids;
@@ -41,7 +42,8 @@ impl LogConfig {
     /// `on_access_logger_config_new`: loads the plugin. `None` refuses the configuration; the reason is one line in the
     /// log.
     pub fn new(envoy: AccessLogConfigHandle, name: &[u8], config: &[u8]) -> Option<Arc<Self>> {
-        let loading::Loaded { plugin, generation, module } = loading::load(name, config)?;
+        let loading::Loaded { plugin, generation, module } =
+            loading::load(name, config, &Carrying::new(None))?;
         let metric_ids = Ids::define_plain(&envoy, &generation.metrics());
         module.services.metrics.carry_plain(&envoy, &metric_ids);
         Some(Arc::new(Self { name: plugin.name, generation, metric_ids, envoy }))

@@ -15,11 +15,12 @@
 mod process;
 mod stream;
 
-pub(super) use process::{Carrier, ProcessCalls};
+pub(super) use process::{Carrier, Carrying, ProcessCalls};
 pub(super) use stream::{StreamCalls, start};
 
 use crate::abi::CallEvent;
 use crate::host::calls::{Exchange, Fed, Incoming, Pairs};
+use crate::telemetry::{self, Level};
 
 /// Pairs, lent.
 fn lent(pairs: &Pairs) -> Vec<(&[u8], &[u8])> {
@@ -28,29 +29,40 @@ fn lent(pairs: &Pairs) -> Vec<(&[u8], &[u8])> {
 
 /// Tells an exchange what Envoy tells.
 fn feed(exchange: &mut Exchange, event: &CallEvent<'_>) -> Fed {
-    match event {
+    let fed = match event {
         CallEvent::Headers(headers, end) => exchange.feed(Incoming::Headers(headers, *end)),
         CallEvent::Trailers(trailers) => exchange.feed(Incoming::Trailers(trailers)),
         CallEvent::Complete => exchange.feed(Incoming::Complete),
         CallEvent::Reset => exchange.feed(Incoming::Reset),
         CallEvent::Data(pieces, end) => {
             let mut all = Fed::default();
-            let Some((last, first)) = pieces.split_last() else {
-                return exchange.feed(Incoming::Data(&[], *end));
-            };
+            let (last, first) =
+                pieces.split_last().map_or((&[][..], &[][..]), |(last, first)| (*last, first));
             for piece in first {
                 join(&mut all, exchange.feed(Incoming::Data(piece, false)));
             }
             join(&mut all, exchange.feed(Incoming::Data(last, *end)));
             all
         }
+    };
+    if fed.is_too_long {
+        let token = exchange.token().0;
+        telemetry::log(
+            Level::Warn,
+            format_args!(
+                "graft: the reply to callout {token} has failed: it and what else the callouts of its VM hold is more than \
+                 graft.limits.callout_bytes"
+            ),
+        );
     }
+    fed
 }
 
 fn join(all: &mut Fed, next: Fed) {
     all.replies.extend(next.replies);
     all.is_over |= next.is_over;
     all.is_aborted |= next.is_aborted;
+    all.is_too_long |= next.is_too_long;
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::callouts::Carrying;
 use super::connection_stream::ConnectionStream;
 use super::metrics::Ids;
 use super::stream::EnvoyStream;
@@ -49,7 +50,7 @@ impl ConnectionConfig {
     /// log.
     #[allow(clippy::needless_pass_by_value)] // The seam hands it over.
     pub fn new(envoy: ConnectionConfigHandle, name: &[u8], config: &[u8]) -> Option<Arc<Self>> {
-        let loading::Loaded { plugin, generation, .. } = loading::load(name, config)?;
+        let loading::Loaded { plugin, generation, .. } = loading::load(name, config, &Carrying::new(None))?;
         let metric_ids = Ids::define_plain(&envoy, &generation.metrics());
         Some(Arc::new(Self {
             name: plugin.name,

@@ -88,7 +88,7 @@ fn envoy_direction(direction: Direction) -> abi::Direction {
 impl Stream for ConnectionStream {
     type Services = EnvoyServices;
 
-    fn start_call(&mut self, _services: &EnvoyServices, _request: &Request) -> Start {
+    fn start_call(&mut self, _request: &Request) -> Start {
         // Envoy's calls of connections have no trailers and no parts: the process's have.
         Start::NotHere
     }

@@ -30,8 +30,7 @@ pub(super) fn is_inside() -> bool {
     THREAD.try_with(|thread| !thread.borrow().inside.is_empty()).unwrap_or(false)
 }
 
-/// Runs a body inside a VM. `None`: this thread is
-/// inside that VM already.
+/// Runs a body inside a VM. `None`: this thread is inside that VM already.
 pub(super) fn enter<R>(
     lease: &Lease<EnvoyStream>,
     body: impl FnOnce(&mut Vm<EnvoyStream>) -> R,

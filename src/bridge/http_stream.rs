@@ -309,7 +309,7 @@ impl Stream for HttpStream {
         }
     }
 
-    fn start_call(&mut self, _services: &EnvoyServices, request: &Request) -> Start {
+    fn start_call(&mut self, request: &Request) -> Start {
         let Some(envoy) = &mut self.envoy else { return Start::NotHere };
         let start = callouts::start(envoy, request);
         if start != Start::NotHere {

@@ -38,7 +38,7 @@ impl LogStream {
 impl Stream for LogStream {
     type Services = EnvoyServices;
 
-    fn start_call(&mut self, _services: &EnvoyServices, _request: &Request) -> Start {
+    fn start_call(&mut self, _request: &Request) -> Start {
         Start::NotHere
     }
 

@@ -6,12 +6,11 @@
 
 use std::sync::Arc;
 
-use super::callouts::Carrier;
-use super::module;
+use super::callouts::{Carrier, Carrying};
 use super::stream::EnvoyStream;
+use super::{loading, module};
 use crate::abi::{BootstrapHandle, CallEvent};
 use crate::config;
-use crate::lifecycle::error::LoadError;
 use crate::lifecycle::generation::Generation;
 use crate::lifecycle::registry::Use;
 use crate::telemetry::{self, Level};
@@ -21,7 +20,7 @@ use crate::telemetry::{self, Level};
 pub struct Service {
     /// Held, so that its VMs live.
     _generation: Arc<Generation<EnvoyStream>>,
-    carrier: Option<Arc<Carrier>>,
+    carrying: Carrying,
 }
 
 impl Service {
@@ -29,55 +28,22 @@ impl Service {
     /// the reason is one line in the log.
     #[allow(clippy::needless_pass_by_value)] // The seam hands it over.
     pub fn new(envoy: BootstrapHandle, name: &[u8], config: &[u8]) -> Option<Arc<Self>> {
-        let name = String::from_utf8_lossy(name);
-        let service = match config::parse_service(&name, config) {
-            Ok(service) => service,
-            Err(error) => {
-                telemetry::log(Level::Error, format_args!("graft: {error}"));
-                return None;
-            }
+        let service = loading::accepted(config::parse_service(&String::from_utf8_lossy(name), config))?;
+        let (purpose, how_often) = if service.is_singleton {
+            (Use::Singleton, "once in the process")
+        } else {
+            (Use::Service, "once for each worker")
         };
-        match Self::load(&envoy, &service) {
-            Ok(loaded) => {
-                // Without this Envoy would never serve.
-                envoy.signal_init_complete();
-                Some(Arc::new(loaded))
-            }
-            Err(error) => {
-                telemetry::log(Level::Error, format_args!("graft: {}", error.describe(&service.plugin)));
-                None
-            }
-        }
-    }
-
-    fn load(envoy: &BootstrapHandle, service: &config::ServiceConfig) -> Result<Self, LoadError> {
-        let module = module::module()?;
-        let calls = &module.services.calls;
-        let carrier = Carrier::bootstrap(envoy.clone());
-        if let Some(carrier) = &carrier {
-            // Clusters are not ready before Envoy says so.
-            calls.hold();
-            calls.add(carrier);
-        }
-        let purpose = if service.is_singleton { Use::Singleton } else { Use::Service };
-        let generation = module.registry.load_for(purpose, &service.plugin).inspect_err(|_refused| {
-            if let Some(carrier) = &carrier {
-                calls.remove(carrier);
-            }
-        })?;
-        telemetry::log_plugin(
-            Level::Info,
-            &service.plugin.name,
-            format_args!(
-                "runs as a service, {}: code sha256:{}",
-                if service.is_singleton { "once in the process" } else { "once for each worker" },
-                generation.pool().template().code().digest()
-            ),
-        );
-        Ok(Self { _generation: generation, carrier })
+        let carrying = Carrying::new(Carrier::bootstrap(envoy.clone()));
+        let loading::Loaded { plugin, generation, .. } = loading::start(purpose, service.plugin, &carrying)?;
+        // Without this Envoy would never serve.
+        envoy.signal_init_complete();
+        telemetry::log_plugin(Level::Info, &plugin.name, format_args!("runs as a service, {how_often}"));
+        Some(Arc::new(Self { _generation: generation, carrying }))
     }
 
     /// Clusters are ready: calls that waited go out.
+    #[allow(clippy::unused_self)] // Envoy says it to each extension.
     pub fn on_server_initialized(&self) {
         if let Ok(module) = module::module() {
             module.services.calls.release();
@@ -86,23 +52,17 @@ impl Service {
 
     /// `on_bootstrap_extension_config_scheduled`: commands for calls have come.
     pub fn on_scheduled(&self) {
-        if let (Some(carrier), Ok(module)) = (&self.carrier, module::module()) {
-            module.services.calls.on_scheduled(carrier);
-        }
+        self.carrying.on_scheduled();
     }
 
     /// Envoy tells something of a call of this extension.
     #[allow(clippy::needless_pass_by_value)] // The seam hands it over.
     pub fn on_call_event(&self, number: u64, event: CallEvent<'_>) {
-        if let (Some(carrier), Ok(module)) = (&self.carrier, module::module()) {
-            module.services.calls.on_event(carrier, number, &event);
-        }
+        self.carrying.on_event(number, &event);
     }
 
     /// `on_bootstrap_extension_config_destroy`: Envoy ends.
     pub fn on_destroy(&self) {
-        if let (Some(carrier), Ok(module)) = (&self.carrier, module::module()) {
-            module.services.calls.remove(carrier);
-        }
+        self.carrying.end();
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::callouts::ProcessCalls;
 use super::metrics::{Metric, Metrics};
-use crate::abi::process;
+use crate::abi::{has_config_calls, process};
 use crate::host::calls::Command;
 use crate::host::stream::{MetricUpdate, Services};
 use crate::host::types::MetricType;
@@ -67,7 +67,7 @@ impl Services for EnvoyServices {
     }
 
     fn can_call(&self) -> bool {
-        self.calls.can_call()
+        has_config_calls()
     }
 
     fn submit(&self, vm: u64, commands: Vec<Command>) {

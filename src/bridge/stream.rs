@@ -162,8 +162,8 @@ impl Stream for EnvoyStream {
         by!(self, stream => stream.clear_route_cache());
     }
 
-    fn start_call(&mut self, services: &EnvoyServices, request: &Request) -> Start {
-        by!(self, stream => stream.start_call(services, request))
+    fn start_call(&mut self, request: &Request) -> Start {
+        by!(self, stream => stream.start_call(request))
     }
 
     fn can_wake(&self) -> bool {

@@ -17,7 +17,7 @@ pub unsafe extern "C" fn envoy_dynamic_module_on_bootstrap_extension_config_new(
     config: EnvoyBuffer,
 ) -> *const c_void {
     // SAFETY: F6, F11.
-    unsafe { hook::bootstrap_new(envoy, name, config, Service::new) }
+    unsafe { hook::config_new(envoy, name, config, Service::new) }
 }
 
 /// Gives the extension up.
@@ -93,7 +93,9 @@ pub unsafe extern "C" fn envoy_dynamic_module_on_bootstrap_extension_config_sche
 ) {
     // SAFETY: F5.
     unsafe {
-        hook::config_hook::<Service>("on_bootstrap_extension_config_scheduled", config, |s| s.on_scheduled())
+        hook::config_hook::<Service>("on_bootstrap_extension_config_scheduled", config, |service| {
+            service.on_scheduled();
+        });
     }
 }
 

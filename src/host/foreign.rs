@@ -17,7 +17,6 @@ mod routing;
 mod shared_data;
 mod signatures;
 mod tracing;
-mod wire;
 
 use super::contexts::StreamContext;
 use super::pairs;

@@ -186,7 +186,7 @@ hostcalls! {
     "proxy_get_status" => contexts::get_status(code_at: u32, message_at: u32, length_at: u32), Context;
     "proxy_call_foreign_function" => foreign::call(
         name: u32, name_length: u32, arguments: u32, length: u32, value_at: u32, length_at: u32), Context;
-    "envoy_resolve_dns" => unimplemented::three(a: u32, b: u32, c: u32), Context;
+    "envoy_resolve_dns" => unimplemented::resolve_dns(name: u32, length: u32, token_at: u32), Context;
 }
 
 hostcalls! {

@@ -18,7 +18,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-pub use self::data::{Data, Entry, Expiry, WriteError};
+pub use self::data::{Data, Entry, WriteError};
 pub use self::queues::{Queue, QueueFull, Reader};
 
 /// What an entry costs beside its bytes, so that empty ones count too.
@@ -160,7 +160,7 @@ mod tests {
         let one = shared.space("a", 1000);
         assert!(Arc::ptr_eq(&one, &shared.space("a", 1000)));
         assert!(!Arc::ptr_eq(&one, &shared.space("b", 1000)));
-        one.data.set(b"k", b"v", 0, None).unwrap();
+        one.data.set(b"k", b"v", 0, 0, None).unwrap();
         drop(one);
         assert!(shared.space("a", 1000).data.get(b"k", 0).is_none());
     }
@@ -195,12 +195,12 @@ mod tests {
         let shared = Shared::default();
         let space = shared.space("a", 1000);
         let queue = shared.queue(shared.register(&space, b"q", READER).unwrap()).unwrap();
-        space.data.set(b"key", &[0; 800], 0, None).unwrap();
+        space.data.set(b"key", &[0; 800], 0, 0, None).unwrap();
         assert_eq!(queue.push(&[0; 100]), Err(QueueFull));
-        space.data.set(b"key", &[0; 10], 0, None).unwrap();
+        space.data.set(b"key", &[0; 10], 0, 0, None).unwrap();
         assert!(queue.push(&[0; 100]).is_ok());
-        assert_eq!(space.data.set(b"key", &[0; 800], 0, None), Err(WriteError::Full));
+        assert_eq!(space.data.set(b"key", &[0; 800], 0, 0, None), Err(WriteError::Full));
         assert_eq!(queue.pop().unwrap().len(), 100);
-        space.data.set(b"key", &[0; 800], 0, None).unwrap();
+        space.data.set(b"key", &[0; 800], 0, 0, None).unwrap();
     }
 }

@@ -150,7 +150,7 @@ pub trait Stream: Send + 'static {
     fn clear_route_cache(&mut self);
 
     /// Starts a call. The proxy does not come back into us meanwhile.
-    fn start_call(&mut self, services: &Self::Services, request: &Request) -> Start;
+    fn start_call(&mut self, request: &Request) -> Start;
 
     /// Whether [`wake`](Self::wake) brings its owner here.
     fn can_wake(&self) -> bool;

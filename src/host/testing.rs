@@ -282,7 +282,7 @@ impl Stream for FakeStream {
         self.route_cache_clears = self.route_cache_clears.saturating_add(1);
     }
 
-    fn start_call(&mut self, _services: &FakeServices, request: &Request) -> Start {
+    fn start_call(&mut self, request: &Request) -> Start {
         self.calls.push((request.cluster.clone(), request.headers.clone(), request.body.clone()));
         self.start.unwrap_or(Start::NotHere)
     }

@@ -94,15 +94,7 @@ impl<S: Stream> Registry<S> {
     ///
     /// # Errors
     /// [`LoadError`] says which step failed; nothing of the plugin is left then.
-    pub fn load(&self, config: &PluginConfig) -> Result<Arc<Generation<S>>, LoadError> {
-        self.load_for(Use::Filter, config)
-    }
-
-    /// The same for another use than filters.
-    ///
-    /// # Errors
-    /// As for [`load`](Self::load).
-    pub fn load_for(&self, purpose: Use, config: &PluginConfig) -> Result<Arc<Generation<S>>, LoadError> {
+    pub fn load(&self, purpose: Use, config: &PluginConfig) -> Result<Arc<Generation<S>>, LoadError> {
         let environment = |name: &str| -> Option<OsString> { std::env::var_os(name) };
         let bytes = location::read(&config.vm.code, environment)?;
         let variables = config.vm.environment.resolve(environment);

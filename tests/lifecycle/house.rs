@@ -15,7 +15,7 @@ use graft::host::types::{Direction, HeadersAction};
 use graft::host::vm::CallError;
 use graft::host::vm::Lease;
 use graft::lifecycle::generation::{BeginError, Begun, Generation};
-use graft::lifecycle::registry::{Registry, Workers};
+use graft::lifecycle::registry::{Registry, Use, Workers};
 
 use crate::guest::Guest;
 
@@ -49,12 +49,12 @@ impl House {
 
     /// Loads a plugin that must load.
     pub fn load(&self, config: &PluginConfig) -> Loaded {
-        self.registry.load(config).unwrap_or_else(|error| panic!("{}", error.describe(config)))
+        self.registry.load(Use::Filter, config).unwrap_or_else(|error| panic!("{}", error.describe(config)))
     }
 
     /// Loads a plugin that must not: the line for the log.
     pub fn refuse(&self, config: &PluginConfig) -> String {
-        match self.registry.load(config) {
+        match self.registry.load(Use::Filter, config) {
             Ok(_) => panic!("{config:?} was loaded"),
             Err(error) => error.describe(config),
         }

@@ -2,12 +2,11 @@
 //! also while an exchange is logged.
 
 use std::ffi::c_void;
-use std::ptr;
 use std::sync::Arc;
 
 use super::super::buffer::lend;
+use super::super::config_address::ConfigAddress;
 use super::super::hook::ConfigHandle;
-use super::super::http_config::ConfigAddress;
 use super::super::table::{Callbacks, callbacks};
 use super::super::types::{MetricError, MetricId};
 use super::raw;
@@ -80,7 +79,7 @@ impl AccessLogConfigHandle {
         self.address.with_definitions(|envoy| {
             let mut id = 0;
             // SAFETY: F2, F9, F11 under the lock.
-            let result = unsafe { define(ptr::with_exposed_provenance_mut(envoy), lend(name), &raw mut id) };
+            let result = unsafe { define(envoy, lend(name), &raw mut id) };
             MetricError::check(result).map(|()| MetricId(id))
         })
     }
@@ -94,13 +93,15 @@ impl AccessLogConfigHandle {
         let update = update(callbacks()).ok_or(MetricError::Unavailable)?;
         self.address.with_updates(|envoy| {
             // SAFETY: F2, F11 under the lock.
-            MetricError::check(unsafe { update(ptr::with_exposed_provenance_mut(envoy), id.0, value) })
+            MetricError::check(unsafe { update(envoy, id.0, value) })
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ptr;
+
     use super::*;
     use crate::abi::testing::{FakeEnvoy, MetricUpdate};
 

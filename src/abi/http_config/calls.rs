@@ -1,11 +1,8 @@
 //! Calls of a filter configuration: they outlive the stream that asked. Main thread, since Envoy 1.38.
 
-use std::ffi::c_void;
-use std::ptr;
-use std::thread;
-
 use super::super::buffer::{LentHeaders, lend};
 use super::super::call_event::{self, CallRefusal, CallRequest};
+use super::super::config_address::{ConfigScheduler, SchedulerCallbacks};
 use super::super::table::callbacks;
 use super::HttpFilterConfigHandle;
 
@@ -15,32 +12,16 @@ pub fn has_config_calls() -> bool {
         && callbacks().http_filter_config_scheduler_new.is_some()
 }
 
-/// Brings `on_config_scheduled` to a configuration. Deleted with it.
-#[derive(Debug)]
-pub struct ConfigScheduler {
-    /// Envoy's scheduler, as an address.
-    scheduler: usize,
-}
-
 impl HttpFilterConfigHandle {
     /// A scheduler for this configuration. `None` where there is none, or the configuration is gone.
     pub fn scheduler(&self) -> Option<ConfigScheduler> {
-        let new = callbacks().http_filter_config_scheduler_new?;
-        self.with(|envoy| {
-            // SAFETY: F2, F11 under the lock.
-            let scheduler: *mut c_void = unsafe { new(envoy) };
-            (!scheduler.is_null()).then(|| ConfigScheduler { scheduler: scheduler.expose_provenance() })
-        })?
-    }
-
-    /// Asks for `on_config_scheduled`, from any thread. False if the configuration is gone.
-    pub fn commit(&self, scheduler: &ConfigScheduler, event_id: u64) -> bool {
-        let Some(commit) = callbacks().http_filter_config_scheduler_commit else { return false };
-        self.with(|_alive| {
-            // SAFETY: F2, F12; the configuration lives while its address is locked.
-            unsafe { commit(ptr::with_exposed_provenance_mut(scheduler.scheduler), event_id) };
-        })
-        .is_some()
+        let table = callbacks();
+        let callbacks = SchedulerCallbacks {
+            new: table.http_filter_config_scheduler_new,
+            commit: table.http_filter_config_scheduler_commit,
+            delete: table.http_filter_config_scheduler_delete,
+        };
+        ConfigScheduler::new(&self.address, callbacks)
     }
 
     /// Starts a call; its events come to this configuration with the number that is answered.
@@ -49,71 +30,52 @@ impl HttpFilterConfigHandle {
     /// Why it was not started; on another thread than the main thread it is never.
     pub fn start_call(&self, request: &CallRequest<'_>) -> Result<u64, CallRefusal> {
         let start = callbacks().http_filter_config_start_http_stream.ok_or(CallRefusal::Failed)?;
-        self.on_main(|envoy| {
-            // SAFETY: F2, F11 under the lock, on the main thread.
-            unsafe { call_event::start(start, envoy, request) }
-        })
-        .unwrap_or(Err(CallRefusal::Failed))
+        self.address
+            .on_main(|envoy| {
+                // SAFETY: F2, F11 under the lock, on the main thread.
+                unsafe { call_event::start(start, envoy, request) }
+            })
+            .unwrap_or(Err(CallRefusal::Failed))
     }
 
     /// Sends more of the request's body. Envoy may come back with the call's end.
     pub fn send_call_data(&self, number: u64, data: &[u8], end_of_stream: bool) -> bool {
         let Some(send) = callbacks().http_filter_config_stream_send_data else { return false };
-        self.on_main(|envoy| {
-            // SAFETY: F2, F9, F11 under the lock, on the main thread.
-            unsafe { send(envoy, number, lend(data), end_of_stream) }
-        })
-        .unwrap_or(false)
+        self.address
+            .on_main(|envoy| {
+                // SAFETY: F2, F9, F11 under the lock, on the main thread.
+                unsafe { send(envoy, number, lend(data), end_of_stream) }
+            })
+            .unwrap_or(false)
     }
 
     /// Ends the request with trailers. Envoy may come back with the call's end.
     pub fn send_call_trailers(&self, number: u64, trailers: &[(&[u8], &[u8])]) -> bool {
         let Some(send) = callbacks().http_filter_config_stream_send_trailers else { return false };
         let mut trailers = LentHeaders::new(trailers);
-        self.on_main(|envoy| {
-            // SAFETY: F2, F9, F11 under the lock, on the main thread.
-            unsafe { send(envoy, number, trailers.as_mut_ptr(), trailers.len()) }
-        })
-        .unwrap_or(false)
+        self.address
+            .on_main(|envoy| {
+                // SAFETY: F2, F9, F11 under the lock, on the main thread.
+                unsafe { send(envoy, number, trailers.as_mut_ptr(), trailers.len()) }
+            })
+            .unwrap_or(false)
     }
 
     /// Ends a call. Envoy comes back with its reset.
     pub fn reset_call(&self, number: u64) {
         if let Some(reset) = callbacks().http_filter_config_reset_http_stream {
-            self.on_main(|envoy| {
+            self.address.on_main(|envoy| {
                 // SAFETY: F2, F11 under the lock, on the main thread.
                 unsafe { reset(envoy, number) };
             });
-        }
-    }
-
-    /// Runs a body with Envoy's configuration, if it lives and this is the thread that made it.
-    fn on_main<T>(&self, body: impl FnOnce(*mut c_void) -> T) -> Option<T> {
-        if thread::current().id() != self.made_on {
-            return None;
-        }
-        self.with(body)
-    }
-
-    /// Runs a body with Envoy's configuration, if it lives.
-    fn with<T>(&self, body: impl FnOnce(*mut c_void) -> T) -> Option<T> {
-        // Recursive: Envoy may come back while the lock is held, and that must not wait behind who wants to write.
-        let address = self.address.0.read_recursive();
-        address.map(|envoy| body(ptr::with_exposed_provenance_mut(envoy)))
-    }
-}
-
-impl Drop for ConfigScheduler {
-    fn drop(&mut self) {
-        if let Some(delete) = callbacks().http_filter_config_scheduler_delete {
-            // SAFETY: F2, F12.
-            unsafe { delete(ptr::with_exposed_provenance_mut(self.scheduler)) };
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
     use crate::abi::testing::FakeEnvoy;
 
@@ -166,7 +128,7 @@ mod tests {
         config.close();
         envoy.told_of_calls();
         assert_eq!(handle.start_call(&request()), Err(CallRefusal::Failed));
-        assert!(!handle.commit(&scheduler, 7));
+        assert!(!scheduler.commit(7));
         assert!(handle.scheduler().is_none());
         assert_eq!(envoy.told_of_calls(), [""; 0]);
         drop(scheduler);
@@ -179,7 +141,7 @@ mod tests {
         let config = envoy.config();
         let handle = config.handle();
         let scheduler = handle.scheduler().unwrap();
-        let (is_committed, told) = elsewhere(|| handle.commit(&scheduler, 7));
+        let (is_committed, told) = elsewhere(|| scheduler.commit(7));
         assert!(is_committed);
         assert_eq!(told, ["scheduler 1: 7"]);
     }

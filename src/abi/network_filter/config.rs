@@ -1,12 +1,11 @@
 //! The configuration of a network filter: its metrics. They have no labels, and are updated through connections.
 
 use std::ffi::c_void;
-use std::ptr;
 use std::sync::Arc;
 
 use super::super::buffer::lend;
+use super::super::config_address::ConfigAddress;
 use super::super::hook::ConfigHandle;
-use super::super::http_config::ConfigAddress;
 use super::super::table::callbacks;
 use super::super::types::{MetricError, MetricId};
 use super::raw;
@@ -52,7 +51,7 @@ impl ConnectionConfigHandle {
         self.address.with_definitions(|envoy| {
             let mut id = 0;
             // SAFETY: F2, F9, F11 under the lock.
-            let result = unsafe { define(ptr::with_exposed_provenance_mut(envoy), lend(name), &raw mut id) };
+            let result = unsafe { define(envoy, lend(name), &raw mut id) };
             MetricError::check(result).map(|()| MetricId(id))
         })
     }

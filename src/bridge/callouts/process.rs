@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 use super::stream::{failed, refusal_of, tell_refusal};
 use super::{feed, lent};
 use crate::abi::{
-    BootstrapHandle, BootstrapScheduler, CallEvent, CallRefusal, CallRequest, ConfigScheduler,
-    HttpFilterConfigHandle, has_config_calls,
+    BootstrapHandle, CallEvent, CallRefusal, CallRequest, ConfigScheduler, HttpFilterConfigHandle,
+    has_config_calls,
 };
 use crate::bridge::module;
 use crate::host::agenda::Event;
@@ -23,6 +23,7 @@ use crate::host::calls::{Command, Exchange, Incoming, Kind, Reply, Request, Toke
 #[derive(Debug)]
 pub(in crate::bridge) struct Carrier {
     caller: Caller,
+    scheduler: ConfigScheduler,
     /// Calls under way here, by Envoy's number.
     calls: Mutex<HashMap<u64, (u64, Exchange)>>,
 }
@@ -30,9 +31,9 @@ pub(in crate::bridge) struct Carrier {
 /// What Envoy makes the calls of.
 #[derive(Debug)]
 enum Caller {
-    Filter(HttpFilterConfigHandle, ConfigScheduler),
+    Filter(HttpFilterConfigHandle),
     /// Its calls have one answer, without trailers: HTTP only.
-    Bootstrap(BootstrapHandle, BootstrapScheduler),
+    Bootstrap(BootstrapHandle),
 }
 
 impl Caller {
@@ -46,27 +47,27 @@ impl Caller {
             timeout: request.timeout_milliseconds(),
         };
         match self {
-            Self::Filter(envoy, _) => envoy.start_call(&call),
-            Self::Bootstrap(envoy, _) if request.kind == Kind::Http => envoy.start_call(&call),
+            Self::Filter(envoy) => envoy.start_call(&call),
+            Self::Bootstrap(envoy) if request.kind == Kind::Http => envoy.start_call(&call),
             Self::Bootstrap(..) => Err(CallRefusal::Failed),
         }
     }
 
     fn send(&self, number: u64, bytes: &[u8], end: bool) {
-        if let Self::Filter(envoy, _) = self {
+        if let Self::Filter(envoy) = self {
             envoy.send_call_data(number, bytes, end);
         }
     }
 
     fn send_trailers(&self, number: u64, trailers: &[(&[u8], &[u8])]) {
-        if let Self::Filter(envoy, _) = self {
+        if let Self::Filter(envoy) = self {
             envoy.send_call_trailers(number, trailers);
         }
     }
 
     fn reset(&self, number: u64) {
         // A call of the extension cannot be ended: its answer finds nobody.
-        if let Self::Filter(envoy, _) = self {
+        if let Self::Filter(envoy) = self {
             envoy.reset_call(number);
         }
     }
@@ -94,49 +95,80 @@ impl Carrier {
             return None;
         }
         let scheduler = envoy.scheduler()?;
-        Some(Self::of(Caller::Filter(envoy, scheduler)))
+        Some(Self::of(Caller::Filter(envoy), scheduler))
     }
 
     /// A carrier for a bootstrap extension, if this Envoy has such calls.
     pub(in crate::bridge) fn bootstrap(envoy: BootstrapHandle) -> Option<Arc<Self>> {
         let scheduler = envoy.scheduler()?;
-        Some(Self::of(Caller::Bootstrap(envoy, scheduler)))
+        Some(Self::of(Caller::Bootstrap(envoy), scheduler))
     }
 
-    fn of(caller: Caller) -> Arc<Self> {
-        Arc::new(Self { caller, calls: Mutex::default() })
+    fn of(caller: Caller, scheduler: ConfigScheduler) -> Arc<Self> {
+        Arc::new(Self { caller, scheduler, calls: Mutex::default() })
+    }
+}
+
+/// A configuration's part in calls, from the load of its plugin until Envoy gives it up. Main thread, but for its end.
+#[derive(Debug)]
+pub(in crate::bridge) struct Carrying(Option<Arc<Carrier>>);
+
+impl Carrying {
+    /// Nothing yet; and nothing at all where Envoy has no such calls.
+    pub(in crate::bridge) fn new(carrier: Option<Arc<Carrier>>) -> Self {
+        Self(carrier)
     }
 
-    fn wake(&self) -> bool {
-        match &self.caller {
-            Caller::Filter(envoy, scheduler) => envoy.commit(scheduler, 0),
-            Caller::Bootstrap(envoy, scheduler) => envoy.commit(scheduler, 0),
+    /// Before the plugin starts: it may call while it is configured.
+    pub(in crate::bridge) fn begin(&self, calls: &ProcessCalls) {
+        if let Some(carrier) = &self.0 {
+            calls.add(carrier);
+        }
+    }
+
+    /// Commands have come.
+    pub(in crate::bridge) fn on_scheduled(&self) {
+        self.with(ProcessCalls::on_scheduled);
+    }
+
+    /// Envoy tells something of a call.
+    pub(in crate::bridge) fn on_event(&self, number: u64, event: &CallEvent<'_>) {
+        self.with(|calls, carrier| calls.on_event(carrier, number, event));
+    }
+
+    /// Envoy's configuration is gone.
+    pub(in crate::bridge) fn end(&self) {
+        self.with(ProcessCalls::remove);
+    }
+
+    fn with(&self, body: impl FnOnce(&ProcessCalls, &Arc<Carrier>)) {
+        if let (Some(carrier), Ok(module)) = (&self.0, module::module()) {
+            body(&module.services.calls, carrier);
         }
     }
 }
 
-impl ProcessCalls {
-    /// Whether calls can be made without a stream.
-    #[expect(clippy::unused_self, reason = "it answers for all calls without a stream")]
-    pub(in crate::bridge) fn can_call(&self) -> bool {
-        has_config_calls()
+impl Drop for Carrying {
+    /// One that was refused has no other end.
+    fn drop(&mut self) {
+        self.end();
     }
+}
 
-    /// A configuration lives.
-    pub(in crate::bridge) fn add(&self, carrier: &Arc<Carrier>) {
+impl ProcessCalls {
+    /// A configuration lives. With an extension, which Envoy tells when its clusters are ready, calls wait for that.
+    fn add(&self, carrier: &Arc<Carrier>) {
         let mut inner = self.inner.lock();
         inner.carriers.retain(|carrier| carrier.strong_count() > 0);
         // A filter's calls can do more than an extension's, so they are asked first.
         let place = match carrier.caller {
             Caller::Filter(..) => 0,
-            Caller::Bootstrap(..) => inner.carriers.len(),
+            Caller::Bootstrap(..) => {
+                inner.is_held = true;
+                inner.carriers.len()
+            }
         };
         inner.carriers.insert(place, Arc::downgrade(carrier));
-    }
-
-    /// Envoy's clusters are not ready: commands wait until [`release`](Self::release).
-    pub(in crate::bridge) fn hold(&self) {
-        self.inner.lock().is_held = true;
     }
 
     /// Envoy's clusters are ready.
@@ -155,7 +187,7 @@ impl ProcessCalls {
     fn wake(&self) {
         let carriers: Vec<Arc<Carrier>> =
             self.inner.lock().carriers.iter().filter_map(Weak::upgrade).collect();
-        if carriers.iter().any(|carrier| carrier.wake()) {
+        if carriers.iter().any(|carrier| carrier.scheduler.commit(0)) {
             return;
         }
         let queue = std::mem::take(&mut self.inner.lock().queue);
@@ -167,7 +199,7 @@ impl ProcessCalls {
     }
 
     /// The main thread comes by, for a carrier: everything in the queue is done.
-    pub(in crate::bridge) fn on_scheduled(&self, carrier: &Arc<Carrier>) {
+    fn on_scheduled(&self, carrier: &Arc<Carrier>) {
         loop {
             let next = {
                 let mut inner = self.inner.lock();
@@ -220,7 +252,7 @@ impl ProcessCalls {
     }
 
     /// Envoy tells something of a call.
-    pub(in crate::bridge) fn on_event(&self, carrier: &Arc<Carrier>, number: u64, event: &CallEvent<'_>) {
+    fn on_event(&self, carrier: &Arc<Carrier>, number: u64, event: &CallEvent<'_>) {
         // Out of the table while it is fed: a reply is not copied under a lock.
         let Some((vm, mut exchange)) = carrier.calls.lock().remove(&number) else { return };
         let token = exchange.token();
@@ -237,8 +269,13 @@ impl ProcessCalls {
     }
 
     /// A configuration is gone, and its calls with it: they have failed. What waits in the queue goes to another.
-    pub(in crate::bridge) fn remove(&self, carrier: &Arc<Carrier>) {
-        self.inner.lock().carriers.retain(|other| other.as_ptr() != Arc::as_ptr(carrier));
+    fn remove(&self, carrier: &Arc<Carrier>) {
+        {
+            let mut inner = self.inner.lock();
+            inner.carriers.retain(|other| other.as_ptr() != Arc::as_ptr(carrier));
+            // It will not be told that clusters are ready.
+            inner.is_held &= matches!(carrier.caller, Caller::Filter(..));
+        }
         for (_, (vm, mut exchange)) in std::mem::take(&mut *carrier.calls.lock()) {
             let token = exchange.token();
             self.inner.lock().places.remove(&(vm, token));
@@ -333,7 +370,7 @@ mod tests {
         let (envoy, calls) = (FakeEnvoy::install(), ProcessCalls::default());
         let (_config, carrier) = carrier(&envoy);
         calls.add(&carrier);
-        calls.hold();
+        calls.inner.lock().is_held = true;
         calls.submit(VM, vec![started(Kind::Http)]);
         calls.on_scheduled(&carrier);
         assert!(carrier.calls.lock().is_empty());
@@ -376,6 +413,6 @@ mod tests {
         let envoy = FakeEnvoy::install();
         envoy.remove_callbacks(|table| table.http_filter_config_start_http_stream = None);
         assert!(Carrier::new(envoy.config().handle()).is_none());
-        assert!(!ProcessCalls::default().can_call());
+        assert!(!has_config_calls());
     }
 }

@@ -29,6 +29,8 @@ pub struct Fed {
     pub is_over: bool,
     /// Envoy has to be told to end it.
     pub is_aborted: bool,
+    /// There was no room for all of it (`graft.limits.callout_bytes`).
+    pub is_too_long: bool,
 }
 
 /// gRPC statuses that a host gives itself (grpc/status.h).
@@ -91,6 +93,7 @@ impl Exchange {
         if !self.held.more(bytes) {
             self.fail(&mut fed, INTERNAL, b"the reply is longer than graft.limits.callout_bytes allows");
             fed.is_aborted = true;
+            fed.is_too_long = true;
         } else if self.kind == Kind::Http {
             self.feed_http(incoming, &mut fed);
         } else {

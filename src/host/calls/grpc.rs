@@ -1,5 +1,7 @@
 //! gRPC on the wire: frames, and what a call is addressed to.
 
+use crate::host::wire;
+
 /// Length of a frame's head: a byte of flags and the length of the message.
 const HEAD: usize = 5;
 
@@ -83,86 +85,31 @@ pub fn target(service: &[u8]) -> Result<Target, NoTarget> {
 /// `GrpcService`: 1 is `envoy_grpc` (1 `cluster_name`, 2 `authority`), 5 is `initial_metadata` (1 key, 2 value).
 fn read_service(bytes: &[u8]) -> Option<Target> {
     let mut target = Target { is_message: true, ..Target::default() };
-    for (field, value) in fields(bytes)? {
-        match (field, value) {
-            (1, Some(envoy)) => {
-                for (field, value) in fields(envoy)? {
-                    match (field, value) {
-                        (1, Some(name)) => target.cluster = name.to_vec(),
-                        (2, Some(authority)) => target.authority = authority.to_vec(),
-                        _ => {}
-                    }
-                }
+    wire::read(bytes, |number, value| match (number, value.bytes()) {
+        (1, Some(envoy)) => wire::read(envoy, |number, value| {
+            match (number, value.bytes()) {
+                (1, Some(name)) => target.cluster = name.to_vec(),
+                (2, Some(authority)) => target.authority = authority.to_vec(),
+                _ => {}
             }
-            (5, Some(header)) => {
-                let (mut name, mut text) = (Vec::new(), Vec::new());
-                for (field, value) in fields(header)? {
-                    match (field, value) {
-                        (1, Some(bytes)) => name = bytes.to_ascii_lowercase(),
-                        (2, Some(bytes)) => text = bytes.to_vec(),
-                        _ => {}
-                    }
+            Some(())
+        }),
+        (5, Some(header)) => {
+            let (mut name, mut text) = (Vec::new(), Vec::new());
+            wire::read(header, |number, value| {
+                match (number, value.bytes()) {
+                    (1, Some(bytes)) => name = bytes.to_ascii_lowercase(),
+                    (2, Some(bytes)) => text = bytes.to_vec(),
+                    _ => {}
                 }
-                target.metadata.push((name, text));
-            }
-            _ => {}
+                Some(())
+            })?;
+            target.metadata.push((name, text));
+            Some(())
         }
-    }
+        _ => Some(()),
+    })?;
     Some(target)
-}
-
-/// A field of a message: its number, and its bytes if it has a length.
-type Field<'a> = (u64, Option<&'a [u8]>);
-
-/// The fields of a message. `None`: it is no message.
-fn fields(mut bytes: &[u8]) -> Option<Vec<Field<'_>>> {
-    let mut fields = Vec::new();
-    while !bytes.is_empty() {
-        let tag = varint(&mut bytes)?;
-        let number = tag >> 3;
-        if number == 0 {
-            return None;
-        }
-        let value = match tag & 7 {
-            0 => {
-                varint(&mut bytes)?;
-                None
-            }
-            1 => {
-                take(&mut bytes, 8)?;
-                None
-            }
-            2 => {
-                let length = usize::try_from(varint(&mut bytes)?).ok()?;
-                Some(take(&mut bytes, length)?)
-            }
-            5 => {
-                take(&mut bytes, 4)?;
-                None
-            }
-            _ => return None,
-        };
-        fields.push((number, value));
-    }
-    Some(fields)
-}
-
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let [byte] = *take(bytes, 1)? else { return None };
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
-}
-
-fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
-    let (taken, rest) = bytes.split_at_checked(length)?;
-    *bytes = rest;
-    Some(taken)
 }
 
 #[cfg(test)]

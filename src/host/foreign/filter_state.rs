@@ -1,10 +1,10 @@
 //! `declare_property` and `set_envoy_filter_state`: what kind of property is stored, and objects of Envoy's own.
 
-use super::wire;
 use super::{Answer, Scene};
 use crate::host::contexts::Context;
 use crate::host::stream::{LifeSpan, Stream};
 use crate::host::types::Status;
+use crate::host::wire;
 
 /// What a plugin declared a property to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

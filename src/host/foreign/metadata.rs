@@ -4,10 +4,10 @@
 //! Values have the wire form of `google.protobuf.Value`. Its null, structs and lists in lists cannot be told to Envoy's
 //! modules one by one, so they are neither set nor found.
 
-use super::wire;
 use super::{Answer, Scene};
 use crate::host::stream::{MetadataSource, MetadataValue, Stream};
 use crate::host::types::Status;
+use crate::host::wire;
 
 /// `{1: string namespace, 2: string key, 3: google.protobuf.Value value}`.
 pub(super) fn set<S: Stream>(scene: Scene<'_, S>, message: &[u8]) -> Answer {

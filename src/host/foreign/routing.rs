@@ -1,9 +1,9 @@
 //! `clear_route_cache` and `graft_override_upstream_host`: where the request goes.
 
-use super::wire;
 use super::{Answer, Scene};
 use crate::host::stream::Stream;
 use crate::host::types::Status;
+use crate::host::wire;
 
 /// Has the proxy choose the route anew. Without a stream it is fine and does nothing, as in the built-in host.
 #[allow(clippy::unnecessary_wraps)] // Every function answers so.

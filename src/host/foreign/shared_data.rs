@@ -4,16 +4,18 @@
 //! That another change came first is a result here, not the status `CAS_MISMATCH`, for which SDKs end a plugin that calls
 //! a foreign function.
 
+use crate::host::wire;
 use std::sync::Arc;
 
+use super::encode_list;
 use super::{Answer, Scene};
-use super::{encode_list, wire};
-use crate::host::shared::{Expiry, WriteError};
+use crate::host::shared::WriteError;
 use crate::host::stream::{Services as _, Stream};
 use crate::host::types::Status;
 
 /// `{1: bytes key, 2: bytes value, 3: uint32 cas, 4: uint64 milliseconds}` to 1: written, or 0: another change came
 /// first. After so many milliseconds the value is gone; 0: never.
+#[allow(clippy::needless_pass_by_value)] // Every function takes it so.
 pub(super) fn set<S: Stream>(scene: Scene<'_, S>, message: &[u8]) -> Answer {
     /// Nanoseconds.
     const MILLISECOND: u64 = 1_000_000;
@@ -30,12 +32,13 @@ pub(super) fn set<S: Stream>(scene: Scene<'_, S>, message: &[u8]) -> Answer {
     })
     .ok_or(Status::BadArgument)?;
     let now = scene.state.services.monotonic_nanoseconds();
-    let after = (milliseconds != 0).then(|| milliseconds.saturating_mul(MILLISECOND));
+    let lifetime = (milliseconds != 0).then(|| milliseconds.saturating_mul(MILLISECOND));
     let space = Arc::clone(&scene.state.space);
-    answer(space.data.set(key, value, change, Some(Expiry { now, after })).map(|()| true))
+    answer(space.data.set(key, value, change, now, lifetime).map(|()| true))
 }
 
 /// `{1: bytes key, 2: uint32 cas}` to 1: deleted, or 0: another change came first.
+#[allow(clippy::needless_pass_by_value)] // Every function takes it so.
 pub(super) fn delete<S: Stream>(scene: Scene<'_, S>, message: &[u8]) -> Answer {
     let (mut key, mut change) = (&b""[..], 0);
     wire::read(message, |number, field| {
@@ -53,6 +56,7 @@ pub(super) fn delete<S: Stream>(scene: Scene<'_, S>, message: &[u8]) -> Answer {
 }
 
 /// A prefix to the keys that begin so, as pairs without values.
+#[allow(clippy::needless_pass_by_value)] // Every function takes it so.
 pub(super) fn list<S: Stream>(scene: Scene<'_, S>, prefix: &[u8]) -> Answer {
     let now = scene.state.services.monotonic_nanoseconds();
     let space = Arc::clone(&scene.state.space);

@@ -22,10 +22,10 @@ use aws_lc_rs::signature::{
 };
 
 use self::keys::{KeyType, PrivateKey, PublicKey};
-use super::wire;
 use super::{Answer, Scene};
 use crate::host::stream::Stream;
 use crate::host::types::Status;
+use crate::host::wire;
 
 /// A hash by its name in messages; any letter case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

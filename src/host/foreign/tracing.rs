@@ -3,10 +3,10 @@
 //!
 //! A child span that its plugin does not finish ends with the stream.
 
-use super::wire;
 use super::{Answer, Scene, token};
 use crate::host::stream::Stream;
 use crate::host::types::Status;
+use crate::host::wire;
 
 /// `{1: string key, 2: string value, 3: uint32 child}`: a tag of the stream's span, or of a child of it.
 pub(super) fn set_tag<S: Stream>(scene: Scene<'_, S>, message: &[u8]) -> Answer {

@@ -69,17 +69,13 @@ pub(super) fn grpc_call<S: Stream>(
     timeout: u32,
     token_at: u32,
 ) -> Answer {
-    call.check_words(&[token_at])?;
-    let target = target_of(call.read(service, service_length)?)?;
-    let path = path(call.read(service_name, service_name_length)?, call.read(method, method_length)?);
-    let metadata = pairs_of(call.read(metadata, metadata_length)?);
-    let body = calls::frame(call.read(message, message_length)?);
-    let timeout = timeout_of(timeout)?;
-    call.write_u32(token_at, 0)?;
-    let no_cluster = no_cluster(&target);
-    let parts = grpc_parts(target, path, metadata, body, timeout).ok_or(no_cluster)?;
-    let token = begin(call, Kind::GrpcCall, parts, no_cluster)?;
-    Ok(call.write_u32(token_at, token.0)?)
+    let addressed = Addressed {
+        service: (service, service_length),
+        service_name: (service_name, service_name_length),
+        method: (method, method_length),
+        metadata: (metadata, metadata_length),
+    };
+    begin_grpc(call, addressed, Some((message, message_length, timeout)), token_at)
 }
 
 #[allow(clippy::too_many_arguments)] // The ABI has them.
@@ -95,14 +91,46 @@ pub(super) fn grpc_stream<S: Stream>(
     metadata_length: u32,
     token_at: u32,
 ) -> Answer {
+    let addressed = Addressed {
+        service: (service, service_length),
+        service_name: (service_name, service_name_length),
+        method: (method, method_length),
+        metadata: (metadata, metadata_length),
+    };
+    begin_grpc(call, addressed, None, token_at)
+}
+
+/// Where the guest says what to call: addresses and lengths.
+#[derive(Clone, Copy)]
+struct Addressed {
+    service: (u32, u32),
+    service_name: (u32, u32),
+    method: (u32, u32),
+    metadata: (u32, u32),
+}
+
+/// Begins a call with its message and its timeout, or a stream without.
+fn begin_grpc<S: Stream>(
+    call: &mut Call<'_, S>,
+    addressed: Addressed,
+    message: Option<(u32, u32, u32)>,
+    token_at: u32,
+) -> Answer {
     call.check_words(&[token_at])?;
-    let target = target_of(call.read(service, service_length)?)?;
-    let path = path(call.read(service_name, service_name_length)?, call.read(method, method_length)?);
-    let metadata = pairs_of(call.read(metadata, metadata_length)?);
+    let read = |(address, length): (u32, u32)| call.read(address, length);
+    let target = target_of(read(addressed.service)?)?;
+    let path = path(read(addressed.service_name)?, read(addressed.method)?);
+    let metadata = pairs_of(read(addressed.metadata)?);
+    let (kind, body, timeout) = match message {
+        Some((message, length, timeout)) => {
+            (Kind::GrpcCall, calls::frame(read((message, length))?), timeout_of(timeout)?)
+        }
+        None => (Kind::GrpcStream, Vec::new(), None),
+    };
     call.write_u32(token_at, 0)?;
     let no_cluster = no_cluster(&target);
-    let parts = grpc_parts(target, path, metadata, Vec::new(), None).ok_or(no_cluster)?;
-    let token = begin(call, Kind::GrpcStream, parts, no_cluster)?;
+    let parts = grpc_parts(target, path, metadata, body, timeout).ok_or(no_cluster)?;
+    let token = begin(call, kind, parts, no_cluster)?;
     Ok(call.write_u32(token_at, token.0)?)
 }
 
@@ -240,13 +268,12 @@ fn begin<S: Stream>(call: &mut Call<'_, S>, kind: Kind, parts: Parts, no_cluster
         Context::Stream(index) => Some(index),
         Context::Root(_) | Context::Vm => None,
     };
-    let services = std::sync::Arc::clone(&state.services);
     let left = call.with_stream(|_, stream| {
         // What a stream starts at its end would end with it.
         let Some(stream) = stream.filter(|stream| !stream.is_logging && !stream.is_done) else {
             return Ok(Some(request));
         };
-        match stream.stream.start_call(&services, &request) {
+        match stream.stream.start_call(&request) {
             Start::UnderWay(number) => {
                 let exchange = Exchange::new(token, kind, request.held);
                 stream.commands.push(Command::Adopt(number, Box::new(exchange)));
@@ -262,13 +289,12 @@ fn begin<S: Stream>(call: &mut Call<'_, S>, kind: Kind, parts: Parts, no_cluster
             Start::Refused(Refusal::Failed) => Err(Status::InternalFailure),
         }
     })?;
-    let place = match (left, origin) {
-        (None, Some(index)) => Place::Stream(index),
-        (Some(request), _) => {
+    let place = match left {
+        Some(request) => {
             process_starts(call, request)?;
             Place::Process
         }
-        (None, None) => Place::Process,
+        None => origin.map_or(Place::Process, Place::Stream),
     };
     call.state().calls.add(token, root, origin, place);
     Ok(token)

@@ -34,7 +34,9 @@ pub(super) fn set_data<S: Stream>(
     change: u32,
 ) -> Answer {
     let space = Arc::clone(&call.state().space);
-    let written = space.data.set(call.read(key, key_length)?, call.read(value, length)?, change, None);
+    let now = call.state().services.monotonic_nanoseconds();
+    let (key, value) = (call.read(key, key_length)?, call.read(value, length)?);
+    let written = space.data.set(key, value, change, now, None);
     written.map_err(|error| match error {
         WriteError::Changed => Status::CasMismatch.into(),
         WriteError::Full => Status::InternalFailure.into(),

@@ -1,19 +1,15 @@
-//! Hostcalls that this version does not have yet: callouts, gRPC, ticks, shared data, queues.
-//! They are linked, so that plugins which import them load, and answer `UNIMPLEMENTED`.
+//! The hostcall that this version does not have: name resolution. It is linked, so that plugins which import it load, and
+//! answers `UNIMPLEMENTED`.
 
 use super::{Answer, Call};
 use crate::host::stream::Stream;
 use crate::host::types::Status;
 
-macro_rules! unimplemented {
-    ($( $name:ident ( $($parameter:ident),* ); )*) => { $(
-        #[allow(clippy::too_many_arguments)] // The ABI has them.
-        pub(super) fn $name<S: Stream>(_: &mut Call<'_, S>, $($parameter: u32),*) -> Answer {
-            Err(Status::Unimplemented.into())
-        }
-    )* };
-}
-
-unimplemented! {
-    three(_a, _b, _c);
+pub(super) fn resolve_dns<S: Stream>(
+    _: &mut Call<'_, S>,
+    _name: u32,
+    _length: u32,
+    _token_at: u32,
+) -> Answer {
+    Err(Status::Unimplemented.into())
 }

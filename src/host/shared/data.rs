@@ -59,7 +59,7 @@ impl Data {
     }
 
     /// Writes a value. `change` is the number that the writer has seen, 0 for "whatever is there"; a key that is not
-    /// there takes any number, as in the built-in host.
+    /// there takes any number, as in the built-in host. After `lifetime` nanoseconds the value is gone; `None`: never.
     ///
     /// # Errors
     /// Another change came first, or there is no room; nothing was written.
@@ -68,10 +68,10 @@ impl Data {
         key: &[u8],
         value: &[u8],
         change: u32,
-        expiry: Option<Expiry>,
+        now: u64,
+        lifetime: Option<u64>,
     ) -> Result<(), WriteError> {
         let mut entries = self.entries.lock();
-        let now = expiry.map_or(0, |expiry| expiry.now);
         let old = entries.get(key);
         if old.is_some_and(|old| change != 0 && old.change != change && old.is_alive(now)) {
             return Err(WriteError::Changed);
@@ -80,7 +80,7 @@ impl Data {
         if !self.budget.replace(held, size(key, value)) {
             return Err(WriteError::Full);
         }
-        let expires = expiry.and_then(|expiry| expiry.after).map(|after| now.saturating_add(after));
+        let expires = lifetime.map(|lifetime| now.saturating_add(lifetime));
         entries.insert(key.into(), Entry { value: value.into(), change: next_change(), expires });
         Ok(())
     }
@@ -119,15 +119,6 @@ impl Data {
     }
 }
 
-/// How long a value lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Expiry {
-    /// The time now.
-    pub now: u64,
-    /// Nanoseconds from now. `None`: it does not end.
-    pub after: Option<u64>,
-}
-
 fn size(key: &[u8], value: &[u8]) -> usize {
     key.len().saturating_add(value.len()).saturating_add(ENTRY)
 }
@@ -143,33 +134,32 @@ mod tests {
     #[test]
     fn a_value_is_changed_by_who_has_seen_the_last_one() {
         let data = data(1000);
-        data.set(b"k", b"1", 77, None).unwrap();
+        data.set(b"k", b"1", 77, 0, None).unwrap();
         let seen = data.get(b"k", 0).unwrap();
         assert_eq!((&*seen.value, seen.change > 0), (&b"1"[..], true));
-        data.set(b"k", b"2", seen.change, None).unwrap();
-        assert_eq!(data.set(b"k", b"3", seen.change, None), Err(WriteError::Changed));
+        data.set(b"k", b"2", seen.change, 0, None).unwrap();
+        assert_eq!(data.set(b"k", b"3", seen.change, 0, None), Err(WriteError::Changed));
         assert_eq!(data.delete(b"k", seen.change, 0), Err(WriteError::Changed));
-        data.set(b"k", b"4", 0, None).unwrap();
+        data.set(b"k", b"4", 0, 0, None).unwrap();
         assert_eq!(&*data.get(b"k", 0).unwrap().value, b"4");
     }
 
     #[test]
     fn what_has_expired_is_not_there_and_gives_its_bytes_back() {
         let data = data(200);
-        let expiry = Some(Expiry { now: 100, after: Some(50) });
-        data.set(b"k", &[1; 100], 0, expiry).unwrap();
+        data.set(b"k", &[1; 100], 0, 100, Some(50)).unwrap();
         assert!(data.get(b"k", 149).is_some());
         assert_eq!(data.keys(b"", 149), [Box::from(&b"k"[..])]);
         assert!(data.keys(b"", 150).is_empty());
         assert!(data.get(b"k", 150).is_none());
-        data.set(b"other", &[1; 100], 0, None).unwrap();
+        data.set(b"other", &[1; 100], 0, 0, None).unwrap();
     }
 
     #[test]
     fn keys_are_listed_by_prefix_and_deleted() {
         let data = data(1000);
         for key in [&b"b/2"[..], b"a/1", b"b/1"] {
-            data.set(key, b"", 0, None).unwrap();
+            data.set(key, b"", 0, 0, None).unwrap();
         }
         assert_eq!(data.keys(b"b/", 0), [Box::from(&b"b/1"[..]), Box::from(&b"b/2"[..])]);
         assert_eq!(data.delete(b"b/1", 0, 0), Ok(true));
@@ -180,9 +170,9 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_not_written() {
         let data = data(ENTRY + 10);
-        assert_eq!(data.set(b"k", &[0; 10], 0, None), Err(WriteError::Full));
+        assert_eq!(data.set(b"k", &[0; 10], 0, 0, None), Err(WriteError::Full));
         assert!(data.get(b"k", 0).is_none());
-        data.set(b"k", &[0; 9], 0, None).unwrap();
-        assert_eq!(data.set(b"l", b"", 0, None), Err(WriteError::Full));
+        data.set(b"k", &[0; 9], 0, 0, None).unwrap();
+        assert_eq!(data.set(b"l", b"", 0, 0, None), Err(WriteError::Full));
     }
 }

@@ -22,6 +22,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::net::TcpSocket;
+
 use super::http1::{self, Body, Head, Side};
 use super::upstream::Protocol;
 use super::{Bootstrap, Headers, PATIENCE, header};
@@ -176,11 +178,14 @@ impl CalloutUpstream {
     }
 }
 
-/// An address of the loopback interface at which nobody listens.
+/// An address of the loopback interface at which nobody listens, until the test process ends.
 pub fn refusing_address() -> SocketAddr {
-    // A port that was just free. The system gives it to another socket only after all others.
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("the port")
+    // Taken and not listened at: a port that is only free would some time be another Envoy's.
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+    let address = socket.local_addr().expect("the port");
+    std::mem::forget(socket);
+    address
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

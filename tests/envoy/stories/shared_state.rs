@@ -120,7 +120,7 @@ on_each_envoy! {
                 .set("graft.limits.shared_bytes", 65536)
         };
         let data: String =
-            (0..20).map(|key| format!("request_headers: shared-set key{key} \"0123456789\"**1000\n")).collect();
+            (0..20).map(|key| format!("request_headers: shared-set key{key} \"0123456789\"**1000\n")).collect::<Vec<_>>().concat();
         let plugins = [
             small("data", &data),
             small("queue", "

@@ -205,7 +205,7 @@ pub fn replies_read_at_wrong_times() -> Scenario {
          http_call_response: continue request
          http_call_response: reply 403 no
          http_call_response: property plugin_name{RESUME}",
-        on("http_call_response").replace("\n", "\n         "),
+        on("http_call_response").replace('\n', "\n         "),
         on("configure"),
         on("response_headers"),
         on("log"),

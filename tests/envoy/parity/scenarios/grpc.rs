@@ -106,7 +106,8 @@ pub fn grpc_services() -> Scenario {
              request_headers: grpc-cancel\n"
         )
     })
-    .collect();
+    .collect::<Vec<_>>()
+    .concat();
     let authority = "\"\\x0a\\x12\\x0a\\x04grpc\\x12\\x0aother.test\"";
     let initial = "\"\\x0a\\x06\\x0a\\x04grpc\\x2a\\x0a\\x0a\\x05x-key\\x12\\x01v\"";
     let waits = |service: &str| {

@@ -1,7 +1,7 @@
-//! The wire form of protobuf, as far as foreign functions need it.
+//! The wire form of protobuf, as far as hostcalls need it: foreign functions, and the service of a gRPC call.
 //!
-//! Their messages are flat, have two to five fields, and are fixed by the functions' documentation; so a reader of
-//! fields and a writer of fields are all there is, and no code is generated. A message that does not parse is `None`.
+//! Their messages have two to five fields of interest and are fixed by documents; so a reader of fields and a writer of
+//! fields are all there is, and no code is generated. A message that does not parse is `None`.
 
 /// The value of a field, as its wire type has it.
 #[derive(Clone, Copy, Debug, PartialEq)]
