@@ -73,6 +73,11 @@ fn the_logger_and_the_connections_are_valid() {
 }
 
 #[test]
+fn the_service_is_valid() {
+    validate("envoy/service.yaml", &text("envoy/service.yaml"));
+}
+
+#[test]
 fn the_bootstrap_of_the_demo_is_valid() {
     validate("envoy/demo.yaml", &text("envoy/demo.yaml"));
 }

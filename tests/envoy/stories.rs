@@ -27,6 +27,7 @@ mod per_route;
 mod properties;
 mod rejections;
 mod sdks;
+mod services;
 mod shared_state;
 mod ticks;
 mod trailers;

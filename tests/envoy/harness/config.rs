@@ -156,6 +156,20 @@ impl Plugin {
         json!({ "name": self.name, "typed_config": configuration })
     }
 
+    /// The bootstrap extension, Graft's: the plugin without a filter.
+    pub fn service(&self, is_singleton: bool) -> Value {
+        let configuration = json!({
+            "@type": SERVICE,
+            "dynamic_module_config": self.module_config(),
+            "extension_name": self.name,
+            "extension_config": {
+                "@type": STRUCT,
+                "value": { "config": self.settings, "singleton": is_singleton },
+            },
+        });
+        json!({ "name": self.name, "typed_config": configuration })
+    }
+
     fn module_config(&self) -> Value {
         match self.module {
             Module::Named => {
@@ -180,6 +194,8 @@ const NETWORK_FILTER: &str =
     "type.googleapis.com/envoy.extensions.filters.network.dynamic_modules.v3.DynamicModuleNetworkFilter";
 const ACCESS_LOG: &str =
     "type.googleapis.com/envoy.extensions.access_loggers.dynamic_modules.v3.DynamicModuleAccessLog";
+const SERVICE: &str = "type.googleapis.com/\
+    envoy.extensions.bootstrap.dynamic_modules.v3.DynamicModuleBootstrapExtension";
 const CONNECTION_MANAGER: &str = "type.googleapis.com/\
     envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 
@@ -376,6 +392,7 @@ pub struct Bootstrap {
     from_file: bool,
     upstreams: Vec<Arc<Upstream>>,
     clusters: Vec<Value>,
+    services: Vec<Value>,
     tcp_proxies: Vec<TcpProxy>,
     tcp_upstreams: Vec<Arc<TcpUpstream>>,
     workers: u32,
@@ -396,6 +413,7 @@ impl Bootstrap {
             from_file: false,
             upstreams: Vec::new(),
             clusters: Vec::new(),
+            services: Vec::new(),
             tcp_proxies: Vec::new(),
             tcp_upstreams: Vec::new(),
             workers: 1,
@@ -418,6 +436,12 @@ impl Bootstrap {
     /// Adds a cluster of one address, for callouts.
     pub fn cluster(mut self, name: &str, address: SocketAddr, protocol: Protocol) -> Self {
         self.clusters.push(cluster(name, address, protocol));
+        self
+    }
+
+    /// Adds a plugin that runs without a filter, once or once for each worker.
+    pub fn service(mut self, plugin: &Plugin, is_singleton: bool) -> Self {
+        self.services.push(plugin.service(is_singleton));
         self
     }
 
@@ -467,6 +491,7 @@ impl Bootstrap {
             "node": { "id": "the-node", "cluster": "the-node-cluster" },
             "admin": { "address": { "socket_address": { "address": "127.0.0.1", "port_value": 0 } } },
             "static_resources": { "clusters": clusters },
+            "bootstrap_extensions": self.services,
             // Histograms are merged when statistics are flushed.
             "stats_flush_interval": "0.2s",
         });
