@@ -1,8 +1,10 @@
-//! What Graft tells its operators: the levels and the shape of a log line.
+//! What Graft tells its operators: the levels and the shape of a log line; what is counted ([`stats`]).
 //!
 //! Any layer may log, and only the bridge knows Envoy; so the bridge installs a [`Sink`] when the module is
 //! loaded, and a line that is logged without one (a unit test, a benchmark) goes nowhere. A line is formatted
 //! only if its level is on.
+
+pub mod stats;
 
 use std::fmt;
 use std::sync::OnceLock;

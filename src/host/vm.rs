@@ -74,6 +74,8 @@ pub struct State<S: Stream> {
     pub(super) reply: Option<Reply>,
     /// Roots whose next tick is to be set anew.
     pub(super) changed_ticks: Vec<RootIndex>,
+    /// Metrics were changed that the proxy shows only when it is asked to.
+    pub(super) has_changed_metrics: bool,
     /// Streams have been told that this VM is dead.
     pub(super) is_failure_told: bool,
     /// For building log lines and properties; its memory is used again.

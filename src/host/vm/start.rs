@@ -64,6 +64,7 @@ impl<S: Stream> Vm<S> {
                 number,
                 reply: None,
                 changed_ticks: Vec::new(),
+                has_changed_metrics: false,
                 is_failure_told: false,
                 settings,
                 contexts: Contexts::new(),
