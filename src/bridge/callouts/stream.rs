@@ -187,6 +187,17 @@ pub(super) fn tell_refusal(cluster: &str, refusal: Refusal) {
     telemetry::log(Level::Warn, format_args!("graft: a callout to cluster {cluster:?} failed: {reason}"));
 }
 
+/// A service's call needs more than an extension of Envoy's has: its answers come without trailers.
+pub(super) fn tell_unable(cluster: &str) {
+    telemetry::log(
+        Level::Warn,
+        format_args!(
+            "graft: a callout to cluster {cluster:?} failed: only an HTTP filter of Graft's can make gRPC calls for \
+             services, and there is none (docs/COMPATIBILITY.md)"
+        ),
+    );
+}
+
 /// The replies of a call that did not get under way.
 pub(super) fn failed(token: Token, kind: Kind, mut request: Request) -> Vec<(Token, Reply)> {
     let mut exchange = Exchange::new(token, kind, request.take_held());

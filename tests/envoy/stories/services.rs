@@ -3,7 +3,13 @@
 use std::time::Duration;
 
 use crate::harness::envoy::on_each_envoy;
+use crate::harness::grpc_upstream::GrpcUpstream;
 use crate::harness::{Bootstrap, Envoy, Host, Listener, Plugin, Upstream, Version, eventually, within};
+
+/// Calls while it is configured: it is made as soon as clusters are ready.
+const GRPC: &str = "
+    configure: grpc-call grpc graft.test.Echo Say hello 5000
+    grpc_receive: buffer-get grpc 0 100";
 
 on_each_envoy! {
     fn a_service_reads_what_filters_queue(version) {
@@ -98,6 +104,40 @@ on_each_envoy! {
             "dynamicmodulescustom.service_counter"
         };
         eventually("the counter", || envoy.admin().stat(name).filter(|value| *value == 7));
+        assert!(envoy.stop().status.success());
+    }
+
+    /// An extension's calls have no trailers, and without them there is no status of a gRPC call.
+    fn a_grpc_call_of_a_service_alone_fails_with_a_reason(version) {
+        let (grpc, caller) = (GrpcUpstream::start(), Plugin::scripted("caller", GRPC));
+        let upstream = Upstream::http1("upstream");
+        let listener = Listener::new("main");
+        let bootstrap = Bootstrap::new().upstream(&upstream).listener(listener).service(&caller, true);
+        let envoy = Envoy::start(version, &grpc.add_to(bootstrap));
+        if version == Version::V1_37 {
+            envoy.await_plugin_log("grpc-call grpc graft.test.Echo Say hello 5000 -> 10");
+            envoy.await_log("this Envoy lets only streams make calls");
+        } else {
+            envoy.await_plugin_log("grpc-call grpc graft.test.Echo Say hello 5000 -> 0");
+            envoy.await_plugin_log("on_grpc_close root 14");
+            envoy.await_log("only an HTTP filter of Graft's can make gRPC calls");
+        }
+        assert_eq!(grpc.seen(), [""; 0]);
+        assert!(envoy.stop().status.success());
+    }
+
+    fn a_grpc_call_of_a_service_goes_through_any_filter(version) {
+        let (grpc, caller) = (GrpcUpstream::start(), Plugin::scripted("caller", GRPC));
+        let upstream = Upstream::http1("upstream");
+        let listener = Listener::new("main").plugin(Host::Graft, &Plugin::scripted("other", ""));
+        let bootstrap = Bootstrap::new().upstream(&upstream).listener(listener).service(&caller, true);
+        let envoy = Envoy::start(version, &grpc.add_to(bootstrap));
+        if version == Version::V1_37 {
+            envoy.await_log("this Envoy lets only streams make calls");
+        } else {
+            envoy.await_plugin_log("buffer-get grpc 0 100 -> 0 \"hello\"");
+            assert_eq!(grpc.seen(), ["Say: hello"]);
+        }
         assert!(envoy.stop().status.success());
     }
 
