@@ -62,4 +62,15 @@ mod tests {
             assert!(!stat.labels().is_empty(), "{stat:?}: without labels it would be a plugin's");
         }
     }
+
+    #[test]
+    fn each_is_documented() {
+        let documentation = include_str!("../../docs/METRICS.md");
+        for stat in Stat::ALL {
+            let kind = format!("{:?}", stat.kind()).to_lowercase();
+            let labels: Vec<String> = stat.labels().iter().map(|label| format!("`{label}`")).collect();
+            let row = format!("| `{}` | {kind} | {} |", stat.name(), labels.join(", "));
+            assert!(documentation.contains(&row), "docs/METRICS.md has no row that begins with: {row}");
+        }
+    }
 }

@@ -421,6 +421,26 @@ mod tests {
         assert!(second.calls.lock().is_empty() && calls.inner.lock().places.is_empty());
     }
 
+    /// The extension was asked before there was a filter, and comes by after.
+    #[test]
+    fn a_services_grpc_call_is_a_filters_whoever_comes_by() {
+        let (envoy, calls) = (FakeEnvoy::install(), ProcessCalls::default());
+        let extension = envoy.config();
+        let service = Carrier::bootstrap(extension.handle_of()).unwrap();
+        calls.add(&service);
+        calls.submit(VM, vec![started(Kind::GrpcCall)]);
+        let (config, filter) = carrier(&envoy);
+        calls.add(&filter);
+        calls.release();
+        calls.on_scheduled(&service);
+        assert_eq!((filter.calls.lock().len(), service.calls.lock().len()), (1, 0));
+        config.close();
+        calls.remove(&filter);
+        calls.submit(VM, vec![started(Kind::GrpcCall)]);
+        calls.on_scheduled(&service);
+        assert!(service.calls.lock().is_empty() && calls.inner.lock().queue.is_empty(), "it has failed");
+    }
+
     #[test]
     fn where_no_configuration_is_left_nothing_waits() {
         let (envoy, calls) = (FakeEnvoy::install(), ProcessCalls::default());

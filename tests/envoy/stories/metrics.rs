@@ -123,6 +123,18 @@ on_each_envoy! {
         assert!(envoy.stop().status.success());
     }
 
+    /// The filter brings the main thread, on which the logger's configuration takes histograms as well.
+    fn a_plugin_that_is_filter_and_logger_has_the_best_of_both(version) {
+        let upstream = Upstream::http1("upstream");
+        let plugin = Plugin::scripted("ticks", TICKING);
+        let listener = Listener::new("main").plugin(Host::Graft, &plugin).access_logger(Host::Graft, &plugin);
+        let envoy = Envoy::start(version, &Bootstrap::new().upstream(&upstream).listener(listener));
+        eventually("the counter", || stat(&envoy, "tick_counter").filter(|value| *value >= 3000));
+        eventually("the gauge", || stat(&envoy, "tick_gauge").filter(|value| *value == 42));
+        eventually("the histogram", || has_samples(&envoy, "tick_histogram").then_some(()));
+        assert!(envoy.stop().status.success());
+    }
+
     fn what_ticks_of_a_network_filter_change_shows_by_itself(version) {
         let upstream = TcpUpstream::echo("tcp");
         let listener = TcpProxy::new("main", "tcp").plugin(Host::Graft, &Plugin::scripted("ticks", TICKING));
