@@ -857,6 +857,32 @@ typedef void envoy_dynamic_module_callback_bootstrap_extension_config_scheduler_
 typedef void envoy_dynamic_module_callback_bootstrap_extension_config_scheduler_delete_fn(
     envoy_dynamic_module_type_bootstrap_extension_config_scheduler_module_ptr scheduler);
 
+/* Metrics: definitions and updates at any time, on the main thread. Since 1.38. */
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_bootstrap_extension_config_define_counter_fn(
+    envoy_dynamic_module_type_bootstrap_extension_config_envoy_ptr config, envoy_dynamic_module_type_module_buffer name,
+    envoy_dynamic_module_type_module_buffer* label_names, size_t label_names_length, size_t* id_out);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_bootstrap_extension_config_define_gauge_fn(
+    envoy_dynamic_module_type_bootstrap_extension_config_envoy_ptr config, envoy_dynamic_module_type_module_buffer name,
+    envoy_dynamic_module_type_module_buffer* label_names, size_t label_names_length, size_t* id_out);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_bootstrap_extension_config_define_histogram_fn(
+    envoy_dynamic_module_type_bootstrap_extension_config_envoy_ptr config, envoy_dynamic_module_type_module_buffer name,
+    envoy_dynamic_module_type_module_buffer* label_names, size_t label_names_length, size_t* id_out);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_bootstrap_extension_config_increment_counter_fn(
+    envoy_dynamic_module_type_bootstrap_extension_config_envoy_ptr config, size_t id,
+    envoy_dynamic_module_type_module_buffer* label_values, size_t label_values_length, uint64_t value);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_bootstrap_extension_config_increment_gauge_fn(
+    envoy_dynamic_module_type_bootstrap_extension_config_envoy_ptr config, size_t id,
+    envoy_dynamic_module_type_module_buffer* label_values, size_t label_values_length, uint64_t value);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_bootstrap_extension_config_decrement_gauge_fn(
+    envoy_dynamic_module_type_bootstrap_extension_config_envoy_ptr config, size_t id,
+    envoy_dynamic_module_type_module_buffer* label_values, size_t label_values_length, uint64_t value);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_bootstrap_extension_config_set_gauge_fn(
+    envoy_dynamic_module_type_bootstrap_extension_config_envoy_ptr config, size_t id,
+    envoy_dynamic_module_type_module_buffer* label_values, size_t label_values_length, uint64_t value);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_bootstrap_extension_config_record_histogram_value_fn(
+    envoy_dynamic_module_type_bootstrap_extension_config_envoy_ptr config, size_t id,
+    envoy_dynamic_module_type_module_buffer* label_values, size_t label_values_length, uint64_t value);
+
 /* Null refuses the configuration. */
 typedef envoy_dynamic_module_type_bootstrap_extension_config_module_ptr envoy_dynamic_module_on_bootstrap_extension_config_new_fn(envoy_dynamic_module_type_bootstrap_extension_config_envoy_ptr config_envoy, envoy_dynamic_module_type_envoy_buffer name, envoy_dynamic_module_type_envoy_buffer config);
 typedef void envoy_dynamic_module_on_bootstrap_extension_config_destroy_fn(envoy_dynamic_module_type_bootstrap_extension_config_module_ptr config);
@@ -1065,6 +1091,7 @@ typedef const void* envoy_dynamic_module_type_network_filter_config_module_ptr;
 typedef void* envoy_dynamic_module_type_network_filter_envoy_ptr;
 typedef const void* envoy_dynamic_module_type_network_filter_module_ptr;
 typedef void* envoy_dynamic_module_type_network_filter_scheduler_module_ptr;
+typedef void* envoy_dynamic_module_type_network_filter_config_scheduler_module_ptr;
 
 typedef enum {
   envoy_dynamic_module_type_on_network_filter_data_status_Continue,
@@ -1106,6 +1133,24 @@ typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_n
     envoy_dynamic_module_type_network_filter_envoy_ptr filter, size_t id, uint64_t value);
 typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_network_filter_record_histogram_value_fn(
     envoy_dynamic_module_type_network_filter_envoy_ptr filter, size_t id, uint64_t value);
+/* The same without a connection. Since 1.39. */
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_network_filter_config_increment_counter_fn(
+    envoy_dynamic_module_type_network_filter_config_envoy_ptr config, size_t id, uint64_t value);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_network_filter_config_increment_gauge_fn(
+    envoy_dynamic_module_type_network_filter_config_envoy_ptr config, size_t id, uint64_t value);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_network_filter_config_decrement_gauge_fn(
+    envoy_dynamic_module_type_network_filter_config_envoy_ptr config, size_t id, uint64_t value);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_network_filter_config_set_gauge_fn(
+    envoy_dynamic_module_type_network_filter_config_envoy_ptr config, size_t id, uint64_t value);
+typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_network_filter_config_record_histogram_value_fn(
+    envoy_dynamic_module_type_network_filter_config_envoy_ptr config, size_t id, uint64_t value);
+/* Its events come as on_network_filter_config_scheduled, on the main thread; commit on any thread. */
+typedef envoy_dynamic_module_type_network_filter_config_scheduler_module_ptr envoy_dynamic_module_callback_network_filter_config_scheduler_new_fn(
+    envoy_dynamic_module_type_network_filter_config_envoy_ptr config);
+typedef void envoy_dynamic_module_callback_network_filter_config_scheduler_commit_fn(
+    envoy_dynamic_module_type_network_filter_config_scheduler_module_ptr scheduler, uint64_t event_id);
+typedef void envoy_dynamic_module_callback_network_filter_config_scheduler_delete_fn(
+    envoy_dynamic_module_type_network_filter_config_scheduler_module_ptr scheduler);
 
 /* The two buffers: inside their hook, and while a hook has stopped them. */
 typedef size_t envoy_dynamic_module_callback_network_filter_get_read_buffer_size_fn(

@@ -18,6 +18,7 @@
 //! | [`process`], `version` | log, workers, validation mode; the string for `on_program_init` |
 //! | `http_config`, `http_filter` | the handles: what a filter configuration and a stream can be asked and told |
 //! | `config_address`, `bootstrap` | where a configuration is and who may ask it; that of a bootstrap extension |
+//! | `config_metrics` | metrics of configurations, with labels and without |
 //! | `call_event` | how calls to clusters are started, and what comes of them |
 //! | `access_logger`, `network_filter` | the same of an exchange that is over, and of a TCP connection |
 //! | `types`, `attribute_id`, `buffer` | enums, ids, borrowed bytes |
@@ -33,6 +34,7 @@ mod bootstrap;
 mod buffer;
 pub(crate) mod call_event;
 mod config_address;
+mod config_metrics;
 pub(crate) mod guard;
 pub(crate) mod hook;
 mod http_config;

@@ -1,11 +1,17 @@
-//! What Graft tells its operators: the levels and the shape of a log line.
+//! What Graft tells its operators: the levels and the shape of a log line; how often a line may come ([`gate`]); what is
+//! counted ([`stats`]).
 //!
 //! Any layer may log, and only the bridge knows Envoy; so the bridge installs a [`Sink`] when the module is
 //! loaded, and a line that is logged without one (a unit test, a benchmark) goes nowhere. A line is formatted
 //! only if its level is on.
 
+pub mod gate;
+pub mod stats;
+
 use std::fmt;
 use std::sync::OnceLock;
+
+use self::gate::{Gate, Passage};
 
 /// Severity of a log line. The numbers are those of Envoy and of Proxy-Wasm (`proxy_log`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,6 +74,29 @@ pub fn log(level: Level, line: fmt::Arguments<'_>) {
             Some(line) => (sink.write)(level, line),
             None => (sink.write)(level, &line.to_string()),
         }
+    }
+}
+
+/// Logs a line of a kind that comes once for each of many: so often as the gate allows, at this time, with the number
+/// of those that were left out before. A line whose level is off does not count.
+pub fn log_sparingly(gate: &Gate, now: u64, level: Level, line: fmt::Arguments<'_>) {
+    if !SINK.get().is_some_and(|sink| (sink.is_enabled)(level)) {
+        return;
+    }
+    match gate.pass(now, 1) {
+        Passage::Open => log(level, line),
+        Passage::OpenAfter(more) => log(level, format_args!("{line} ({})", LeftOut(more))),
+        Passage::Closes | Passage::Closed => {}
+    }
+}
+
+/// How many lines like this one were left out before it, in words.
+#[derive(Clone, Copy, Debug)]
+pub struct LeftOut(pub u64);
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} more like this were left out before", self.0)
     }
 }
 

@@ -1,4 +1,5 @@
-//! The handle of a bootstrap extension's configuration: start-up, calls without a filter, events for the main thread.
+//! The handle of a bootstrap extension's configuration: start-up, calls and metrics without a filter,
+//! events for the main thread.
 
 use std::ptr;
 use std::sync::Arc;
@@ -6,8 +7,10 @@ use std::sync::Arc;
 use super::buffer::{LentHeaders, lend};
 use super::call_event::{self, CallRefusal, CallRequest};
 use super::config_address::{ConfigAddress, ConfigScheduler, SchedulerCallbacks};
+use super::config_metrics;
 use super::hook::ConfigHandle;
-use super::table::callbacks;
+use super::table::{Callbacks, callbacks};
+use super::types::{MetricError, MetricId};
 
 /// A bootstrap extension's configuration. Kept and asked on any thread; what only the main thread may do is refused
 /// elsewhere. When Envoy has destroyed it, everything is refused.
@@ -71,5 +74,117 @@ impl BootstrapHandle {
                 call_event::started(result, number)
             })
             .unwrap_or(Err(CallRefusal::Failed))
+    }
+
+    /// Defines a counter. `labels` names its labels, and each update gives their values.
+    pub fn define_counter(&self, name: &[u8], labels: &[&[u8]]) -> Result<MetricId, MetricError> {
+        self.define(callbacks().bootstrap_extension_config_define_counter, name, labels)
+    }
+
+    /// Defines a gauge.
+    pub fn define_gauge(&self, name: &[u8], labels: &[&[u8]]) -> Result<MetricId, MetricError> {
+        self.define(callbacks().bootstrap_extension_config_define_gauge, name, labels)
+    }
+
+    /// Defines a histogram.
+    pub fn define_histogram(&self, name: &[u8], labels: &[&[u8]]) -> Result<MetricId, MetricError> {
+        self.define(callbacks().bootstrap_extension_config_define_histogram, name, labels)
+    }
+
+    /// Whether this Envoy takes updates here: not before 1.38.
+    pub fn takes_updates(&self) -> bool {
+        callbacks().bootstrap_extension_config_increment_counter.is_some()
+    }
+
+    /// Adds to a counter. This and the other updates: on the main thread alone.
+    pub fn increment_counter(&self, id: MetricId, labels: &[&[u8]], value: u64) -> Result<(), MetricError> {
+        self.update(|table| table.bootstrap_extension_config_increment_counter, id, labels, value)
+    }
+
+    /// Adds to a gauge.
+    pub fn increment_gauge(&self, id: MetricId, labels: &[&[u8]], value: u64) -> Result<(), MetricError> {
+        self.update(|table| table.bootstrap_extension_config_increment_gauge, id, labels, value)
+    }
+
+    /// Subtracts from a gauge.
+    pub fn decrement_gauge(&self, id: MetricId, labels: &[&[u8]], value: u64) -> Result<(), MetricError> {
+        self.update(|table| table.bootstrap_extension_config_decrement_gauge, id, labels, value)
+    }
+
+    /// Sets a gauge.
+    pub fn set_gauge(&self, id: MetricId, labels: &[&[u8]], value: u64) -> Result<(), MetricError> {
+        self.update(|table| table.bootstrap_extension_config_set_gauge, id, labels, value)
+    }
+
+    /// Records a value in a histogram.
+    pub fn record_histogram(&self, id: MetricId, labels: &[&[u8]], value: u64) -> Result<(), MetricError> {
+        self.update(|table| table.bootstrap_extension_config_record_histogram_value, id, labels, value)
+    }
+
+    // Envoy keeps label names and values of an extension in a pool without a lock: hence the main thread.
+
+    fn define(
+        &self,
+        define: Option<config_metrics::Define>,
+        name: &[u8],
+        labels: &[&[u8]],
+    ) -> Result<MetricId, MetricError> {
+        let define = define.filter(|_| self.address.is_on_main());
+        config_metrics::define(&self.address, define, name, labels)
+    }
+
+    fn update(
+        &self,
+        update: impl FnOnce(&Callbacks) -> Option<config_metrics::Update>,
+        id: MetricId,
+        labels: &[&[u8]],
+        value: u64,
+    ) -> Result<(), MetricError> {
+        let update = update(callbacks()).filter(|_| self.address.is_on_main());
+        config_metrics::update(&self.address, update, id, labels, value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::abi::testing::{FakeEnvoy, MetricUpdate};
+
+    #[test]
+    fn metrics_are_defined_and_updated_on_the_main_thread_alone() {
+        let envoy = FakeEnvoy::install();
+        let address = ConfigAddress::new(ptr::without_provenance_mut(0x40));
+        // SAFETY: F11, the fake's metrics need no configuration behind the pointer.
+        let handle = unsafe { BootstrapHandle::at(Arc::clone(&address)) };
+        assert!(handle.takes_updates());
+        let id = handle.define_gauge(b"level", &[b"of"]).unwrap();
+        handle.set_gauge(id, &[b"sea"], 3).unwrap();
+        let expected = MetricUpdate { what: "set_gauge", id: id.0, labels: vec!["sea".to_owned()], value: 3 };
+        assert_eq!(envoy.metric_updates(), [expected]);
+        let elsewhere = thread::scope(|scope| {
+            let elsewhere = scope.spawn(|| {
+                let _envoy = FakeEnvoy::install();
+                (handle.set_gauge(id, &[b"sea"], 4), handle.define_counter(b"more", &[]))
+            });
+            elsewhere.join().unwrap()
+        });
+        assert_eq!(elsewhere, (Err(MetricError::Unavailable), Err(MetricError::Unavailable)));
+        address.close();
+        assert_eq!(handle.set_gauge(id, &[b"sea"], 5), Err(MetricError::Unavailable));
+    }
+
+    #[test]
+    fn an_envoy_without_metrics_of_extensions_is_known() {
+        let envoy = FakeEnvoy::install();
+        envoy.remove_callbacks(|table| {
+            table.bootstrap_extension_config_define_counter = None;
+            table.bootstrap_extension_config_increment_counter = None;
+        });
+        // SAFETY: F11, as above.
+        let handle = unsafe { BootstrapHandle::at(ConfigAddress::new(ptr::without_provenance_mut(0x40))) };
+        assert!(!handle.takes_updates());
+        assert_eq!(handle.define_counter(b"hits", &[]), Err(MetricError::Unavailable));
     }
 }

@@ -91,6 +91,14 @@
   ENTRY(bootstrap_extension_config_scheduler_new)                       \
   ENTRY(bootstrap_extension_config_scheduler_commit)                    \
   ENTRY(bootstrap_extension_config_scheduler_delete)                    \
+  ENTRY(bootstrap_extension_config_define_counter)                      \
+  ENTRY(bootstrap_extension_config_define_gauge)                        \
+  ENTRY(bootstrap_extension_config_define_histogram)                    \
+  ENTRY(bootstrap_extension_config_increment_counter)                   \
+  ENTRY(bootstrap_extension_config_increment_gauge)                     \
+  ENTRY(bootstrap_extension_config_decrement_gauge)                     \
+  ENTRY(bootstrap_extension_config_set_gauge)                           \
+  ENTRY(bootstrap_extension_config_record_histogram_value)              \
   /* calls */                                                           \
   ENTRY(http_filter_start_http_stream)                                  \
   ENTRY(http_filter_reset_http_stream)                                  \
@@ -160,6 +168,14 @@
   ENTRY(network_filter_config_define_counter)                           \
   ENTRY(network_filter_config_define_gauge)                             \
   ENTRY(network_filter_config_define_histogram)                         \
+  ENTRY(network_filter_config_increment_counter)                        \
+  ENTRY(network_filter_config_increment_gauge)                          \
+  ENTRY(network_filter_config_decrement_gauge)                          \
+  ENTRY(network_filter_config_set_gauge)                                \
+  ENTRY(network_filter_config_record_histogram_value)                   \
+  ENTRY(network_filter_config_scheduler_new)                            \
+  ENTRY(network_filter_config_scheduler_commit)                         \
+  ENTRY(network_filter_config_scheduler_delete)                         \
   ENTRY(network_filter_increment_counter)                               \
   ENTRY(network_filter_increment_gauge)                                 \
   ENTRY(network_filter_decrement_gauge)                                 \

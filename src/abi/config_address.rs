@@ -57,9 +57,14 @@ impl ConfigAddress {
         envoy.map(|envoy| body(pointer(envoy)))
     }
 
+    /// Whether this is Envoy's main thread.
+    pub(super) fn is_on_main(&self) -> bool {
+        thread::current().id() == self.made_on
+    }
+
     /// The same for what only the main thread may do: `None` on every other.
     pub(super) fn on_main<T>(&self, body: impl FnOnce(*mut c_void) -> T) -> Option<T> {
-        if thread::current().id() != self.made_on {
+        if !self.is_on_main() {
             return None;
         }
         self.with(body)

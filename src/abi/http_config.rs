@@ -2,15 +2,13 @@
 
 mod calls;
 
-use std::ffi::c_void;
 use std::sync::Arc;
 
 pub use calls::has_config_calls;
 
-use super::buffer::{Lent, lend};
 use super::config_address::ConfigAddress;
-use super::raw;
-use super::table::{Callbacks, callbacks};
+use super::config_metrics;
+use super::table::callbacks;
 use super::types::{MetricError, MetricId};
 
 /// A filter configuration of Envoy.
@@ -21,22 +19,6 @@ use super::types::{MetricError, MetricId};
 pub struct HttpFilterConfigHandle {
     address: Arc<ConfigAddress>,
 }
-
-type Define = unsafe extern "C" fn(
-    *mut c_void,
-    raw::envoy_dynamic_module_type_module_buffer,
-    *mut raw::envoy_dynamic_module_type_module_buffer,
-    usize,
-    *mut usize,
-) -> raw::envoy_dynamic_module_type_metrics_result;
-
-type Update = unsafe extern "C" fn(
-    *mut c_void,
-    usize,
-    *mut raw::envoy_dynamic_module_type_module_buffer,
-    usize,
-    u64,
-) -> raw::envoy_dynamic_module_type_metrics_result;
 
 impl HttpFilterConfigHandle {
     /// A handle on what is at this address.
@@ -51,73 +33,73 @@ impl HttpFilterConfigHandle {
     ///
     /// Possible only until `config_new` returns; later it is [`MetricError::Frozen`].
     pub fn define_counter(&self, name: &[u8], labels: &[&[u8]]) -> Result<MetricId, MetricError> {
-        self.define(callbacks().http_filter_config_define_counter, name, labels)
+        config_metrics::define(&self.address, callbacks().http_filter_config_define_counter, name, labels)
     }
 
     /// Defines a gauge, as [`define_counter`](Self::define_counter) does a counter.
     pub fn define_gauge(&self, name: &[u8], labels: &[&[u8]]) -> Result<MetricId, MetricError> {
-        self.define(callbacks().http_filter_config_define_gauge, name, labels)
+        config_metrics::define(&self.address, callbacks().http_filter_config_define_gauge, name, labels)
     }
 
     /// Defines a histogram, as [`define_counter`](Self::define_counter) does a counter.
     pub fn define_histogram(&self, name: &[u8], labels: &[&[u8]]) -> Result<MetricId, MetricError> {
-        self.define(callbacks().http_filter_config_define_histogram, name, labels)
+        config_metrics::define(&self.address, callbacks().http_filter_config_define_histogram, name, labels)
+    }
+
+    /// Whether this Envoy takes updates here: not before 1.39.
+    pub fn takes_updates(&self) -> bool {
+        callbacks().http_filter_config_increment_counter.is_some()
     }
 
     /// Adds to a counter. This and the other updates: [`MetricError::Unavailable`] before Envoy 1.39.
     pub fn increment_counter(&self, id: MetricId, labels: &[&[u8]], value: u64) -> Result<(), MetricError> {
-        self.update(|table| table.http_filter_config_increment_counter, id, labels, value)
+        config_metrics::update(
+            &self.address,
+            callbacks().http_filter_config_increment_counter,
+            id,
+            labels,
+            value,
+        )
     }
 
     /// Adds to a gauge.
     pub fn increment_gauge(&self, id: MetricId, labels: &[&[u8]], value: u64) -> Result<(), MetricError> {
-        self.update(|table| table.http_filter_config_increment_gauge, id, labels, value)
+        config_metrics::update(
+            &self.address,
+            callbacks().http_filter_config_increment_gauge,
+            id,
+            labels,
+            value,
+        )
     }
 
     /// Subtracts from a gauge.
     pub fn decrement_gauge(&self, id: MetricId, labels: &[&[u8]], value: u64) -> Result<(), MetricError> {
-        self.update(|table| table.http_filter_config_decrement_gauge, id, labels, value)
+        config_metrics::update(
+            &self.address,
+            callbacks().http_filter_config_decrement_gauge,
+            id,
+            labels,
+            value,
+        )
     }
 
     /// Sets a gauge.
     pub fn set_gauge(&self, id: MetricId, labels: &[&[u8]], value: u64) -> Result<(), MetricError> {
-        self.update(|table| table.http_filter_config_set_gauge, id, labels, value)
+        config_metrics::update(&self.address, callbacks().http_filter_config_set_gauge, id, labels, value)
     }
 
-    /// Records a value in a histogram.
+    /// Records a value in a histogram. On the main thread alone: Envoy keeps samples by thread, and knows its own alone.
     pub fn record_histogram(&self, id: MetricId, labels: &[&[u8]], value: u64) -> Result<(), MetricError> {
-        self.update(|table| table.http_filter_config_record_histogram_value, id, labels, value)
-    }
-
-    fn define(&self, define: Option<Define>, name: &[u8], labels: &[&[u8]]) -> Result<MetricId, MetricError> {
-        let define = define.ok_or(MetricError::Unavailable)?;
-        self.address.with_definitions(|envoy| {
-            let mut labels = Lent::new(labels);
-            let mut id = 0;
-            // SAFETY: F2, F9, F11 under the lock.
-            let result = unsafe { define(envoy, lend(name), labels.as_mut_ptr(), labels.len(), &raw mut id) };
-            MetricError::check(result).map(|()| MetricId(id))
-        })
-    }
-
-    fn update(
-        &self,
-        update: impl FnOnce(&Callbacks) -> Option<Update>,
-        id: MetricId,
-        labels: &[&[u8]],
-        value: u64,
-    ) -> Result<(), MetricError> {
-        let update = update(callbacks()).ok_or(MetricError::Unavailable)?;
-        self.address.with_updates(|envoy| {
-            let mut labels = Lent::new(labels);
-            // SAFETY: F2, F9, F11 under the lock.
-            MetricError::check(unsafe { update(envoy, id.0, labels.as_mut_ptr(), labels.len(), value) })
-        })
+        let update = callbacks().http_filter_config_record_histogram_value;
+        let update = update.filter(|_| self.address.is_on_main());
+        config_metrics::update(&self.address, update, id, labels, value)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::c_void;
     use std::ptr;
 
     use super::*;
@@ -163,6 +145,23 @@ mod tests {
         let (_address, handle) = handle(some_config());
         let id = handle.define_gauge(b"level", &[]).unwrap();
         assert_eq!(handle.set_gauge(id, &[], 1), Err(MetricError::Unavailable));
+    }
+
+    #[test]
+    fn samples_are_recorded_on_the_main_thread_alone() {
+        let envoy = FakeEnvoy::install();
+        let (_address, handle) = handle(some_config());
+        let id = handle.define_histogram(b"sizes", &[]).unwrap();
+        handle.record_histogram(id, &[], 1).unwrap();
+        let elsewhere = std::thread::scope(|scope| {
+            let elsewhere = scope.spawn(|| {
+                let envoy = FakeEnvoy::install();
+                (handle.record_histogram(id, &[], 2), envoy.metric_updates().len())
+            });
+            elsewhere.join().unwrap()
+        });
+        assert_eq!(elsewhere, (Err(MetricError::Unavailable), 0));
+        assert_eq!(envoy.metric_updates().len(), 1);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use super::CallRefusal;
 use super::attribute_id::AttributeId;
 use super::config_address::ConfigAddress;
-use super::hook::ObjectHandle;
+use super::hook::{ConfigHandle, ObjectHandle};
 use super::http_config::HttpFilterConfigHandle;
 use super::http_filter::HttpFilterHandle;
 use super::running::Run;
@@ -168,6 +168,12 @@ impl FakeConfig {
     pub(crate) fn handle(&self) -> HttpFilterConfigHandle {
         // SAFETY: F11, the fake's callbacks need no configuration behind the pointer.
         unsafe { HttpFilterConfigHandle::from_raw(Arc::clone(&self.0)) }
+    }
+
+    /// The same as a configuration of another kind.
+    pub(crate) fn handle_of<H: ConfigHandle>(&self) -> H {
+        // SAFETY: F11, as above.
+        unsafe { H::at(Arc::clone(&self.0)) }
     }
 
     pub(crate) fn close(&self) {

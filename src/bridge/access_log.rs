@@ -14,7 +14,7 @@ use std::sync::Arc;
 use super::callouts::Carrying;
 use super::entering;
 use super::log_stream::LogStream;
-use super::metrics::Ids;
+use super::metrics::{Outlet, Place};
 use super::stream::EnvoyStream;
 use super::{loading, module, worker};
 use crate::abi::{AccessLogConfigHandle, AccessLogHandle};
@@ -26,8 +26,8 @@ use crate::telemetry::{self, Level};
 pub struct LogConfig {
     name: String,
     generation: Arc<Generation<EnvoyStream>>,
-    /// What Envoy calls the plugin's metrics here.
-    pub(super) metric_ids: Ids,
+    /// What Envoy calls the plugin's metrics here, and a way to it at any time.
+    pub(super) outlet: Outlet,
     /// For updates of metrics.
     pub(super) envoy: AccessLogConfigHandle,
 }
@@ -44,9 +44,14 @@ impl LogConfig {
     pub fn new(envoy: AccessLogConfigHandle, name: &[u8], config: &[u8]) -> Option<Arc<Self>> {
         let loading::Loaded { plugin, generation, module } =
             loading::load(name, config, &Carrying::new(None))?;
-        let metric_ids = Ids::define_plain(&envoy, &generation.metrics());
-        module.services.metrics.carry_plain(&envoy, &metric_ids);
-        Some(Arc::new(Self { name: plugin.name, generation, metric_ids, envoy }))
+        let place = Place::Logger(envoy.clone());
+        let outlet = Outlet::open(&module.services.metrics, place, &generation.metrics());
+        Some(Arc::new(Self { name: plugin.name, generation, outlet, envoy }))
+    }
+
+    /// `on_access_logger_config_destroy`: Envoy's configuration is gone.
+    pub fn on_destroy(&self) {
+        self.outlet.close();
     }
 }
 
@@ -78,9 +83,9 @@ impl AccessLogger {
         let (lease, root) =
             self.config.generation.home(worker::index()).map_err(|error| error.to_string())?;
         if let Ok(module) = module::module()
-            && module.services.metrics.is_any_waiting(&self.config.metric_ids)
+            && module.services.metrics.is_any_waiting(self.config.outlet.ids())
         {
-            module.services.metrics.carry_plain(&self.config.envoy, &self.config.metric_ids);
+            module.services.metrics.carry(&self.config.envoy, self.config.outlet.ids());
         }
         let stream = LogStream::new(Arc::clone(&self.config), exchange);
         let entered = entering::enter(&lease, |vm| {

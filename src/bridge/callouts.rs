@@ -18,9 +18,25 @@ mod stream;
 pub(super) use process::{Carrier, Carrying, ProcessCalls};
 pub(super) use stream::{StreamCalls, start};
 
+use std::fmt;
+use std::time::Duration;
+
+use super::module;
 use crate::abi::CallEvent;
 use crate::host::calls::{Exchange, Fed, Incoming, Pairs};
+use crate::host::stream::Services as _;
+use crate::telemetry::gate::Gate;
 use crate::telemetry::{self, Level};
+
+/// Lines about callouts that failed: a cluster that is gone fails one a request.
+static FAILURES: Gate = Gate::new(10, Duration::from_secs(10));
+
+/// Tells of a callout that failed, unless there were many just now.
+fn tell(line: fmt::Arguments<'_>) {
+    if let Ok(module) = module::module() {
+        telemetry::log_sparingly(&FAILURES, module.services.monotonic_nanoseconds(), Level::Warn, line);
+    }
+}
 
 /// Pairs, lent.
 fn lent(pairs: &Pairs) -> Vec<(&[u8], &[u8])> {
@@ -47,13 +63,10 @@ fn feed(exchange: &mut Exchange, event: &CallEvent<'_>) -> Fed {
     };
     if fed.is_too_long {
         let token = exchange.token().0;
-        telemetry::log(
-            Level::Warn,
-            format_args!(
-                "graft: the reply to callout {token} has failed: it and what else the callouts of its VM hold is more than \
-                 graft.limits.callout_bytes"
-            ),
-        );
+        tell(format_args!(
+            "graft: the reply to callout {token} has failed: it and what else the callouts of its VM hold is more than \
+             graft.limits.callout_bytes"
+        ));
     }
     fed
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use super::callouts::Carrying;
 use super::connection_stream::ConnectionStream;
-use super::metrics::Ids;
+use super::metrics::{Outlet, Place};
 use super::stream::EnvoyStream;
 use super::{entering, loading, module, worker};
 use crate::abi::{
@@ -41,8 +41,8 @@ pub struct ConnectionConfig {
     name: String,
     generation: Arc<Generation<EnvoyStream>>,
     failure_policy: FailurePolicy,
-    /// What Envoy calls the plugin's metrics here.
-    pub(super) metric_ids: Ids,
+    /// What Envoy calls the plugin's metrics here, and a way to it without a connection.
+    pub(super) outlet: Outlet,
 }
 
 impl ConnectionConfig {
@@ -50,14 +50,21 @@ impl ConnectionConfig {
     /// log.
     #[allow(clippy::needless_pass_by_value)] // The seam hands it over.
     pub fn new(envoy: ConnectionConfigHandle, name: &[u8], config: &[u8]) -> Option<Arc<Self>> {
-        let loading::Loaded { plugin, generation, .. } = loading::load(name, config, &Carrying::new(None))?;
-        let metric_ids = Ids::define_plain(&envoy, &generation.metrics());
-        Some(Arc::new(Self {
-            name: plugin.name,
-            generation,
-            failure_policy: plugin.failure_policy,
-            metric_ids,
-        }))
+        let loading::Loaded { plugin, generation, module } =
+            loading::load(name, config, &Carrying::new(None))?;
+        let place = Place::Connection(envoy);
+        let outlet = Outlet::open(&module.services.metrics, place, &generation.metrics());
+        Some(Arc::new(Self { name: plugin.name, generation, failure_policy: plugin.failure_policy, outlet }))
+    }
+
+    /// `on_network_filter_config_scheduled`: updates of metrics have come. Main thread.
+    pub fn on_scheduled(&self) {
+        self.outlet.on_scheduled();
+    }
+
+    /// `on_network_filter_config_destroy`: Envoy's configuration is gone; connections may still hold this one.
+    pub fn on_destroy(&self) {
+        self.outlet.close();
     }
 }
 
@@ -189,9 +196,9 @@ impl ConnectionFilter {
             .map_err(|error| error.to_string())?;
         let _was_empty = self.begun.set(begun);
         if let Ok(module) = module::module()
-            && module.services.metrics.is_any_waiting(&self.config.metric_ids)
+            && module.services.metrics.is_any_waiting(self.config.outlet.ids())
         {
-            module.services.metrics.carry_plain(envoy, &self.config.metric_ids);
+            module.services.metrics.carry(envoy, self.config.outlet.ids());
         }
         Ok(())
     }

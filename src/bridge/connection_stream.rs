@@ -188,10 +188,16 @@ impl Stream for ConnectionStream {
 
     fn clear_route_cache(&mut self) {}
 
-    fn update_metric(&mut self, services: &EnvoyServices, metric: &Arc<Metric>, update: MetricUpdate) {
-        match &self.envoy {
-            Some(envoy) => self.config.metric_ids.update_plain(envoy, &services.metrics, metric, update),
-            None => services.metrics.wait(metric, update),
-        }
+    fn update_metric(
+        &mut self,
+        services: &EnvoyServices,
+        metric: &Arc<Metric>,
+        update: MetricUpdate,
+    ) -> bool {
+        let Some(envoy) = &self.envoy else {
+            services.metrics.wait(metric, update);
+            return false;
+        };
+        self.config.outlet.ids().update(envoy, &services.metrics, metric, update)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::callouts::{Carrier, Carrying};
 use super::loading;
-use super::metrics::Ids;
+use super::metrics::{Outlet, Place};
 use super::route_config;
 use super::stream::EnvoyStream;
 use crate::abi::{CallEvent, HttpFilterConfigHandle};
@@ -21,8 +21,8 @@ pub struct HttpConfig {
     pub generation: Arc<Generation<EnvoyStream>>,
     /// What happens to a stream whose plugin failed.
     pub failure_policy: FailurePolicy,
-    /// What Envoy calls the plugin's metrics here.
-    pub metric_ids: Ids,
+    /// What Envoy calls the plugin's metrics here, and a way to it without a stream.
+    pub(super) outlet: Outlet,
     /// Calls of root contexts can be made on this configuration, if this Envoy has such calls.
     carrying: Carrying,
 }
@@ -34,13 +34,12 @@ impl HttpConfig {
     pub fn new(envoy: HttpFilterConfigHandle, name: &[u8], config: &[u8]) -> Option<Arc<Self>> {
         let carrying = Carrying::new(Carrier::new(envoy.clone()));
         let loading::Loaded { plugin, generation, module } = loading::load(name, config, &carrying)?;
-        let metric_ids = Ids::define(&envoy, &generation.metrics());
-        module.services.metrics.carry_by_config(&envoy, &metric_ids);
+        let outlet = Outlet::open(&module.services.metrics, Place::Filter(envoy), &generation.metrics());
         let loaded = Arc::new(Self {
             name: plugin.name,
             generation,
             failure_policy: plugin.failure_policy,
-            metric_ids,
+            outlet,
             carrying,
         });
         if let Err(error) = route_config::configured(&loaded) {
@@ -50,9 +49,10 @@ impl HttpConfig {
         Some(loaded)
     }
 
-    /// `on_http_filter_config_scheduled`: commands for calls have come. Main thread.
+    /// `on_http_filter_config_scheduled`: commands for calls have come, or updates of metrics. Main thread.
     pub fn on_scheduled(&self) {
         self.carrying.on_scheduled();
+        self.outlet.on_scheduled();
     }
 
     /// Envoy tells something of a call of this configuration. Main thread.
@@ -64,5 +64,6 @@ impl HttpConfig {
     /// `on_http_filter_config_destroy`: Envoy's configuration is gone; streams may still hold this one.
     pub fn on_destroy(&self) {
         self.carrying.end();
+        self.outlet.close();
     }
 }

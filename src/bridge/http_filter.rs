@@ -242,9 +242,9 @@ impl HttpFilter {
         }
         let _was_empty = self.begun.set(begun);
         if let Ok(module) = module::module()
-            && module.services.metrics.is_any_waiting(&self.config.metric_ids)
+            && module.services.metrics.is_any_waiting(self.config.outlet.ids())
         {
-            module.services.metrics.carry(envoy, &self.config.metric_ids);
+            module.services.metrics.carry(envoy, self.config.outlet.ids());
         }
     }
 

@@ -330,13 +330,16 @@ impl Stream for HttpStream {
         }
     }
 
-    fn update_metric(&mut self, services: &EnvoyServices, metric: &Arc<Metric>, update: MetricUpdate) {
-        match &self.envoy {
-            Some(envoy) => {
-                metric.shadow(update);
-                self.config.metric_ids.update(envoy, metric, update);
-            }
-            None => services.metrics.wait(metric, update),
-        }
+    fn update_metric(
+        &mut self,
+        services: &EnvoyServices,
+        metric: &Arc<Metric>,
+        update: MetricUpdate,
+    ) -> bool {
+        let Some(envoy) = &self.envoy else {
+            services.metrics.wait(metric, update);
+            return false;
+        };
+        self.config.outlet.ids().update(envoy, &services.metrics, metric, update)
     }
 }

@@ -112,7 +112,12 @@ impl Stream for LogStream {
 
     fn clear_route_cache(&mut self) {}
 
-    fn update_metric(&mut self, services: &EnvoyServices, metric: &Arc<Metric>, update: MetricUpdate) {
-        self.config.metric_ids.update_plain(&self.config.envoy, &services.metrics, metric, update);
+    fn update_metric(
+        &mut self,
+        services: &EnvoyServices,
+        metric: &Arc<Metric>,
+        update: MetricUpdate,
+    ) -> bool {
+        self.config.outlet.ids().update(&self.config.envoy, &services.metrics, metric, update)
     }
 }

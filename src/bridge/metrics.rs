@@ -1,13 +1,24 @@
-//! Metrics of plugins in Envoy's stats.
+//! Metrics in Envoy's stats: those of plugins, and Graft's own.
 //!
-//! Three things stand between Proxy-Wasm and Envoy. Envoy takes definitions only while a filter configuration is
-//! made, so a metric that a plugin defines later (in a stream, say) is kept in one of three *late* metrics with a
-//! label, `wasm_counter{metric="name"}` and so on. Envoy has no call to read a value, so each metric has a shadow.
-//! And up to Envoy 1.38 values can be changed only from within a stream, so what a root context does before waits
-//! in the metric until a stream comes by.
+//! Three things stand between Proxy-Wasm and Envoy. Envoy takes definitions only while a configuration is made, so a
+//! metric that a plugin defines later (in a stream, say) is kept in one of three *late* metrics with a label,
+//! `wasm_counter{metric="name"}` and so on. Envoy has no call to read a value, so each metric has a shadow. And what
+//! changes where no stream is at hand (a tick, a service, a thread of ours) has to find a way:
+//!
+//! ```text
+//!   a stream's hook ──────────────────────────────────────────► Envoy         at once
+//!   anywhere else ──► waits in the Metric ──┬── main thread ──► an Outlet     soon: publish() has scheduled it
+//!                                           └── next stream ──► Envoy         where there is no outlet for it
+//! ```
+//!
+//! An [`Outlet`] is a configuration that takes updates without a stream ([`outlets`]); [`ids`] says what Envoy calls a
+//! metric there. Graft's own are the table of [`crate::telemetry::stats`]; each has labels.
 //!
 //! A [`Metric`] is process-wide: the same name and kind are the same metric, in all VMs and filter configurations, as
 //! in Envoy's stats.
+
+mod ids;
+mod outlets;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,15 +26,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::abi::{
-    AccessLogConfigHandle, ConnectionConfigHandle, ConnectionHandle, HttpFilterConfigHandle,
-    HttpFilterHandle, MetricError, MetricId,
-};
+pub use ids::Ids;
+use ids::Updates;
+pub(super) use outlets::{Outlet, Place};
+
+use self::outlets::Outlets;
+use crate::abi::MetricError;
 use crate::host::stream::MetricUpdate;
 use crate::host::types::MetricType;
-
-/// Name of the label of late metrics.
-const LATE_LABEL: &[u8] = b"metric";
+use crate::telemetry::stats::Stat;
 
 /// One metric of this process.
 #[derive(Debug)]
@@ -32,22 +43,28 @@ pub struct Metric {
     index: usize,
     kind: MetricType,
     name: Box<[u8]>,
+    /// A statistic of Graft's own, with the values of its labels.
+    own: Option<Own>,
     /// What a read answers: sum of a counter, value of a gauge.
     value: AtomicU64,
-    /// A filter configuration has the metric under its own name; so only there updates may be carried to it.
+    /// A configuration has the metric under its own name; so only there updates may be carried to it.
     is_defined: AtomicBool,
     waiting: Waiting,
 }
 
-/// Updates that no stream has carried to Envoy yet.
+/// Which statistic of Graft's a metric is, and the values of its labels.
+type Own = (Stat, Box<[Box<[u8]>]>);
+
+/// Updates that nobody has carried to Envoy yet.
 #[derive(Debug, Default)]
 struct Waiting {
-    is_any: AtomicBool,
+    /// The metric is among [`Metrics::listed`], or about to be. Changed under the lock of the updates.
+    is_listed: AtomicBool,
     updates: Mutex<Vec<MetricUpdate>>,
 }
 
-/// Most metrics of a process. Envoy never forgets one, so a plugin that makes up names must not go on for ever: those
-/// beyond share one name.
+/// Most metrics of plugins in a process. Envoy never forgets one, so a plugin that makes up names must not go on for
+/// ever: those beyond share one name.
 const MOST_METRICS: usize = 100_000;
 const BEYOND: &[u8] = b"graft_too_many_metrics";
 
@@ -55,44 +72,49 @@ const BEYOND: &[u8] = b"graft_too_many_metrics";
 /// memory. Counters and gauges are added up, so only histograms lose samples.
 const MOST_WAITING: usize = 1024;
 
-/// What a metric is known by: kind and name.
-type Key = (MetricType, Box<[u8]>);
+/// What a metric is known by: kind and name; of Graft's own, the values of the labels for a name.
+type Key = (MetricType, Option<Stat>, Box<[u8]>);
 
 /// All metrics of this process.
 #[derive(Debug, Default)]
 pub struct Metrics {
     by_name: Mutex<HashMap<Key, Arc<Metric>>>,
+    /// Metrics with updates that wait, each once.
+    listed: Mutex<Vec<Arc<Metric>>>,
     /// Counts updates that had to wait, so that each configuration looks for its own once after each.
     waits: AtomicU64,
+    outlets: Outlets,
 }
 
 impl Metrics {
     /// The metric of a name and a kind.
     pub fn define(&self, kind: MetricType, name: &str) -> Arc<Metric> {
         let mut by_name = self.by_name.lock();
-        let index = by_name.len();
-        let mut name: Box<[u8]> = name.as_bytes().into();
-        if index >= MOST_METRICS && !by_name.contains_key(&(kind, name.clone())) {
-            name = BEYOND.into();
+        let mut key = (kind, None, Box::from(name.as_bytes()));
+        if by_name.len() >= MOST_METRICS && !by_name.contains_key(&key) {
+            key.2 = BEYOND.into();
         }
-        let metric = by_name.entry((kind, name.clone())).or_insert_with(|| {
-            Arc::new(Metric {
-                index,
-                kind,
-                name,
-                value: AtomicU64::new(0),
-                is_defined: AtomicBool::new(false),
-                waiting: Waiting::default(),
-            })
-        });
-        Arc::clone(metric)
+        enter(&mut by_name, key, |name| (name.into(), None))
     }
 
-    /// Notes an update where no stream is at hand.
-    pub fn wait(&self, metric: &Metric, update: MetricUpdate) {
+    /// A statistic of Graft's own, with the values of its labels.
+    pub fn own(&self, stat: Stat, labels: &[&str]) -> Arc<Metric> {
+        let key = (ids::kind_of(stat), Some(stat), labels.join("\0").into_bytes().into());
+        let values = || labels.iter().map(|value| Box::from(value.as_bytes())).collect();
+        enter(&mut self.by_name.lock(), key, |_| (stat.name().as_bytes().into(), Some((stat, values()))))
+    }
+
+    /// Notes an update where no stream is at hand. [`publish`](Self::publish) has it carried.
+    pub fn wait(&self, metric: &Arc<Metric>, update: MetricUpdate) {
         metric.shadow(update);
-        metric.waiting.add(update);
+        self.keep(metric, update);
         self.waits.fetch_add(1, Ordering::Release);
+    }
+
+    fn keep(&self, metric: &Arc<Metric>, update: MetricUpdate) {
+        if metric.waiting.add(update) {
+            self.listed.lock().push(Arc::clone(metric));
+        }
     }
 
     /// Whether updates may be waiting that a configuration has not looked at. Cheap; asked once a stream.
@@ -100,51 +122,51 @@ impl Metrics {
         self.waits.load(Ordering::Acquire) != ids.seen.load(Ordering::Relaxed)
     }
 
-    /// Carries what waits to Envoy, with a stream's handle.
-    pub fn carry(&self, envoy: &HttpFilterHandle, ids: &Ids) {
+    /// Carries what waits to Envoy, with what a stream or a logger has at hand.
+    pub(super) fn carry(&self, envoy: &impl Updates, ids: &Ids) {
         ids.seen.store(self.waits.load(Ordering::Acquire), Ordering::Relaxed);
-        let waiting: Vec<Arc<Metric>> = {
-            let by_name = self.by_name.lock();
-            by_name.values().filter(|metric| metric.waiting.is_any.load(Ordering::Acquire)).cloned().collect()
-        };
-        for metric in waiting {
-            if metric.is_defined.load(Ordering::Relaxed) && !ids.knows(&metric) {
-                // A stream of the configuration that has it takes these.
-                continue;
-            }
-            for update in metric.waiting.take() {
-                ids.update(envoy, &metric, update);
-            }
-        }
+        self.carry_where(|metric| ids.takes(metric), |metric, update| ids.tell(envoy, metric, update));
     }
 
-    /// Carries what waits for the metrics that an access logger or a network filter knows.
-    pub(super) fn carry_plain(&self, envoy: &impl PlainUpdates, ids: &Ids) {
-        ids.seen.store(self.waits.load(Ordering::Acquire), Ordering::Relaxed);
-        let waiting: Vec<Arc<Metric>> = {
-            let by_name = self.by_name.lock();
-            let waits =
-                |metric: &&Arc<Metric>| metric.waiting.is_any.load(Ordering::Acquire) && ids.knows(metric);
-            by_name.values().filter(waits).cloned().collect()
-        };
-        for metric in waiting {
+    /// Carries the updates of those metrics that somebody takes. What is gone meanwhile leaves them waiting; what Envoy
+    /// refuses is lost there, and the shadow has it.
+    fn carry_where(
+        &self,
+        takes: impl Fn(&Metric) -> bool,
+        tell: impl Fn(&Metric, MetricUpdate) -> Result<(), MetricError>,
+    ) {
+        let ours: Vec<Arc<Metric>> = self.listed.lock().extract_if(.., |metric| takes(metric)).collect();
+        for metric in ours {
             for update in metric.waiting.take() {
-                ids.tell_plain(envoy, &metric, update);
-            }
-        }
-    }
-
-    /// The same through a filter configuration, from Envoy 1.39 on. What Envoy does not take goes on waiting.
-    pub fn carry_by_config(&self, envoy: &HttpFilterConfigHandle, ids: &Ids) {
-        let all: Vec<Arc<Metric>> = self.by_name.lock().values().cloned().collect();
-        for metric in all.into_iter().filter(|metric| ids.knows(metric)) {
-            for update in metric.waiting.take() {
-                if ids.update_by_config(envoy, &metric, update).is_err() {
-                    metric.waiting.add(update);
+                if tell(&metric, update) == Err(MetricError::Unavailable) {
+                    self.keep(&metric, update);
                 }
             }
         }
     }
+}
+
+fn enter(
+    by_name: &mut HashMap<Key, Arc<Metric>>,
+    key: Key,
+    named: impl FnOnce(&[u8]) -> (Box<[u8]>, Option<Own>),
+) -> Arc<Metric> {
+    let (index, kind) = (by_name.len(), key.0);
+    let (name, own) = match by_name.get(&key) {
+        Some(metric) => return Arc::clone(metric),
+        None => named(&key.2),
+    };
+    let metric = Arc::new(Metric {
+        index,
+        kind,
+        name,
+        own,
+        value: AtomicU64::new(0),
+        is_defined: AtomicBool::new(false),
+        waiting: Waiting::default(),
+    });
+    by_name.insert(key, Arc::clone(&metric));
+    metric
 }
 
 impl Metric {
@@ -165,8 +187,9 @@ impl Metric {
 }
 
 impl Waiting {
-    /// Notes an update. What sums up is summed up: only samples of a histogram are kept one by one.
-    fn add(&self, update: MetricUpdate) {
+    /// Notes an update. What sums up is summed up: only samples of a histogram are kept one by one. True: nothing was
+    /// waiting before, so the metric has to be listed.
+    fn add(&self, update: MetricUpdate) -> bool {
         use MetricUpdate::{Add, Record, Set, Subtract};
         let mut updates = self.updates.lock();
         let merged = match (updates.last().copied(), update) {
@@ -186,203 +209,13 @@ impl Waiting {
         if updates.len() < MOST_WAITING {
             updates.push(merged.unwrap_or(update));
         }
-        self.is_any.store(true, Ordering::Release);
+        !self.is_listed.swap(true, Ordering::Relaxed)
     }
 
     fn take(&self) -> Vec<MetricUpdate> {
-        if !self.is_any.swap(false, Ordering::AcqRel) {
-            return Vec::new();
-        }
-        std::mem::take(&mut *self.updates.lock())
-    }
-}
-
-/// What Envoy calls our metrics in one filter configuration. Fixed when the configuration has been made.
-#[derive(Debug, Default)]
-pub struct Ids {
-    /// By [`Metric::index`]; a metric beyond the end, or `None`, is late.
-    known: Vec<Option<MetricId>>,
-    late_counter: Option<MetricId>,
-    late_gauge: Option<MetricId>,
-    late_histogram: Option<MetricId>,
-    /// Up to where this configuration has looked for updates that wait.
-    seen: AtomicU64,
-}
-
-/// Tells Envoy of an update. A stream's handle and a configuration's have the same five callbacks, by the same names.
-macro_rules! tell {
-    ($envoy:ident, $metric:ident, $update:ident, $id:ident $(, $labels:ident)?) => {
-        match ($metric.kind, $update) {
-            (MetricType::Gauge, MetricUpdate::Add(value)) => $envoy.increment_gauge($id, $($labels,)? value),
-            (MetricType::Gauge, MetricUpdate::Subtract(value)) => $envoy.decrement_gauge($id, $($labels,)? value),
-            (MetricType::Gauge, MetricUpdate::Set(value) | MetricUpdate::Record(value)) => {
-                $envoy.set_gauge($id, $($labels,)? value)
-            }
-            (MetricType::Histogram, MetricUpdate::Record(value)) => {
-                $envoy.record_histogram($id, $($labels,)? value)
-            }
-            (MetricType::Counter, MetricUpdate::Add(value)) => $envoy.increment_counter($id, $($labels,)? value),
-            (MetricType::Counter | MetricType::Histogram, _) => Ok(()),
-        }
-    };
-}
-
-/// A configuration whose metrics have no labels.
-pub(super) trait PlainDefinitions {
-    fn define(&self, kind: MetricType, name: &[u8]) -> Result<MetricId, MetricError>;
-}
-
-/// What takes updates of such metrics.
-pub(super) trait PlainUpdates {
-    fn increment_counter(&self, id: MetricId, value: u64) -> Result<(), MetricError>;
-    fn increment_gauge(&self, id: MetricId, value: u64) -> Result<(), MetricError>;
-    fn decrement_gauge(&self, id: MetricId, value: u64) -> Result<(), MetricError>;
-    fn set_gauge(&self, id: MetricId, value: u64) -> Result<(), MetricError>;
-    fn record_histogram(&self, id: MetricId, value: u64) -> Result<(), MetricError>;
-}
-
-macro_rules! defines {
-    ($($handle:ty),*) => {$(
-        impl PlainDefinitions for $handle {
-            fn define(&self, kind: MetricType, name: &[u8]) -> Result<MetricId, MetricError> {
-                match kind {
-                    MetricType::Counter => self.define_counter(name),
-                    MetricType::Gauge => self.define_gauge(name),
-                    MetricType::Histogram => self.define_histogram(name),
-                }
-            }
-        }
-    )*};
-}
-
-macro_rules! updates {
-    ($($handle:ty),*) => {$(
-        impl PlainUpdates for $handle {
-            fn increment_counter(&self, id: MetricId, value: u64) -> Result<(), MetricError> {
-                self.increment_counter(id, value)
-            }
-
-            fn increment_gauge(&self, id: MetricId, value: u64) -> Result<(), MetricError> {
-                self.increment_gauge(id, value)
-            }
-
-            fn decrement_gauge(&self, id: MetricId, value: u64) -> Result<(), MetricError> {
-                self.decrement_gauge(id, value)
-            }
-
-            fn set_gauge(&self, id: MetricId, value: u64) -> Result<(), MetricError> {
-                self.set_gauge(id, value)
-            }
-
-            fn record_histogram(&self, id: MetricId, value: u64) -> Result<(), MetricError> {
-                self.record_histogram(id, value)
-            }
-        }
-    )*};
-}
-
-defines!(AccessLogConfigHandle, ConnectionConfigHandle);
-updates!(AccessLogConfigHandle, ConnectionHandle);
-
-impl Ids {
-    /// Defines metrics, and the three for late ones.
-    pub fn define(envoy: &HttpFilterConfigHandle, metrics: &[Arc<Metric>]) -> Self {
-        let mut ids = Self {
-            known: Vec::new(),
-            late_counter: envoy.define_counter(b"wasm_counter", &[LATE_LABEL]).ok(),
-            late_gauge: envoy.define_gauge(b"wasm_gauge", &[LATE_LABEL]).ok(),
-            late_histogram: envoy.define_histogram(b"wasm_histogram", &[LATE_LABEL]).ok(),
-            seen: AtomicU64::new(0),
-        };
-        ids.define_all(metrics, |metric| match metric.kind {
-            MetricType::Counter => envoy.define_counter(&metric.name, &[]),
-            MetricType::Gauge => envoy.define_gauge(&metric.name, &[]),
-            MetricType::Histogram => envoy.define_histogram(&metric.name, &[]),
-        });
-        ids
-    }
-
-    /// Defines metrics where Envoy has none with labels: what is defined later is none of this configuration's.
-    pub(super) fn define_plain(envoy: &impl PlainDefinitions, metrics: &[Arc<Metric>]) -> Self {
-        let mut ids = Self::default();
-        ids.define_all(metrics, |metric| envoy.define(metric.kind, &metric.name));
-        ids
-    }
-
-    fn define_all(
-        &mut self,
-        metrics: &[Arc<Metric>],
-        define: impl Fn(&Metric) -> Result<MetricId, MetricError>,
-    ) {
-        for metric in metrics {
-            if self.known.len() <= metric.index {
-                self.known.resize(metric.index.saturating_add(1), None);
-            }
-            let Some(place @ None) = self.known.get_mut(metric.index) else { continue };
-            *place = define(metric).ok();
-            metric.is_defined.fetch_or(place.is_some(), Ordering::Relaxed);
-        }
-    }
-
-    /// Whether a metric has its own name here.
-    fn knows(&self, metric: &Metric) -> bool {
-        self.known.get(metric.index).is_some_and(Option::is_some)
-    }
-
-    /// Changes a metric in Envoy's stats from within a stream. A change that Envoy refuses is lost there; the shadow
-    /// has it.
-    pub fn update(&self, envoy: &HttpFilterHandle, metric: &Metric, update: MetricUpdate) {
-        let label = [&*metric.name];
-        let Some((id, labels)) = self.find(metric, &label) else { return };
-        let _refused = tell!(envoy, metric, update, id, labels);
-    }
-
-    /// The same where metrics have no labels. One that is not known there waits for a filter that knows it.
-    pub(super) fn update_plain(
-        &self,
-        envoy: &impl PlainUpdates,
-        waiting: &Metrics,
-        metric: &Metric,
-        update: MetricUpdate,
-    ) {
-        if !self.knows(metric) {
-            return waiting.wait(metric, update);
-        }
-        metric.shadow(update);
-        self.tell_plain(envoy, metric, update);
-    }
-
-    fn tell_plain(&self, envoy: &impl PlainUpdates, metric: &Metric, update: MetricUpdate) {
-        let Some(Some(id)) = self.known.get(metric.index).copied() else { return };
-        let _refused = tell!(envoy, metric, update, id);
-    }
-
-    /// The same through the filter configuration.
-    ///
-    /// # Errors
-    /// This Envoy has no such callback (before 1.39), or refuses.
-    fn update_by_config(
-        &self,
-        envoy: &HttpFilterConfigHandle,
-        metric: &Metric,
-        update: MetricUpdate,
-    ) -> Result<(), MetricError> {
-        let label = [&*metric.name];
-        let Some((id, labels)) = self.find(metric, &label) else { return Err(MetricError::NotFound) };
-        tell!(envoy, metric, update, id, labels)
-    }
-
-    /// Envoy's id of a metric, with the label value if it is late.
-    fn find<'a>(&self, metric: &Metric, label: &'a [&'a [u8]]) -> Option<(MetricId, &'a [&'a [u8]])> {
-        if let Some(Some(id)) = self.known.get(metric.index) {
-            return Some((*id, &[]));
-        }
-        let id = match metric.kind {
-            MetricType::Counter => self.late_counter,
-            MetricType::Gauge => self.late_gauge,
-            MetricType::Histogram => self.late_histogram,
-        };
-        id.map(|id| (id, label))
+        let mut updates = self.updates.lock();
+        self.is_listed.store(false, Ordering::Relaxed);
+        std::mem::take(&mut *updates)
     }
 }
 
@@ -402,6 +235,16 @@ mod tests {
     }
 
     #[test]
+    fn a_statistic_of_grafts_is_one_metric_for_each_value_of_its_labels() {
+        let metrics = Metrics::default();
+        let one = metrics.own(Stat::LogLinesLeftOut, &["one"]);
+        assert!(Arc::ptr_eq(&one, &metrics.own(Stat::LogLinesLeftOut, &["one"])));
+        assert!(!Arc::ptr_eq(&one, &metrics.own(Stat::LogLinesLeftOut, &["two"])));
+        let plugins = metrics.define(MetricType::Counter, "one");
+        assert!(!Arc::ptr_eq(&one, &plugins), "whatever a plugin calls its own");
+    }
+
+    #[test]
     fn updates_without_a_stream_wait_added_up() {
         let metrics = Metrics::default();
         let counter = metrics.define(MetricType::Counter, "c");
@@ -409,6 +252,7 @@ mod tests {
         metrics.wait(&counter, MetricUpdate::Add(3));
         assert!(metrics.is_any_waiting(&Ids::default()));
         assert_eq!(counter.value(), 5);
+        assert_eq!(metrics.listed.lock().len(), 1, "listed once");
         assert_eq!(counter.waiting.take(), [MetricUpdate::Add(5)]);
         assert!(counter.waiting.take().is_empty());
     }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::callouts::{Carrier, Carrying};
+use super::metrics::{Outlet, Place};
 use super::stream::EnvoyStream;
 use super::{loading, module};
 use crate::abi::{BootstrapHandle, CallEvent};
@@ -21,6 +22,8 @@ pub struct Service {
     /// Held, so that its VMs live.
     _generation: Arc<Generation<EnvoyStream>>,
     carrying: Carrying,
+    /// Its metrics, and a way to Envoy for those of everybody that Envoy takes from services alone.
+    outlet: Outlet,
 }
 
 impl Service {
@@ -35,11 +38,14 @@ impl Service {
             (Use::Service, "once for each worker")
         };
         let carrying = Carrying::new(Carrier::bootstrap(envoy.clone()));
-        let loading::Loaded { plugin, generation, .. } = loading::start(purpose, service.plugin, &carrying)?;
+        let loading::Loaded { plugin, generation, module } =
+            loading::start(purpose, service.plugin, &carrying)?;
+        let place = Place::Service(envoy.clone());
+        let outlet = Outlet::open(&module.services.metrics, place, &generation.metrics());
         // Without this Envoy would never serve.
         envoy.signal_init_complete();
         telemetry::log_plugin(Level::Info, &plugin.name, format_args!("runs as a service, {how_often}"));
-        Some(Arc::new(Self { _generation: generation, carrying }))
+        Some(Arc::new(Self { _generation: generation, carrying, outlet }))
     }
 
     /// Clusters are ready: calls that waited go out.
@@ -50,9 +56,10 @@ impl Service {
         }
     }
 
-    /// `on_bootstrap_extension_config_scheduled`: commands for calls have come.
+    /// `on_bootstrap_extension_config_scheduled`: commands for calls have come, or updates of metrics.
     pub fn on_scheduled(&self) {
         self.carrying.on_scheduled();
+        self.outlet.on_scheduled();
     }
 
     /// Envoy tells something of a call of this extension.
@@ -64,5 +71,6 @@ impl Service {
     /// `on_bootstrap_extension_config_destroy`: Envoy ends.
     pub fn on_destroy(&self) {
         self.carrying.end();
+        self.outlet.close();
     }
 }

@@ -9,6 +9,7 @@ use crate::abi::{has_config_calls, process};
 use crate::host::calls::Command;
 use crate::host::stream::{MetricUpdate, Services};
 use crate::host::types::MetricType;
+use crate::telemetry::stats::Stat;
 use crate::telemetry::{Level, Sink};
 
 /// One per process. Log lines go to Envoy's logger `dynamic_modules`.
@@ -64,6 +65,14 @@ impl Services for EnvoyServices {
 
     fn update_metric(&self, metric: &Arc<Metric>, update: MetricUpdate) {
         self.metrics.wait(metric, update);
+    }
+
+    fn publish_metrics(&self) {
+        self.metrics.publish();
+    }
+
+    fn stat(&self, stat: Stat, labels: &[&str]) -> Arc<Metric> {
+        self.metrics.own(stat, labels)
     }
 
     fn can_call(&self) -> bool {

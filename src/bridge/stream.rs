@@ -174,7 +174,12 @@ impl Stream for EnvoyStream {
         by!(self, stream => stream.wake());
     }
 
-    fn update_metric(&mut self, services: &EnvoyServices, metric: &Arc<Metric>, update: MetricUpdate) {
-        by!(self, stream => stream.update_metric(services, metric, update));
+    fn update_metric(
+        &mut self,
+        services: &EnvoyServices,
+        metric: &Arc<Metric>,
+        update: MetricUpdate,
+    ) -> bool {
+        by!(self, stream => stream.update_metric(services, metric, update))
     }
 }

@@ -18,6 +18,7 @@ pub(super) const LIMIT_FIELDS: &[&str] = &[
     "callouts",
     "callout_bytes",
     "shared_bytes",
+    "log_lines_per_second",
 ];
 
 /// What is Graft's alone. The default is what a plugin gets that has no such block.
@@ -46,6 +47,8 @@ pub struct Limits {
     /// Bytes that the shared data and the queues of a `vm_id` may hold. Of plugins with the same `vm_id`, the first that
     /// is loaded decides.
     pub shared_bytes: u64,
+    /// Log lines a second of all VMs with the same key, on average over ten seconds; 0: any number.
+    pub log_lines_per_second: u32,
 }
 
 /// A page of Wasm at least, and at most what 32 bits can address.
@@ -55,6 +58,8 @@ const TABLE_ELEMENTS: RangeInclusive<u32> = 1..=10_000_000;
 /// None at all is a choice; a million is more than a worker has sockets.
 const CALLOUTS: RangeInclusive<u32> = 0..=1_000_000;
 const BYTES: RangeInclusive<u64> = 0..=1_099_511_627_776;
+/// More than any disk takes; 0 is no limit.
+const LOG_LINES: RangeInclusive<u32> = 0..=10_000_000;
 /// A deadline cannot be turned off: a guest that loops for ever would hold its worker for ever.
 const DEADLINE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(1);
 
@@ -75,6 +80,9 @@ impl Default for Limits {
             // A large set of keys is a megabyte; sixteen leave room for several at once.
             callout_bytes: 16 * 1024 * 1024,
             shared_bytes: 16 * 1024 * 1024,
+            // A busy plugin that logs a line a request stays below; one in a loop fills a gigabyte in hours instead of in
+            // seconds.
+            log_lines_per_second: 1000,
         }
     }
 }
@@ -103,6 +111,11 @@ impl Limits {
             callout_bytes: fields
                 .read_or("callout_bytes", default.callout_bytes, |node| node.integer(BYTES))?,
             shared_bytes: fields.read_or("shared_bytes", default.shared_bytes, |node| node.integer(BYTES))?,
+            log_lines_per_second: fields.read_or(
+                "log_lines_per_second",
+                default.log_lines_per_second,
+                |node| node.integer(LOG_LINES),
+            )?,
         })
     }
 }
@@ -136,6 +149,7 @@ mod tests {
             "callouts": 5,
             "callout_bytes": 1000,
             "sharedBytes": "2000",
+            "log_lines_per_second": 0,
         }}));
         assert_eq!(
             config.unwrap().limits,
@@ -147,6 +161,7 @@ mod tests {
                 callouts: 5,
                 callout_bytes: 1000,
                 shared_bytes: 2000,
+                log_lines_per_second: 0,
             }
         );
     }
@@ -172,7 +187,7 @@ mod tests {
             (
                 json!({"memory": 1}),
                 "memory: unknown field, expected memory_bytes, table_elements, call_deadline, \
-                 start_deadline, callouts, callout_bytes, shared_bytes",
+                 start_deadline, callouts, callout_bytes, shared_bytes, log_lines_per_second",
             ),
         ] {
             assert_eq!(

@@ -23,7 +23,9 @@ pub unsafe extern "C" fn envoy_dynamic_module_on_access_logger_config_new(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn envoy_dynamic_module_on_access_logger_config_destroy(config: *const c_void) {
     // SAFETY: F5.
-    unsafe { hook::config_gone::<LogConfig>("on_access_logger_config_destroy", config, |_| {}) }
+    unsafe {
+        hook::config_gone::<LogConfig>("on_access_logger_config_destroy", config, LogConfig::on_destroy);
+    }
 }
 
 /// Makes the logger of this thread.

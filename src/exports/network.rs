@@ -24,15 +24,27 @@ pub unsafe extern "C" fn envoy_dynamic_module_on_network_filter_config_new(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn envoy_dynamic_module_on_network_filter_config_destroy(config: *const c_void) {
     // SAFETY: F5.
-    unsafe { hook::config_gone::<ConnectionConfig>("on_network_filter_config_destroy", config, |_| {}) }
+    unsafe {
+        hook::config_gone::<ConnectionConfig>(
+            "on_network_filter_config_destroy",
+            config,
+            ConnectionConfig::on_destroy,
+        );
+    }
 }
 
-/// An event of a configuration's scheduler: none is made.
+/// An event of a configuration's scheduler.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn envoy_dynamic_module_on_network_filter_config_scheduled(
-    _config: *const c_void,
+    config: *const c_void,
     _event_id: u64,
 ) {
+    // SAFETY: F5.
+    unsafe {
+        hook::config_hook::<ConnectionConfig>("on_network_filter_config_scheduled", config, |config| {
+            config.on_scheduled();
+        });
+    }
 }
 
 /// Makes the filter of a connection.

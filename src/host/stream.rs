@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use super::calls::{Command, Request, Start};
 use super::types::{Direction, HeaderMap, MetricType};
 use crate::telemetry::Level;
+use crate::telemetry::stats::Stat;
 
 /// A list of header names and values, borrowed from the proxy. On the stack for ordinary maps.
 pub type Headers<'a> = SmallVec<[(&'a [u8], &'a [u8]); 32]>;
@@ -159,13 +160,14 @@ pub trait Stream: Send + 'static {
     /// thread, by one that is inside the VM.
     fn wake(&self);
 
-    /// Changes a metric. The stream is a place from which the proxy accepts it.
+    /// Changes a metric. The stream is a place from which the proxy accepts it. `false`: it was not at hand, and the
+    /// process has the change, as by [`Services::update_metric`].
     fn update_metric(
         &mut self,
         services: &Self::Services,
         metric: &<Self::Services as Services>::Metric,
         update: MetricUpdate,
-    );
+    ) -> bool;
 }
 
 /// Why the proxy did not do what it was asked.
@@ -251,8 +253,14 @@ pub trait Services: Send + Sync + 'static {
     /// The metric of a name and a kind; the same one for the same name.
     fn define_metric(&self, kind: MetricType, name: &str) -> Self::Metric;
 
-    /// Changes a metric where no stream is at hand.
+    /// Changes a metric where no stream is at hand. The proxy shows it after [`publish_metrics`](Self::publish_metrics).
     fn update_metric(&self, metric: &Self::Metric, update: MetricUpdate);
+
+    /// Has the proxy show what was changed without a stream, as soon as it can. Once after many changes is enough.
+    fn publish_metrics(&self);
+
+    /// A statistic of Graft's own, with the values of its labels; the same metric for the same values.
+    fn stat(&self, stat: Stat, labels: &[&str]) -> Self::Metric;
 
     /// Whether calls can be made without a stream.
     fn can_call(&self) -> bool;

@@ -15,7 +15,7 @@ use super::hostcalls;
 use super::shared::Space;
 use super::stream::Stream;
 use super::types::AbiVersion;
-use super::vm::State;
+use super::vm::{LogLimit, State};
 use crate::engine::code::Code;
 use crate::engine::limits::Limits;
 use crate::engine::wasi::{self, Environment};
@@ -70,6 +70,8 @@ pub struct Settings {
     pub calls: CallLimits,
     /// Bytes of data and queues that plugins of this VM id share; the first of them decides.
     pub shared_bytes: usize,
+    /// How many lines its guests may log, all VMs together.
+    pub log_limit: LogLimit,
 }
 
 /// Why code cannot run here. The messages complete "the code …".

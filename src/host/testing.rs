@@ -17,6 +17,7 @@ use super::stream::{
 };
 use super::types::{Direction, HeaderMap, MetricType};
 use crate::telemetry::Level;
+use crate::telemetry::stats::Stat;
 
 /// Names and values in order; `None`: there is no such map.
 pub type Pairs = Option<Vec<(Vec<u8>, Vec<u8>)>>;
@@ -295,8 +296,9 @@ impl Stream for FakeStream {
         self.wakes.set(self.wakes.get().saturating_add(1));
     }
 
-    fn update_metric(&mut self, services: &FakeServices, metric: &FakeMetric, update: MetricUpdate) {
+    fn update_metric(&mut self, services: &FakeServices, metric: &FakeMetric, update: MetricUpdate) -> bool {
         services.update_metric(metric, update);
+        true
     }
 }
 
@@ -316,8 +318,10 @@ pub struct FakeServices {
     pub is_without_calls: bool,
     /// Commands for calls that no stream has in hand, and whose VM they are.
     pub commands: Mutex<Vec<(u64, Command)>>,
-    /// Metrics by name.
+    /// Metrics by name; of Graft's own, with the values of their labels.
     pub metrics: Mutex<BTreeMap<String, FakeMetric>>,
+    /// How often the process was asked to show metrics that were changed without a stream.
+    pub publications: AtomicU64,
 }
 
 impl FakeServices {
@@ -370,6 +374,14 @@ impl Services for FakeServices {
             }
             MetricUpdate::Set(value) => metric.store(signed(value), Ordering::Relaxed),
         }
+    }
+
+    fn publish_metrics(&self) {
+        self.publications.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn stat(&self, stat: Stat, labels: &[&str]) -> FakeMetric {
+        Arc::clone(self.metrics.lock().entry(format!("{}.{}", stat.name(), labels.join("."))).or_default())
     }
 
     fn can_call(&self) -> bool {

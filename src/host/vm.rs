@@ -7,6 +7,7 @@
 mod background;
 mod connections;
 mod lease;
+mod lines;
 mod logs;
 mod start;
 mod streams;
@@ -29,12 +30,11 @@ use crate::engine::limits::Limiter;
 use crate::engine::wasi::{Environment, StandardStream, WasiHost};
 use crate::engine::{self, Ticking};
 use crate::telemetry::Level;
+use crate::telemetry::gate::Gate;
 
 pub use self::lease::{Entered, Lease, WeakLease};
+pub use self::lines::LogLimit;
 pub use self::start::StartError;
-
-/// Longest message of a guest's log line, in bytes; the rest is cut off. As much as one write of WASI prints.
-const LONGEST_LINE: usize = 64 * 1024;
 
 /// The data of a store: what hostcalls work on.
 #[allow(clippy::struct_excessive_bools)] // Facts about the call that runs, each on its own.
@@ -70,10 +70,14 @@ pub struct State<S: Stream> {
     pub(super) woken: Vec<StreamIndex>,
     /// Callouts under way.
     pub(super) calls: Calls,
+    /// For lines about callouts that this proxy cannot make.
+    pub(super) unable_lines: Gate,
     /// The reply that is being delivered.
     pub(super) reply: Option<Reply>,
     /// Roots whose next tick is to be set anew.
     pub(super) changed_ticks: Vec<RootIndex>,
+    /// Metrics were changed that the proxy shows only when it is asked to.
+    pub(super) has_changed_metrics: bool,
     /// Streams have been told that this VM is dead.
     pub(super) is_failure_told: bool,
     /// For building log lines and properties; its memory is used again.
@@ -123,31 +127,6 @@ impl<S: Stream> State<S> {
             Context::Root(root) => Some(root),
             Context::Stream(index) => self.contexts.stream(index).map(|stream| stream.root),
         }
-    }
-
-    /// Logs a guest's line in the shape of the built-in host: `wasm log[ name][ root id][ vm id]: message`.
-    pub(super) fn log(&mut self, context: Context, level: Level, message: &[u8]) {
-        if !self.services.is_log_enabled(level) {
-            return;
-        }
-        let prefix: &str = match context {
-            Context::Vm => "",
-            Context::Root(root) => self.contexts.root(root).map_or("", |root| &root.log_prefix),
-            Context::Stream(index) => self.contexts.stream(index).map_or("", |stream| {
-                let root = self.contexts.root(stream.root);
-                root.map_or(
-                    "",
-                    |root| if stream.is_of_root { &*root.log_prefix } else { &*root.stream_log_prefix },
-                )
-            }),
-        };
-        let message = message.get(..LONGEST_LINE).unwrap_or(message);
-        self.scratch.clear();
-        self.scratch.extend_from_slice(b"wasm log");
-        self.scratch.extend_from_slice(prefix.as_bytes());
-        self.scratch.extend_from_slice(b": ");
-        self.scratch.extend_from_slice(message);
-        self.services.log(level, &self.scratch);
     }
 }
 

@@ -26,7 +26,7 @@ use crate::host::commons::Commons;
 use crate::host::contexts::Plugin;
 use crate::host::stream::Stream;
 use crate::host::template::{Capabilities, Deadlines, Settings, Template};
-use crate::host::vm::StartError;
+use crate::host::vm::{LogLimit, StartError};
 use crate::source::location;
 
 /// One per process; see the module's text. All methods may be called on any thread; loads of the same thing wait
@@ -264,6 +264,7 @@ fn settings(config: &PluginConfig, variables: &[(String, String)]) -> Settings {
             bytes: usize::try_from(limits.callout_bytes).unwrap_or(usize::MAX),
         },
         shared_bytes: usize::try_from(limits.shared_bytes).unwrap_or(usize::MAX),
+        log_limit: LogLimit::new(limits.log_lines_per_second),
         capabilities: match &config.capabilities {
             config::Capabilities::All => Capabilities::All,
             config::Capabilities::Only(names) => Capabilities::Only(names.clone()),

@@ -13,7 +13,7 @@ use graft::host::commons::Commons;
 use graft::host::template::{Capabilities, Deadlines, Settings, Template};
 use graft::host::testing::{FakeServices, FakeStream};
 use graft::host::types::Direction;
-use graft::host::vm::Vm;
+use graft::host::vm::{LogLimit, Vm};
 
 use crate::guest::{Guest, exchange, plugin};
 use crate::numbers::Numbers;
@@ -39,6 +39,7 @@ fn settings() -> Settings {
         capabilities: Capabilities::All,
         calls: CallLimits { calls: 100, bytes: 1024 * 1024 },
         shared_bytes: 1024 * 1024,
+        log_limit: LogLimit::new(1000),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `proxy_http_call`: what a request consists of, who starts it, what is refused, and the bounds. Replies are in
 //! [`replies`](crate::replies).
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use graft::host::calls::{Command, Incoming, Kind, Refusal, Reply, Request, Start, Token};
@@ -173,11 +174,19 @@ fn where_the_process_makes_no_calls_streams_do_until_they_end() {
     assert_eq!((said[0].as_str(), said.len()), ("0", 2));
     vm.vm.take_commands(stream);
     vm.vm.on_log(stream).unwrap();
-    assert_eq!(vm.said()[1..], ["10", "0"]);
+    // The reason was told just now.
+    assert_eq!(vm.said(), ["10", "0"]);
     vm.vm.end_stream(stream);
-    assert_eq!(vm.said()[1..], ["10", "0"]);
+    assert_eq!(vm.said(), ["10", "0"]);
     vm.vm.pass_on();
     assert!(vm.services.commands.lock().is_empty());
+    // The line comes again after a while, and says that it was wanted meanwhile.
+    vm.services.now.store(20_000_000_000, Ordering::Relaxed);
+    let stream = vm.open(FakeStream { start: Some(Start::UnderWay(1)), ..exchange() });
+    vm.vm.on_log(stream).unwrap();
+    let told =
+        vm.services.log().into_iter().rfind(|line| line.contains("this Envoy lets only streams")).unwrap();
+    assert!(told.ends_with(" (2 more like this were left out before)"), "{told}");
 }
 
 #[test]

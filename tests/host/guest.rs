@@ -25,7 +25,7 @@ use graft::host::stream::Effect;
 use graft::host::template::{Capabilities, Deadlines, LinkError, Settings, Template};
 use graft::host::testing::{FakeServices, FakeStream, pairs};
 use graft::host::types::{BodyAction, Direction, HeadersAction, TrailersAction};
-use graft::host::vm::{CallError, StartError, Vm};
+use graft::host::vm::{CallError, LogLimit, StartError, Vm};
 use graft::telemetry::Level;
 
 /// Bytes of memory that a guest starts with.
@@ -131,6 +131,7 @@ impl Guest {
                 capabilities: Capabilities::All,
                 calls: CallLimits { calls: 100, bytes: 1024 * 1024 },
                 shared_bytes: 1024 * 1024,
+                log_limit: LogLimit::new(0),
             },
             services: FakeServices::default(),
         }
@@ -263,6 +264,12 @@ impl Guest {
     /// Bound of what plugins of the VM id share.
     pub fn shared_bytes(mut self, bytes: usize) -> Self {
         self.settings.shared_bytes = bytes;
+        self
+    }
+
+    /// Bound of lines that are logged a second.
+    pub fn log_lines_per_second(mut self, lines: u32) -> Self {
+        self.settings.log_limit = LogLimit::new(lines);
         self
     }
 

@@ -8,6 +8,9 @@ use graft::telemetry::Level;
 use crate::guest::{Guest, exchange};
 use crate::phases::unusual;
 
+/// A time that begins ten seconds for a limit.
+const TENS: u64 = 10_000_000_000;
+
 const HELLO: &str = r#"(drop (call $proxy_log (i32.const 2) (text "hello")))"#;
 
 #[test]
@@ -110,4 +113,94 @@ fn a_time_needs_room_for_eight_bytes() {
         )
         .start();
     assert_eq!(vm.said(), ["0", "6", "6", "6"]);
+}
+
+/// Logs so many lines in a request.
+fn loop_of(lines: u32) -> String {
+    format!(
+        "(local $left i32) (local.set $left (i32.const {lines}))
+         (loop $again {HELLO}
+            (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+            (br_if $again (local.get $left)))"
+    )
+}
+
+#[test]
+fn lines_over_the_limit_are_left_out_and_the_next_one_says_how_many() {
+    let mut vm = Guest::new()
+        .named("noisy", "", "")
+        .log_lines_per_second(1)
+        .on("proxy_on_request_headers", &loop_of(25))
+        .start();
+    let mut request = |tens: u64| {
+        vm.services.now.store(tens * TENS, Ordering::Relaxed);
+        vm.services.lines.lock().clear();
+        let stream = vm.open(exchange());
+        vm.request_headers(stream).unwrap();
+        vm.vm.pass_on();
+        vm.services.lines.lock().clone()
+    };
+    let hello = (Level::Info, "wasm log noisy: hello".to_owned());
+    let beyond = "graft: plugin \"noisy\": log lines beyond 1 a second (graft.limits.log_lines_per_second) are left out until \
+                  these 10 seconds are over";
+    let beyond = (Level::Warn, beyond.to_owned());
+    let lines = request(2);
+    assert_eq!(lines[..10], vec![hello.clone(); 10]);
+    assert_eq!((lines.len(), lines.last()), (11, Some(&beyond)));
+    assert_eq!(request(2), [], "the ten seconds are not over");
+    let lines = request(3);
+    let left_out = "graft: plugin \"noisy\": 40 log lines were left out, those beyond 1 a second \
+                    (graft.limits.log_lines_per_second)";
+    assert_eq!(lines[0], (Level::Warn, left_out.to_owned()));
+    assert_eq!(lines[1..11], vec![hello; 10]);
+    assert_eq!(lines[11..], [beyond]);
+    // And counted, once.
+    assert_eq!(vm.services.metric("graft_log_lines_left_out.noisy"), Some(40));
+    assert_eq!(vm.services.publications.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn what_is_printed_counts_as_well() {
+    let print = r"(i32.store (i32.const 32) (i32.const 16)) (i32.store (i32.const 36) (i32.const 3))
+                  (drop (call $write (i32.const 2) (i32.const 32) (i32.const 1) (i32.const 40)))";
+    let mut vm = Guest::new()
+        .log_lines_per_second(1)
+        .import(
+            r#"(import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))"#,
+        )
+        .data(16, r"hi\n")
+        .on("proxy_on_request_headers", &print.repeat(12))
+        .start();
+    let stream = vm.open(exchange());
+    vm.request_headers(stream).unwrap();
+    let printed = vm.services.log().iter().filter(|line| line.ends_with(": hi")).count();
+    assert_eq!((printed, vm.services.log().len()), (10, 11));
+}
+
+#[test]
+fn a_long_line_counts_once_for_each_kilobyte() {
+    let long = "(drop (call $proxy_log (i32.const 2) (i32.const 0) (i32.const 4097)))";
+    let mut vm = Guest::new()
+        .log_lines_per_second(1)
+        .on("proxy_on_request_headers", &[long, long, HELLO].concat())
+        .start();
+    let stream = vm.open(exchange());
+    vm.request_headers(stream).unwrap();
+    let lines = vm.services.log();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert!(lines[2].contains("log lines beyond 1 a second"), "{lines:?}");
+}
+
+#[test]
+fn lines_whose_level_is_off_do_not_count() {
+    let error = r#"(drop (call $proxy_log (i32.const 4) (text "an error")))"#;
+    let body = loop_of(25) + error;
+    let mut vm = Guest::new()
+        .log_level(Level::Error)
+        .log_lines_per_second(1)
+        .on("proxy_on_request_headers", &body)
+        .start();
+    let stream = vm.open(exchange());
+    vm.request_headers(stream).unwrap();
+    assert_eq!(vm.said(), ["an error"]);
 }

@@ -1,5 +1,7 @@
 //! Metrics: definition, changes, reads, and how many there may be.
 
+use std::sync::atomic::Ordering;
+
 use graft::host::types::Status;
 
 use crate::guest::{Guest, Running, exchange, plugin};
@@ -177,4 +179,23 @@ fn a_guest_that_defines_for_ever_is_refused_and_lives() {
     assert_eq!(vm.said(), ["10", "0", "0"], "65,536 gauges, and other kinds have room of their own");
     let stream = vm.open(exchange());
     assert!(vm.request_headers(stream).is_ok());
+}
+
+#[test]
+fn the_process_is_asked_once_to_show_what_a_root_context_has_changed() {
+    let increment =
+        "(drop (call $proxy_increment_metric (i32.load (i32.const 16)) (i64.const 1)))".repeat(100);
+    let mut vm = Guest::new()
+        .on("proxy_on_configure", &(define(0, "c", 16) + &increment))
+        .on("proxy_on_request_headers", &increment)
+        .start();
+    let asked = |vm: &Running| vm.services.publications.load(Ordering::Relaxed);
+    assert_eq!(asked(&vm), 0, "while the guest is inside");
+    vm.vm.pass_on();
+    vm.vm.pass_on();
+    assert_eq!((asked(&vm), vm.services.metric("c")), (1, Some(100)));
+    let stream = vm.open(exchange());
+    vm.request_headers(stream).unwrap();
+    vm.vm.pass_on();
+    assert_eq!((asked(&vm), vm.services.metric("c")), (1, Some(200)), "a stream tells by itself");
 }

@@ -1,29 +1,19 @@
 //! The configuration of an access logger: its metrics. They have no labels, and are updated through the configuration
 //! also while an exchange is logged.
 
-use std::ffi::c_void;
 use std::sync::Arc;
 
-use super::super::buffer::lend;
 use super::super::config_address::ConfigAddress;
+use super::super::config_metrics;
 use super::super::hook::ConfigHandle;
-use super::super::table::{Callbacks, callbacks};
+use super::super::table::callbacks;
 use super::super::types::{MetricError, MetricId};
-use super::raw;
 
 /// A configuration of Envoy's, with the manners of [`HttpFilterConfigHandle`](crate::abi::HttpFilterConfigHandle).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct AccessLogConfigHandle {
     address: Arc<ConfigAddress>,
 }
-
-type Define = unsafe extern "C" fn(
-    *mut c_void,
-    raw::envoy_dynamic_module_type_module_buffer,
-    *mut usize,
-) -> raw::envoy_dynamic_module_type_metrics_result;
-
-type Update = unsafe extern "C" fn(*mut c_void, usize, u64) -> raw::envoy_dynamic_module_type_metrics_result;
 
 impl ConfigHandle for AccessLogConfigHandle {
     const NEW: &'static str = "on_access_logger_config_new";
@@ -36,65 +26,47 @@ impl ConfigHandle for AccessLogConfigHandle {
 impl AccessLogConfigHandle {
     /// Defines a counter. Possible only until `config_new` returns.
     pub fn define_counter(&self, name: &[u8]) -> Result<MetricId, MetricError> {
-        self.define(callbacks().access_logger_config_define_counter, name)
+        config_metrics::define_plain(&self.address, callbacks().access_logger_config_define_counter, name)
     }
 
     /// Defines a gauge.
     pub fn define_gauge(&self, name: &[u8]) -> Result<MetricId, MetricError> {
-        self.define(callbacks().access_logger_config_define_gauge, name)
+        config_metrics::define_plain(&self.address, callbacks().access_logger_config_define_gauge, name)
     }
 
     /// Defines a histogram.
     pub fn define_histogram(&self, name: &[u8]) -> Result<MetricId, MetricError> {
-        self.define(callbacks().access_logger_config_define_histogram, name)
+        config_metrics::define_plain(&self.address, callbacks().access_logger_config_define_histogram, name)
     }
 
     /// Adds to a counter.
     pub fn increment_counter(&self, id: MetricId, value: u64) -> Result<(), MetricError> {
-        self.update(|table| table.access_logger_increment_counter, id, value)
+        config_metrics::update_plain(&self.address, callbacks().access_logger_increment_counter, id, value)
     }
 
     /// Adds to a gauge.
     pub fn increment_gauge(&self, id: MetricId, value: u64) -> Result<(), MetricError> {
-        self.update(|table| table.access_logger_increment_gauge, id, value)
+        config_metrics::update_plain(&self.address, callbacks().access_logger_increment_gauge, id, value)
     }
 
     /// Subtracts from a gauge.
     pub fn decrement_gauge(&self, id: MetricId, value: u64) -> Result<(), MetricError> {
-        self.update(|table| table.access_logger_decrement_gauge, id, value)
+        config_metrics::update_plain(&self.address, callbacks().access_logger_decrement_gauge, id, value)
     }
 
     /// Sets a gauge.
     pub fn set_gauge(&self, id: MetricId, value: u64) -> Result<(), MetricError> {
-        self.update(|table| table.access_logger_set_gauge, id, value)
+        config_metrics::update_plain(&self.address, callbacks().access_logger_set_gauge, id, value)
     }
 
     /// Records a value in a histogram.
     pub fn record_histogram(&self, id: MetricId, value: u64) -> Result<(), MetricError> {
-        self.update(|table| table.access_logger_record_histogram_value, id, value)
-    }
-
-    fn define(&self, define: Option<Define>, name: &[u8]) -> Result<MetricId, MetricError> {
-        let define = define.ok_or(MetricError::Unavailable)?;
-        self.address.with_definitions(|envoy| {
-            let mut id = 0;
-            // SAFETY: F2, F9, F11 under the lock.
-            let result = unsafe { define(envoy, lend(name), &raw mut id) };
-            MetricError::check(result).map(|()| MetricId(id))
-        })
-    }
-
-    fn update(
-        &self,
-        update: impl FnOnce(&Callbacks) -> Option<Update>,
-        id: MetricId,
-        value: u64,
-    ) -> Result<(), MetricError> {
-        let update = update(callbacks()).ok_or(MetricError::Unavailable)?;
-        self.address.with_updates(|envoy| {
-            // SAFETY: F2, F11 under the lock.
-            MetricError::check(unsafe { update(envoy, id.0, value) })
-        })
+        config_metrics::update_plain(
+            &self.address,
+            callbacks().access_logger_record_histogram_value,
+            id,
+            value,
+        )
     }
 }
 

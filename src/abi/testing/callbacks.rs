@@ -487,6 +487,14 @@ pub(super) fn complete_table() -> Callbacks {
         http_filter_config_scheduler_new: Some(calls::scheduler_new),
         http_filter_config_scheduler_commit: Some(calls::scheduler_commit),
         http_filter_config_scheduler_delete: Some(calls::scheduler_delete),
+        bootstrap_extension_config_define_counter: Some(define_metric),
+        bootstrap_extension_config_define_gauge: Some(define_metric),
+        bootstrap_extension_config_define_histogram: Some(define_metric),
+        bootstrap_extension_config_increment_counter: update_callback!(increment_counter),
+        bootstrap_extension_config_increment_gauge: update_callback!(increment_gauge),
+        bootstrap_extension_config_decrement_gauge: update_callback!(decrement_gauge),
+        bootstrap_extension_config_set_gauge: update_callback!(set_gauge),
+        bootstrap_extension_config_record_histogram_value: update_callback!(record_histogram),
         ..super::others::table()
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use super::stream::{failed, refusal_of, tell_refusal};
+use super::stream::{failed, refusal_of, tell_refusal, tell_unable};
 use super::{feed, lent};
 use crate::abi::{
     BootstrapHandle, CallEvent, CallRefusal, CallRequest, ConfigScheduler, HttpFilterConfigHandle,
@@ -48,8 +48,15 @@ impl Caller {
         };
         match self {
             Self::Filter(envoy) => envoy.start_call(&call),
-            Self::Bootstrap(envoy) if request.kind == Kind::Http => envoy.start_call(&call),
-            Self::Bootstrap(..) => Err(CallRefusal::Failed),
+            Self::Bootstrap(envoy) => envoy.start_call(&call),
+        }
+    }
+
+    /// Whether this kind of call can be made here.
+    fn can_make(&self, kind: Kind) -> bool {
+        match self {
+            Self::Filter(_) => true,
+            Self::Bootstrap(_) => kind == Kind::Http,
         }
     }
 
@@ -232,7 +239,23 @@ impl ProcessCalls {
         Some((carrier.upgrade()?, *number))
     }
 
+    /// The carrier for a call: a filter's where there is one, whoever has come by.
+    fn best(&self, here: &Arc<Carrier>) -> Arc<Carrier> {
+        let is_filter = |carrier: &Arc<Carrier>| matches!(carrier.caller, Caller::Filter(..));
+        if is_filter(here) {
+            return Arc::clone(here);
+        }
+        let inner = self.inner.lock();
+        let mut carriers = inner.carriers.iter().filter_map(Weak::upgrade);
+        carriers.find(is_filter).unwrap_or_else(|| Arc::clone(here))
+    }
+
     fn start(&self, carrier: &Arc<Carrier>, vm: u64, mut request: Request) {
+        let carrier = &self.best(carrier);
+        if !carrier.caller.can_make(request.kind) {
+            tell_unable(&request.cluster);
+            return tell(vm, failed(request.token, request.kind, request));
+        }
         let started = carrier.caller.start(&request);
         let token = request.token;
         match started {
@@ -396,6 +419,26 @@ mod tests {
         assert_eq!(second.calls.lock().len(), 1);
         calls.remove(&second);
         assert!(second.calls.lock().is_empty() && calls.inner.lock().places.is_empty());
+    }
+
+    /// The extension was asked before there was a filter, and comes by after.
+    #[test]
+    fn a_services_grpc_call_is_a_filters_whoever_comes_by() {
+        let (envoy, calls) = (FakeEnvoy::install(), ProcessCalls::default());
+        let extension = envoy.config();
+        let service = Carrier::bootstrap(extension.handle_of()).unwrap();
+        calls.add(&service);
+        calls.submit(VM, vec![started(Kind::GrpcCall)]);
+        let (config, filter) = carrier(&envoy);
+        calls.add(&filter);
+        calls.release();
+        calls.on_scheduled(&service);
+        assert_eq!((filter.calls.lock().len(), service.calls.lock().len()), (1, 0));
+        config.close();
+        calls.remove(&filter);
+        calls.submit(VM, vec![started(Kind::GrpcCall)]);
+        calls.on_scheduled(&service);
+        assert!(service.calls.lock().is_empty() && calls.inner.lock().queue.is_empty(), "it has failed");
     }
 
     #[test]

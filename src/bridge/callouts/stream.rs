@@ -8,7 +8,6 @@ use crate::bridge::stream::EnvoyStream;
 use crate::host::calls::{Command, Exchange, Incoming, Kind, Refusal, Reply, Request, Start, Token};
 use crate::host::contexts::StreamIndex;
 use crate::host::vm::Vm;
-use crate::telemetry::{self, Level};
 
 /// The calls of one filter. Cells, because Envoy can come back while one is used.
 #[derive(Debug, Default)]
@@ -184,7 +183,15 @@ pub(super) fn tell_refusal(cluster: &str, refusal: Refusal) {
         Refusal::MissingHeaders => "Envoy refused its headers, expected :method, :path and :authority",
         Refusal::Failed => "no host of it took the call",
     };
-    telemetry::log(Level::Warn, format_args!("graft: a callout to cluster {cluster:?} failed: {reason}"));
+    super::tell(format_args!("graft: a callout to cluster {cluster:?} failed: {reason}"));
+}
+
+/// A service's call needs more than an extension of Envoy's has: its answers come without trailers.
+pub(super) fn tell_unable(cluster: &str) {
+    super::tell(format_args!(
+        "graft: a callout to cluster {cluster:?} failed: only an HTTP filter of Graft's can make gRPC calls for services, \
+         and there is none (docs/COMPATIBILITY.md)"
+    ));
 }
 
 /// The replies of a call that did not get under way.

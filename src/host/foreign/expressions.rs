@@ -20,7 +20,7 @@ use once_cell::sync::Lazy;
 use self::attributes::Attributes;
 use super::{Answer, Scene, token};
 use crate::host::contexts::{Context, Root, RootIndex};
-use crate::host::stream::{Services as _, Stream};
+use crate::host::stream::Stream;
 use crate::host::types::Status;
 use crate::host::vm::State;
 use crate::telemetry::Level;
@@ -200,8 +200,6 @@ fn root_index<S: Stream>(scene: &Scene<'_, S>) -> Option<RootIndex> {
 }
 
 /// A line for the plugin's author.
-fn note<S: Stream>(state: &State<S>, level: Level, line: &str) {
-    if state.services.is_log_enabled(level) {
-        state.services.log(level, line.as_bytes());
-    }
+fn note<S: Stream>(state: &mut State<S>, level: Level, line: &str) {
+    state.note(state.context(), level, line);
 }

@@ -305,7 +305,7 @@ fn process_starts<S: Stream>(call: &mut Call<'_, S>, request: Box<Request>) -> A
     if !state.services.can_call() {
         let line = "a callout was refused: this Envoy lets only streams make calls before they end; expected 1.38 or \
                     later for calls of root contexts and of proxy_on_log (docs/COMPATIBILITY.md)";
-        state.log(state.context(), Level::Warn, line.as_bytes());
+        state.tell_unable(state.context(), line);
         return Err(Status::InternalFailure.into());
     }
     state.calls.outbox.push(Command::Start(request));

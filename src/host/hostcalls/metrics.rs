@@ -48,10 +48,13 @@ fn update<S: Stream>(call: &mut Call<'_, S>, id: u32, change: MetricUpdate) -> A
     call.with_stream(|call, stream| {
         let state = call.state();
         let (_, metric) = state.metrics.find(id).map_err(|_kind| Status::NotFound)?;
-        match stream {
-            Some(stream) => stream.stream.update_metric(&state.services, metric, change),
-            None => state.services.update_metric(metric, change),
-        }
+        let is_shown = if let Some(stream) = stream {
+            stream.stream.update_metric(&state.services, metric, change)
+        } else {
+            state.services.update_metric(metric, change);
+            false
+        };
+        state.has_changed_metrics |= !is_shown;
         Ok(())
     })
 }

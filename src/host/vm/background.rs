@@ -160,6 +160,10 @@ impl<S: Stream> Vm<S> {
         if !state.calls.outbox.is_empty() {
             state.services.submit(number, std::mem::take(&mut state.calls.outbox));
         }
+        // Once for all that the guest changed: a loop of a thousand increments is one event for the proxy.
+        if std::mem::take(&mut state.has_changed_metrics) {
+            state.services.publish_metrics();
+        }
     }
 
     /// After an entry point that nobody waits for.

@@ -4,6 +4,7 @@
 //! `proxy_on_context_create`, `proxy_on_vm_start` (for every root, not once a VM), `proxy_on_configure`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use wasmtime::{Instance, Store, TypedFunc};
 
@@ -15,6 +16,10 @@ use crate::host::entry_points::{EntryPoints, WrongType, find};
 use crate::host::metrics::Metrics;
 use crate::host::stream::Stream;
 use crate::host::template::Template;
+use crate::telemetry::gate::Gate;
+
+/// How often a VM's log says that this proxy cannot make a call.
+const UNABLE_EVERY: Duration = Duration::from_secs(10);
 
 /// Why a VM or a plugin in it did not start. The messages complete "the plugin …".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,11 +64,13 @@ impl<S: Stream> Vm<S> {
                 abi: template.abi,
                 services: Arc::clone(&commons.services),
                 calls: Calls::new(settings.calls),
+                unable_lines: Gate::new(1, UNABLE_EVERY),
                 space: Arc::clone(&template.space),
                 commons,
                 number,
                 reply: None,
                 changed_ticks: Vec::new(),
+                has_changed_metrics: false,
                 is_failure_told: false,
                 settings,
                 contexts: Contexts::new(),

@@ -1,7 +1,7 @@
 //! What plugins log is in Envoy's log, with the prefix that users know, at the level of the logger.
 
 use crate::harness::envoy::on_each_envoy;
-use crate::harness::{Bootstrap, Envoy, Host, Listener, Plugin, Upstream};
+use crate::harness::{Bootstrap, Envoy, Host, Listener, Plugin, Upstream, eventually};
 
 const LEVELS: [(&str, &str); 6] = [
     ("trace", "trace"),
@@ -62,5 +62,26 @@ on_each_envoy! {
         let error = envoy.await_log("prints: to standard error");
         assert_eq!(error.level, "error");
         assert_eq!(error.of_plugin(), Some("wasm log prints: to standard error"));
+    }
+
+    fn a_plugin_in_a_loop_does_not_fill_the_log(version) {
+        let (envoy, _upstream) = Envoy::with_plugins(version, &[Plugin::scripted("noisy", "
+            configure: tick-period 10
+            tick: stdout \"again\\n\"
+        ").set("graft.limits.log_lines_per_second", 2)]);
+        let line = envoy.await_log("log lines beyond 2 a second (graft.limits.log_lines_per_second)");
+        assert_eq!(line.level, "warning");
+        assert!(line.text.contains("graft: plugin \"noisy\": "), "{line:?}");
+        envoy.await_log("log lines were left out, those beyond 2 a second");
+        // The line comes with the next ten seconds: there were at most two tens of them, in which a thousand ticks came.
+        let again = envoy.count_plugin_log("again");
+        assert!(again <= 60, "{again} lines");
+        let left_out = "dynamicmodulescustom.graft_log_lines_left_out.plugin.noisy";
+        eventually("the statistic", || {
+            // Where streams alone take updates, one brings it.
+            assert_eq!(envoy.client("main").get("/").status, 200);
+            envoy.admin().stat(left_out).filter(|lines| *lines > 0)
+        });
+        assert!(envoy.stop().status.success());
     }
 }

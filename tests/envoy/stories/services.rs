@@ -1,7 +1,15 @@
 //! Services: plugins that run without a filter, as Envoy's bootstrap extension.
 
+use std::time::Duration;
+
 use crate::harness::envoy::on_each_envoy;
-use crate::harness::{Bootstrap, Envoy, Host, Listener, Plugin, Upstream, Version};
+use crate::harness::grpc_upstream::GrpcUpstream;
+use crate::harness::{Bootstrap, Envoy, Host, Listener, Plugin, Upstream, Version, eventually, within};
+
+/// Calls while it is configured: it is made as soon as clusters are ready.
+const GRPC: &str = "
+    configure: grpc-call grpc graft.test.Echo Say hello 5000
+    grpc_receive: buffer-get grpc 0 100";
 
 on_each_envoy! {
     fn a_service_reads_what_filters_queue(version) {
@@ -39,6 +47,96 @@ on_each_envoy! {
         } else {
             envoy.await_plugin_log("get call :status -> 0 \"200\"");
             assert_eq!(upstream.take_one().path, "/keys");
+        }
+        assert!(envoy.stop().status.success());
+    }
+
+    /// Without any HTTP filter of Graft's; the names are those that a filter gives.
+    fn the_metrics_of_a_service_show(version) {
+        let service = Plugin::scripted("counts", "
+            configure: define-metric counter service_counter
+            configure: define-metric gauge service_gauge
+            configure: define-metric histogram service_histogram
+            configure: increment-metric service_counter 5
+            configure: tick-period 20
+            tick: if-nth 1 increment-metric service_counter 100
+            tick: record-metric service_gauge 42
+            tick: record-metric service_histogram 7
+            tick: if-nth 1 define-metric counter service_late
+            tick: if-nth 1 increment-metric service_late 3");
+        let upstream = Upstream::http1("upstream");
+        let bootstrap =
+            Bootstrap::new().upstream(&upstream).listener(Listener::new("main")).service(&service, true);
+        let envoy = Envoy::start(version, &bootstrap);
+        envoy.await_plugin_lines(3, "on_tick root");
+        let stat = |name: &str| envoy.admin().stat(&format!("dynamicmodulescustom.{name}"));
+        if version == Version::V1_37 {
+            // There is no way at all without a filter.
+            let shown = within(Duration::from_millis(400), || stat("service_counter"));
+            assert_eq!(shown, None);
+        } else {
+            eventually("the counter", || stat("service_counter").filter(|value| *value == 105));
+            eventually("the gauge", || stat("service_gauge").filter(|value| *value == 42));
+            eventually("the late one", || stat("wasm_counter.metric.service_late").filter(|value| *value == 3));
+            eventually("the histogram", || {
+                let stats = envoy.admin().stats("service_histogram$");
+                stats.into_values().any(|value| value.starts_with("P0(")).then_some(())
+            });
+        }
+        assert!(envoy.stop().status.success());
+    }
+
+    /// A filter of another plugin is there as well.
+    fn the_metrics_of_a_service_show_beside_a_filter(version) {
+        let service = Plugin::scripted("counts", "
+            configure: define-metric counter service_counter
+            configure: tick-period 20
+            tick: if-nth 1 increment-metric service_counter 7");
+        let upstream = Upstream::http1("upstream");
+        let listener = Listener::new("main").plugin(Host::Graft, &Plugin::scripted("other", ""));
+        let bootstrap = Bootstrap::new().upstream(&upstream).listener(listener).service(&service, true);
+        let envoy = Envoy::start(version, &bootstrap);
+        envoy.await_plugin_log("increment-metric service_counter 7 -> 0");
+        let name = if version == Version::V1_37 {
+            assert_eq!(envoy.client("main").get("/").status, 200);
+            "dynamicmodulescustom.wasm_counter.metric.service_counter"
+        } else {
+            "dynamicmodulescustom.service_counter"
+        };
+        eventually("the counter", || envoy.admin().stat(name).filter(|value| *value == 7));
+        assert!(envoy.stop().status.success());
+    }
+
+    /// An extension's calls have no trailers, and without them there is no status of a gRPC call.
+    fn a_grpc_call_of_a_service_alone_fails_with_a_reason(version) {
+        let (grpc, caller) = (GrpcUpstream::start(), Plugin::scripted("caller", GRPC));
+        let upstream = Upstream::http1("upstream");
+        let listener = Listener::new("main");
+        let bootstrap = Bootstrap::new().upstream(&upstream).listener(listener).service(&caller, true);
+        let envoy = Envoy::start(version, &grpc.add_to(bootstrap));
+        if version == Version::V1_37 {
+            envoy.await_plugin_log("grpc-call grpc graft.test.Echo Say hello 5000 -> 10");
+            envoy.await_log("this Envoy lets only streams make calls");
+        } else {
+            envoy.await_plugin_log("grpc-call grpc graft.test.Echo Say hello 5000 -> 0");
+            envoy.await_plugin_log("on_grpc_close root 14");
+            envoy.await_log("only an HTTP filter of Graft's can make gRPC calls");
+        }
+        assert_eq!(grpc.seen(), [""; 0]);
+        assert!(envoy.stop().status.success());
+    }
+
+    fn a_grpc_call_of_a_service_goes_through_any_filter(version) {
+        let (grpc, caller) = (GrpcUpstream::start(), Plugin::scripted("caller", GRPC));
+        let upstream = Upstream::http1("upstream");
+        let listener = Listener::new("main").plugin(Host::Graft, &Plugin::scripted("other", ""));
+        let bootstrap = Bootstrap::new().upstream(&upstream).listener(listener).service(&caller, true);
+        let envoy = Envoy::start(version, &grpc.add_to(bootstrap));
+        if version == Version::V1_37 {
+            envoy.await_log("this Envoy lets only streams make calls");
+        } else {
+            envoy.await_plugin_log("buffer-get grpc 0 100 -> 0 \"hello\"");
+            assert_eq!(grpc.seen(), ["Say: hello"]);
         }
         assert!(envoy.stop().status.success());
     }

@@ -76,7 +76,7 @@ on_each_envoy! {
         for deaths in 1..=2 {
             assert_eq!(client.send(&Request::get("/").header("x-do", "die")).status, 200);
             eventually("the tick to trap", || {
-                let lines = envoy.log().iter().filter(|line| line.text.contains("at the tick")).count();
+                let lines = envoy.log().iter().filter(|line| line.text.contains("proxy_on_tick failed")).count();
                 (lines >= deaths).then_some(())
             });
             assert_eq!(client.get("/").status, 200);
