@@ -45,15 +45,10 @@ fn feed(exchange: &mut Exchange, event: &CallEvent<'_>) -> Fed {
             all
         }
     };
-    if fed.is_too_long {
+    if let Some(excess) = fed.excess {
         let token = exchange.token().0;
-        telemetry::log(
-            Level::Warn,
-            format_args!(
-                "graft: the reply to callout {token} has failed: it and what else the callouts of its VM hold is more than \
-                 graft.limits.callout_bytes"
-            ),
-        );
+        let line = format_args!("the reply to its callout {token} has failed: {excess}");
+        telemetry::log_plugin(Level::Warn, exchange.plugin(), line);
     }
     fed
 }
@@ -62,7 +57,7 @@ fn join(all: &mut Fed, next: Fed) {
     all.replies.extend(next.replies);
     all.is_over |= next.is_over;
     all.is_aborted |= next.is_aborted;
-    all.is_too_long |= next.is_too_long;
+    all.excess = all.excess.or(next.excess);
 }
 
 #[cfg(test)]

@@ -125,6 +125,12 @@ impl<S: Stream> State<S> {
         }
     }
 
+    /// The plugin that hostcalls act for.
+    pub(super) fn plugin(&self) -> Option<Arc<Plugin>> {
+        let root = self.contexts.root(self.root_of(self.context())?)?;
+        Some(Arc::clone(&root.plugin))
+    }
+
     /// Logs a guest's line in the shape of the built-in host: `wasm log[ name][ root id][ vm id]: message`.
     pub(super) fn log(&mut self, context: Context, level: Level, message: &[u8]) {
         if !self.services.is_log_enabled(level) {

@@ -208,9 +208,9 @@ impl ProcessCalls {
             let Some((vm, command)) = next else { return };
             match command {
                 Command::Start(request) => self.start(carrier, vm, *request),
-                Command::Send(token, bytes, end) => {
+                Command::Send(token, outgoing, end) => {
                     if let Some((carrier, number)) = self.place(vm, token) {
-                        carrier.caller.send(number, &bytes, end);
+                        carrier.caller.send(number, &outgoing.bytes, end);
                     }
                 }
                 Command::Cancel(token) => {
@@ -303,6 +303,7 @@ mod tests {
     use super::super::tests::request;
     use super::*;
     use crate::abi::testing::{FakeConfig, FakeEnvoy};
+    use crate::host::calls::Outgoing;
 
     /// A VM that nobody has, so that what is told to it is dropped.
     const VM: u64 = u64::MAX;
@@ -322,13 +323,14 @@ mod tests {
         let (envoy, calls) = (FakeEnvoy::install(), ProcessCalls::default());
         let (_config, carrier) = carrier(&envoy);
         calls.add(&carrier);
-        calls.submit(VM, vec![started(Kind::GrpcStream), Command::Send(Token(6), b"x".to_vec(), true)]);
+        let send = Command::Send(Token(6), Outgoing::of_its_own(b"x"), true);
+        calls.submit(VM, vec![started(Kind::GrpcStream), send]);
         assert_eq!(envoy.told_of_calls(), ["new scheduler 1", "scheduler 1: 0"]);
         calls.on_scheduled(&carrier);
         let told = envoy.told_of_calls();
         assert!(told[0].starts_with("start 2: auth [") && told[0].ends_with("\"hi\" false 0"), "{told:?}");
         assert_eq!(told[1..], ["data 2: \"x\" true"]);
-        calls.submit(VM, vec![Command::Cancel(Token(6)), Command::Send(Token(6), Vec::new(), true)]);
+        calls.submit(VM, vec![Command::Cancel(Token(6)), Command::Send(Token(6), Outgoing::default(), true)]);
         envoy.told_of_calls();
         calls.on_scheduled(&carrier);
         assert_eq!(envoy.told_of_calls(), ["reset 2"], "nothing is sent on what is cancelled");
