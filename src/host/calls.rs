@@ -6,12 +6,15 @@
 //!   Envoy ──► Incoming (headers, data, trailers, end) ──► Exchange ──► Reply ──► Vm::on_reply ──► entry point
 //! ```
 //!
+//! Resolving a name ([`lookup`]) is a call too: the same table, the same bounds, the same way back.
+//!
 //! A call belongs to a root context, whoever made it, and its reply is delivered there (as in the built-in host). An
 //! [`Exchange`] is the state of one call outside its VM: it collects a reply without entering the VM for every chunk,
 //! and speaks gRPC, which Envoy's ABI does not.
 
 mod exchange;
 mod grpc;
+mod lookup;
 mod table;
 
 use std::sync::Arc;
@@ -23,6 +26,7 @@ use super::types::ReplyMap;
 
 pub use self::exchange::{Exchange, Fed, Incoming};
 pub use self::grpc::{NoTarget, Target, frame, target};
+pub use self::lookup::{Found, Lookup};
 pub(super) use self::table::{CallState, Calls, Place};
 
 /// Names and values of headers.
@@ -42,16 +46,18 @@ pub enum Kind {
     GrpcCall = 1,
     /// `proxy_grpc_stream`: messages both ways.
     GrpcStream = 2,
+    /// `envoy_resolve_dns`: addresses of a name.
+    Lookup = 3,
 }
 
 impl Token {
-    /// The kind that a token says; none for a number that is no token.
-    pub fn kind(self) -> Option<Kind> {
+    /// The kind that a token says.
+    pub fn kind(self) -> Kind {
         match self.0 & 3 {
-            0 => Some(Kind::Http),
-            1 => Some(Kind::GrpcCall),
-            2 => Some(Kind::GrpcStream),
-            _ => None,
+            0 => Kind::Http,
+            1 => Kind::GrpcCall,
+            2 => Kind::GrpcStream,
+            _ => Kind::Lookup,
         }
     }
 }
@@ -103,6 +109,8 @@ pub enum Command {
     Send(Token, Outgoing, bool),
     /// End it; nothing is told to the guest.
     Cancel(Token),
+    /// Resolve a name. Needs no proxy, so the process has it always, and it cannot be ended.
+    Resolve(Lookup),
 }
 
 /// Bytes on their way to the proxy. They count as held until it has taken them.
@@ -173,6 +181,8 @@ pub enum Reply {
     GrpcTrailing(Pairs),
     /// The end: gRPC status and message.
     GrpcClose(u32, Vec<u8>),
+    /// Addresses of a name, as the guest reads them ([`lookup`]); no bytes: the lookup failed.
+    Addresses(Vec<u8>),
 }
 
 impl Reply {
@@ -190,6 +200,11 @@ impl Reply {
     /// The body of an HTTP reply.
     pub(super) fn body(&self) -> Option<&[u8]> {
         if let Self::Http { body, .. } = self { Some(body) } else { None }
+    }
+
+    /// Addresses of a name.
+    pub(super) fn addresses(&self) -> Option<&[u8]> {
+        if let Self::Addresses(bytes) = self { Some(bytes) } else { None }
     }
 
     /// A gRPC message.

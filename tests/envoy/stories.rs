@@ -20,6 +20,7 @@ mod listeners;
 mod loading;
 mod local_responses;
 mod logs;
+mod lookups;
 mod metrics;
 mod network;
 mod pausing;

@@ -220,8 +220,8 @@ impl ProcessCalls {
                         carrier.caller.reset(number);
                     }
                 }
-                // Only streams adopt.
-                Command::Adopt(..) => {}
+                // Only streams adopt, and lookups are not Envoy's.
+                Command::Adopt(..) | Command::Resolve(_) => {}
             }
         }
     }

@@ -81,7 +81,7 @@ impl StreamCalls {
             }
             // What is said on a call follows it.
             Command::Send(token, ..) | Command::Cancel(token) => tokens.contains(token),
-            Command::Adopt(..) => false,
+            Command::Adopt(..) | Command::Resolve(_) => false,
         });
         vm.hand_over(handed_over);
         here
@@ -93,6 +93,8 @@ impl StreamCalls {
             match command {
                 Command::Adopt(number, exchange) => self.under_way.borrow_mut().push((number, *exchange)),
                 Command::Start(request) => self.start(envoy, *request),
+                // The process has it.
+                Command::Resolve(_) => {}
                 Command::Send(token, outgoing, end) => {
                     if let Some(number) = self.number(token) {
                         envoy.send_call_data(number, &outgoing.bytes, end);

@@ -121,13 +121,13 @@ impl Calls {
     pub(in crate::host) fn delivered(&mut self, token: Token, reply: &Reply) -> Option<Call> {
         let call = *self.under_way.get(&token)?;
         let is_last = match reply {
-            Reply::Http { .. } | Reply::HttpFailed | Reply::GrpcClose(..) => true,
-            Reply::GrpcMessage(_) => token.kind() == Some(Kind::GrpcCall),
+            Reply::Http { .. } | Reply::HttpFailed | Reply::GrpcClose(..) | Reply::Addresses(_) => true,
+            Reply::GrpcMessage(_) => token.kind() == Kind::GrpcCall,
             Reply::GrpcInitial(_) | Reply::GrpcTrailing(_) => false,
         };
         if is_last {
             self.under_way.remove(&token);
-            if token.kind() == Some(Kind::GrpcStream) {
+            if token.kind() == Kind::GrpcStream {
                 if self.half_closed.len() >= MOST_HALF_CLOSED {
                     self.half_closed.pop_front();
                 }
@@ -169,8 +169,9 @@ impl Calls {
         let tokens: Vec<Token> =
             self.under_way.iter().filter(|(_, call)| is_meant(call)).map(|(token, _)| *token).collect();
         for token in tokens {
-            // Those in the hands of streams end with these; their replies find no call.
-            if self.remove(token).is_some_and(|call| call.place == Place::Process) {
+            // Those in the hands of streams end with these; their replies find no call. Nor does that of a lookup.
+            let is_carried = token.kind() != Kind::Lookup;
+            if self.remove(token).is_some_and(|call| call.place == Place::Process) && is_carried {
                 self.outbox.push(Command::Cancel(token));
             }
         }

@@ -144,7 +144,7 @@ pub(super) fn grpc_send<S: Stream>(
 ) -> Answer {
     let token = Token(token);
     let frame = calls::frame(call.read(message, length)?);
-    if token.kind() != Some(Kind::GrpcStream) {
+    if token.kind() != Kind::GrpcStream {
         return Err(Status::BadArgument.into());
     }
     let state = call.state();
@@ -167,8 +167,8 @@ pub(super) fn grpc_send<S: Stream>(
 pub(super) fn grpc_close<S: Stream>(call: &mut Call<'_, S>, token: u32) -> Answer {
     let token = Token(token);
     match token.kind() {
-        Some(Kind::GrpcCall) => cancel(call, token),
-        Some(Kind::GrpcStream) => match call.state().calls.state(token) {
+        Kind::GrpcCall => cancel(call, token),
+        Kind::GrpcStream => match call.state().calls.state(token) {
             CallState::UnderWay => {
                 command(call, token, Command::Send(token, Outgoing::default(), true));
                 Ok(())
@@ -179,7 +179,7 @@ pub(super) fn grpc_close<S: Stream>(call: &mut Call<'_, S>, token: u32) -> Answe
             }
             CallState::Unknown => Err(Status::NotFound.into()),
         },
-        Some(Kind::Http) | None => Err(Status::BadArgument.into()),
+        Kind::Http | Kind::Lookup => Err(Status::BadArgument.into()),
     }
 }
 
@@ -187,8 +187,8 @@ pub(super) fn grpc_close<S: Stream>(call: &mut Call<'_, S>, token: u32) -> Answe
 pub(super) fn grpc_cancel<S: Stream>(call: &mut Call<'_, S>, token: u32) -> Answer {
     let token = Token(token);
     match token.kind() {
-        Some(Kind::GrpcCall | Kind::GrpcStream) => cancel(call, token),
-        Some(Kind::Http) | None => Err(Status::BadArgument.into()),
+        Kind::GrpcCall | Kind::GrpcStream => cancel(call, token),
+        Kind::Http | Kind::Lookup => Err(Status::BadArgument.into()),
     }
 }
 
@@ -296,7 +296,7 @@ fn begin<S: Stream>(call: &mut Call<'_, S>, kind: Kind, parts: Parts, no_cluster
 }
 
 /// The status of what is more than the limits allow. The first one is told of in the log.
-fn over_a_limit<S: Stream>(state: &mut State<S>) -> Status {
+pub(super) fn over_a_limit<S: Stream>(state: &mut State<S>) -> Status {
     if !std::mem::replace(&mut state.calls.is_limit_told, true) {
         let limits = state.settings.calls;
         let line = format!(
