@@ -23,6 +23,7 @@ mod logs;
 mod lookups;
 mod metrics;
 mod network;
+mod network_calls;
 mod pausing;
 mod per_route;
 mod properties;

@@ -18,6 +18,7 @@ use crate::abi::{
 use crate::bridge::module;
 use crate::host::agenda::Event;
 use crate::host::calls::{Command, Exchange, Incoming, Kind, Reply, Request, Token};
+use crate::telemetry::{self, Level};
 
 /// A filter configuration that calls can be made on.
 #[derive(Debug)]
@@ -171,6 +172,11 @@ impl ProcessCalls {
         inner.carriers.insert(place, Arc::downgrade(carrier));
     }
 
+    /// Whether some configuration lives that calls can be made on.
+    pub(super) fn has_carrier(&self) -> bool {
+        self.inner.lock().carriers.iter().any(|carrier| carrier.strong_count() > 0)
+    }
+
     /// Envoy's clusters are ready.
     pub(in crate::bridge) fn release(&self) {
         self.inner.lock().is_held = false;
@@ -193,6 +199,7 @@ impl ProcessCalls {
         let queue = std::mem::take(&mut self.inner.lock().queue);
         for (vm, command) in queue {
             if let Command::Start(request) = command {
+                tell_no_carrier(&request.cluster);
                 tell(vm, failed(request.token, request.kind, *request));
             }
         }
@@ -287,6 +294,16 @@ impl ProcessCalls {
             self.wake();
         }
     }
+}
+
+fn tell_no_carrier(cluster: &str) {
+    telemetry::log(
+        Level::Warn,
+        format_args!(
+            "graft: a callout to cluster {cluster:?} failed: no configuration can carry it, expected an HTTP filter or a \
+             service of Graft's beside network filters and access loggers (docs/PROXY_WASM.md, Callouts)"
+        ),
+    );
 }
 
 /// Puts replies on the agenda.

@@ -315,8 +315,9 @@ pub(super) fn over_a_limit<S: Stream>(state: &mut State<S>) -> Status {
 fn process_starts<S: Stream>(call: &mut Call<'_, S>, request: Box<Request>) -> Answer {
     let state = call.state();
     if !state.services.can_call() {
-        let line = "a callout was refused: this Envoy lets only streams make calls before they end; expected 1.38 or \
-                    later for calls of root contexts and of proxy_on_log (docs/COMPATIBILITY.md)";
+        let line = "a callout was refused: this Envoy lets only streams make calls before they end, and connections HTTP \
+                    calls without trailers; expected 1.38 or later for calls of root contexts and of proxy_on_log \
+                    (docs/COMPATIBILITY.md)";
         state.log(state.context(), Level::Warn, line.as_bytes());
         return Err(Status::InternalFailure.into());
     }

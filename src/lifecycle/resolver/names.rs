@@ -83,7 +83,7 @@ mod tests {
         for address in ["127.0.0.1", "::1", "2001:db8::1"] {
             assert_eq!(look_up(address.as_bytes()), Found::Addresses(vec![address.parse().unwrap()]));
         }
-        for name in ["localhost", "LOCALHOST.", "localhost\0a b"] {
+        for name in ["localhost", "LOCALHOST", "localhost\0a b"] {
             let Found::Addresses(addresses) = look_up(name.as_bytes()) else { panic!("{name} failed") };
             assert!(!addresses.is_empty() && addresses.iter().all(IpAddr::is_loopback), "{addresses:?}");
         }
