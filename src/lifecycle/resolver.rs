@@ -131,7 +131,9 @@ impl<A: Asker> Desk<A> {
         let waiting = std::mem::take(&mut work.waiting);
         drop(work);
         for (vm, lookups) in waiting {
-            lookups.iter().for_each(|lookup| self.asker.answer(vm, lookup.token, &Found::Failed));
+            for lookup in lookups {
+                self.asker.answer(vm, lookup.token, &Found::Failed);
+            }
         }
     }
 }
@@ -162,13 +164,20 @@ impl Work {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::IpAddr;
     use std::time::Duration;
-
-    type Answer = (u64, u32, Found);
 
     /// Records answers, and lets names that begin with `slow` wait until a gate is opened.
     #[derive(Clone, Default)]
-    struct Plain(Arc<(Mutex<(Vec<Answer>, Vec<String>, bool)>, Condvar)>);
+    struct Plain(Arc<(Mutex<Seen>, Condvar)>);
+
+    #[derive(Clone, Debug, Default)]
+    struct Seen {
+        /// VM, token, what was found.
+        answers: Vec<(u64, u32, Found)>,
+        names: Vec<String>,
+        is_open: bool,
+    }
 
     impl Asker for Plain {
         fn has(&self, vm: u64) -> bool {
@@ -176,17 +185,17 @@ mod tests {
         }
 
         fn answer(&self, vm: u64, token: Token, found: &Found) {
-            self.0.0.lock().0.push((vm, token.0, found.clone()));
+            self.0.0.lock().answers.push((vm, token.0, found.clone()));
             self.0.1.notify_all();
         }
 
         fn look_up(&self, name: &[u8]) -> Found {
             let name = String::from_utf8_lossy(name).into_owned();
-            let mut inner = self.0.0.lock();
-            inner.1.push(name.clone());
+            let mut seen = self.0.0.lock();
+            seen.names.push(name.clone());
             self.0.1.notify_all();
-            while name.starts_with("slow") && !inner.2 {
-                self.0.1.wait(&mut inner);
+            while name.starts_with("slow") && !seen.is_open {
+                self.0.1.wait(&mut seen);
             }
             here()
         }
@@ -194,20 +203,24 @@ mod tests {
 
     impl Plain {
         fn open(&self) {
-            self.0.0.lock().2 = true;
+            self.0.0.lock().is_open = true;
             self.0.1.notify_all();
         }
 
-        fn await_that(&self, what: impl Fn(&(Vec<Answer>, Vec<String>, bool)) -> bool) {
-            let mut inner = self.0.0.lock();
-            while !what(&inner) {
-                assert!(!self.0.1.wait_for(&mut inner, Duration::from_secs(20)).timed_out(), "{inner:?}");
+        fn seen(&self) -> Seen {
+            self.0.0.lock().clone()
+        }
+
+        fn await_that(&self, what: impl Fn(&Seen) -> bool) {
+            let mut seen = self.0.0.lock();
+            while !what(&seen) {
+                assert!(!self.0.1.wait_for(&mut seen, Duration::from_secs(20)).timed_out(), "{seen:?}");
             }
         }
     }
 
     fn here() -> Found {
-        Found::Addresses(vec![std::net::IpAddr::from([127, 0, 0, 1])])
+        Found::Addresses(vec![IpAddr::from([127, 0, 0, 1])])
     }
 
     fn lookup(token: u32, name: &str) -> Lookup {
@@ -221,11 +234,11 @@ mod tests {
         resolver.resolve(1, lookup(3, "one"));
         resolver.resolve(9, lookup(7, "of a VM that is gone"));
         resolver.resolve(2, lookup(11, "two"));
-        asker.await_that(|(answers, ..)| answers.len() == 2);
-        let (mut answers, asked, _) = asker.0.0.lock().clone();
+        asker.await_that(|seen| seen.answers.len() == 2);
+        let Seen { mut answers, names, .. } = asker.seen();
         answers.sort_by_key(|(vm, ..)| *vm);
         assert_eq!(answers, [(1, 3, here()), (2, 11, here())]);
-        assert!(!asked.iter().any(|name| name.contains("gone")), "{asked:?}");
+        assert!(!names.iter().any(|name| name.contains("gone")), "{names:?}");
     }
 
     #[test]
@@ -235,12 +248,12 @@ mod tests {
         for number in 0..20 {
             resolver.resolve(1, lookup(number, "slow"));
         }
-        asker.await_that(|(_, asked, _)| asked.len() == MOST_FOR_ONE);
+        asker.await_that(|seen| seen.names.len() == MOST_FOR_ONE);
         resolver.resolve(2, lookup(3, "two"));
-        asker.await_that(|(answers, ..)| answers.iter().any(|(vm, ..)| *vm == 2));
-        assert_eq!(asker.0.0.lock().1.iter().filter(|name| *name == "slow").count(), MOST_FOR_ONE);
+        asker.await_that(|seen| seen.answers.iter().any(|(vm, ..)| *vm == 2));
+        assert_eq!(asker.seen().names.iter().filter(|name| *name == "slow").count(), MOST_FOR_ONE);
         asker.open();
-        asker.await_that(|(answers, ..)| answers.len() == 21);
+        asker.await_that(|seen| seen.answers.len() == 21);
         assert!(resolver.0.work.lock().threads <= MOST_THREADS);
     }
 
@@ -251,10 +264,10 @@ mod tests {
         for _ in 0..=MOST_WAITING + MOST_FOR_ONE {
             resolver.resolve(1, lookup(3, "slow"));
         }
-        asker.await_that(|(answers, ..)| !answers.is_empty());
-        assert!(asker.0.0.lock().0.iter().all(|(.., found)| *found == Found::Failed));
+        asker.await_that(|seen| !seen.answers.is_empty());
+        assert!(asker.seen().answers.iter().all(|(.., found)| *found == Found::Failed));
         asker.open();
-        asker.await_that(|(answers, ..)| answers.len() == MOST_WAITING + MOST_FOR_ONE + 1);
+        asker.await_that(|seen| seen.answers.len() == MOST_WAITING + MOST_FOR_ONE + 1);
     }
 
     #[test]
@@ -264,6 +277,7 @@ mod tests {
             work.add(vm, lookup(token, ""));
         }
         let taken: Vec<u32> = std::iter::from_fn(|| work.take()).map(|(_, lookup)| lookup.token.0).collect();
+        // One VM has two threads at most: its third lookup would wait until one is done.
         assert_eq!(taken, [10, 20, 30, 11, 21]);
         assert_eq!(work.count, 0);
     }

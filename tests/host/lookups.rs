@@ -51,7 +51,7 @@ fn a_name_is_asked_of_the_process_and_its_addresses_told_to_the_root() {
     let lookup = asked(&vm);
     assert_eq!((lookup.token, lookup.name.as_slice()), (Token(7), &b"a.example"[..]));
     vm.reply(lookup.token, addresses(&["10.0.0.1", "10.0.0.2"]));
-    let bytes = "\u{2}\0\0\0<\0\0\0<\0\0\010.0.0.1:0\010.0.0.2:0\0";
+    let bytes = "\u{2}\0\0\0<\0\0\0<\0\0\x0010.0.0.1:0\x0010.0.0.2:0\0";
     assert_eq!(vm.said(), ["1", "7", "34", "0", bytes]);
     vm.reply(lookup.token, addresses(&["10.0.0.3"]));
     assert_eq!(vm.said(), [""; 0], "an answer is told once");

@@ -62,7 +62,7 @@ pub(super) unsafe extern "C" fn start_whole(
     body: ModuleBuffer,
     timeout: u64,
 ) -> raw::envoy_dynamic_module_type_http_callout_init_result {
-    // SAFETY: the arguments are those of the caller.
+    // SAFETY: F2, with the arguments of the caller.
     unsafe { start(owner, number_at, cluster, headers, length, body, true, timeout) }
 }
 

@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn addresses_stand_behind_their_times_in_the_order_of_the_resolver() {
-        let expected = b"\x02\0\0\0\x3c\0\0\0\x3c\0\0\0127.0.0.2:0\0127.0.0.1:0\0";
+        let expected = b"\x02\0\0\0\x3c\0\0\0\x3c\0\0\x00127.0.0.2:0\x00127.0.0.1:0\0";
         assert_eq!(answer(&["127.0.0.2", "127.0.0.1", "127.0.0.2"]), expected);
     }
 

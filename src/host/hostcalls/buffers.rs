@@ -37,10 +37,8 @@ fn find<'a, S: Stream>(
             Found::PluginConfiguration(configured_plugin(state).ok_or(Status::NotFound)?)
         }
         BufferType::CalloutBody if reply(state, buffer).is_none() => return Err(Status::NotFound),
-        BufferType::GrpcMessage if reply(state, buffer).is_none() => Found::Empty,
-        BufferType::CalloutBody | BufferType::GrpcMessage => Found::Reply(buffer),
-        BufferType::CallData if reply(state, buffer).is_none() => Found::Empty,
-        BufferType::CallData => Found::Reply(buffer),
+        BufferType::GrpcMessage | BufferType::CallData if reply(state, buffer).is_none() => Found::Empty,
+        BufferType::CalloutBody | BufferType::GrpcMessage | BufferType::CallData => Found::Reply(buffer),
     })
 }
 
