@@ -1240,6 +1240,12 @@ typedef void envoy_dynamic_module_callback_network_filter_scheduler_commit_fn(
 typedef void envoy_dynamic_module_callback_network_filter_scheduler_delete_fn(
     envoy_dynamic_module_type_network_filter_scheduler_module_ptr scheduler);
 
+/* A call with one answer, as that of an extension; it ends with the connection. No hook comes while it is being started. */
+typedef envoy_dynamic_module_type_http_callout_init_result envoy_dynamic_module_callback_network_filter_http_callout_fn(
+    envoy_dynamic_module_type_network_filter_envoy_ptr filter, uint64_t* callout_id,
+    envoy_dynamic_module_type_module_buffer cluster, envoy_dynamic_module_type_module_http_header* headers,
+    size_t headers_length, envoy_dynamic_module_type_module_buffer body, uint64_t timeout_milliseconds);
+
 /* Hooks. As those of HTTP filters; a null filter closes the connection (to 1.38: has its hooks called with null). */
 typedef envoy_dynamic_module_type_network_filter_config_module_ptr envoy_dynamic_module_on_network_filter_config_new_fn(
     envoy_dynamic_module_type_network_filter_config_envoy_ptr config_envoy,

@@ -59,7 +59,9 @@ pub use call_event::{CallEvent, CallHeaders, CallRefusal, CallRequest};
 pub use config_address::ConfigScheduler;
 pub use http_config::{HttpFilterConfigHandle, has_config_calls};
 pub use http_filter::{ChildSpan, Headers, HttpFilterHandle, Scheduler};
-pub use network_filter::{ConnectionConfigHandle, ConnectionHandle, ConnectionScheduler};
+pub use network_filter::{
+    ConnectionConfigHandle, ConnectionHandle, ConnectionScheduler, can_wake_connections,
+};
 pub use types::{
     BodyStatus, BodyType, ConnectionEvent, ConnectionStatus, Direction, HeaderType, HeadersStatus, Level,
     LifeSpan, LocalReplyStatus, MetadataSource, MetricError, MetricId, ResetReason, TimingInfo,

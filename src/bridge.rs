@@ -16,7 +16,8 @@
 //! - [`stream`]: the one type that the host's `Stream` is here; [`http_stream`]: it, over the callbacks of HTTP filters;
 //!   [`body`] and [`properties`] are parts of that.
 //! - [`service`]: a plugin without a filter, as a bootstrap extension.
-//! - [`callouts`]: requests that guests send, over calls of streams and of configurations.
+//! - [`callouts`]: requests that guests send, over calls of streams, of connections and of configurations; [`lookups`]: names
+//!   that they have resolved.
 //! - [`access_log`] with [`log_stream`], [`connection_filter`] with [`connection_stream`]: the same for access loggers and
 //!   for network filters; [`loading`]: how a plugin is loaded for them, [`own_properties`]: what a plugin stores.
 //! - [`local_response`]: a plugin's reply, which the plugin itself may still edit.
@@ -39,6 +40,7 @@ pub mod http_stream;
 mod loading;
 mod local_response;
 mod log_stream;
+mod lookups;
 pub mod metrics;
 pub mod module;
 mod own_properties;

@@ -12,6 +12,7 @@
 //!   contexts end.
 //! - [`pool`]: the VMs of a key. A VM that failed is replaced when the next stream comes.
 //! - [`failure`]: crash loops wait.
+//! - [`agenda`] and [`resolver`]: the threads of ours that work for VMs.
 //! - [`error`]: why a plugin could not be loaded, with the configuration's field.
 //!
 //! Nothing here knows Envoy: it is generic over the host's `Stream`.
@@ -22,3 +23,4 @@ pub mod failure;
 pub mod generation;
 pub mod pool;
 pub mod registry;
+pub mod resolver;

@@ -1,10 +1,8 @@
 //! The handle of a bootstrap extension's configuration: start-up, calls and metrics without a filter,
 //! events for the main thread.
 
-use std::ptr;
 use std::sync::Arc;
 
-use super::buffer::{LentHeaders, lend};
 use super::call_event::{self, CallRefusal, CallRequest};
 use super::config_address::{ConfigAddress, ConfigScheduler, SchedulerCallbacks};
 use super::config_metrics;
@@ -57,21 +55,8 @@ impl BootstrapHandle {
         let start = callbacks().bootstrap_extension_http_callout.ok_or(CallRefusal::Failed)?;
         self.address
             .on_main(|envoy| {
-                let mut headers = LentHeaders::new(request.headers);
-                let mut number = 0;
-                // SAFETY: F2, F9, F11 under the lock, on the main thread.
-                let result = unsafe {
-                    start(
-                        envoy,
-                        ptr::from_mut(&mut number),
-                        lend(request.cluster),
-                        headers.as_mut_ptr(),
-                        headers.len(),
-                        lend(request.body),
-                        request.timeout,
-                    )
-                };
-                call_event::started(result, number)
+                // SAFETY: F11 under the lock, on the main thread.
+                unsafe { call_event::start_whole(start, envoy, request) }
             })
             .unwrap_or(Err(CallRefusal::Failed))
     }

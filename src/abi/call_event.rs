@@ -95,8 +95,46 @@ pub(super) unsafe fn start(
     started(result, number)
 }
 
+/// Envoy's function that starts a call whose answer comes at once, without trailers.
+pub(super) type StartWholeCall =
+    unsafe extern "C" fn(
+        *mut c_void,
+        *mut u64,
+        raw::envoy_dynamic_module_type_module_buffer,
+        *mut raw::envoy_dynamic_module_type_module_http_header,
+        usize,
+        raw::envoy_dynamic_module_type_module_buffer,
+        u64,
+    ) -> raw::envoy_dynamic_module_type_http_callout_init_result;
+
+/// Starts such a call, as [`start`].
+///
+/// # Safety
+/// As there.
+pub(super) unsafe fn start_whole(
+    start: StartWholeCall,
+    owner: *mut c_void,
+    request: &CallRequest<'_>,
+) -> Result<u64, CallRefusal> {
+    let mut headers = LentHeaders::new(request.headers);
+    let mut number = 0;
+    // SAFETY: F2, F9, and the owner as the caller says.
+    let result = unsafe {
+        start(
+            owner,
+            ptr::from_mut(&mut number),
+            lend(request.cluster),
+            headers.as_mut_ptr(),
+            headers.len(),
+            lend(request.body),
+            request.timeout,
+        )
+    };
+    started(result, number)
+}
+
 /// What Envoy answered to a start.
-pub(super) fn started(
+fn started(
     result: raw::envoy_dynamic_module_type_http_callout_init_result,
     number: u64,
 ) -> Result<u64, CallRefusal> {

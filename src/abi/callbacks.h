@@ -210,6 +210,7 @@
   ENTRY(network_set_filter_state_bytes)                                 \
   ENTRY(network_get_dynamic_metadata_string)                            \
   ENTRY(network_get_dynamic_metadata_number)                            \
+  ENTRY(network_filter_http_callout)                                    \
   ENTRY(network_filter_scheduler_new)                                   \
   ENTRY(network_filter_scheduler_commit)                                \
   ENTRY(network_filter_scheduler_delete)

@@ -2,9 +2,11 @@
 //!
 //! They keep the rules of the handles of streams ([`HttpFilterHandle`](super::HttpFilterHandle)): good during the hook
 //! that they were made for, `&self` asks and `&mut self` may change, and what cannot be done answers like a thing that
-//! is not there. The files below: [`config`] (metrics), [`buffers`], [`facts`], [`control`].
+//! is not there. The files below: [`config`] (metrics), [`buffers`], [`calls`], [`facts`],
+//! [`control`].
 
 mod buffers;
+mod calls;
 mod config;
 mod control;
 mod facts;
@@ -15,7 +17,7 @@ use std::marker::PhantomData;
 use std::ptr;
 
 pub use config::ConnectionConfigHandle;
-pub use control::ConnectionScheduler;
+pub use control::{ConnectionScheduler, can_wake_connections};
 
 use super::hook::ObjectHandle;
 use super::raw;

@@ -7,14 +7,17 @@
 //! | a stream that the guest then holds | a call of that stream, on its worker ([`stream`]) | the shortest way; ends with the stream |
 //! | a stream that goes on, or ends | a call of a configuration, on the main thread ([`process`]) | must not end with the stream |
 //! | a root context | the same | there is no stream |
+//! | a connection | the same; where it cannot be had, a call of that connection ([`connection`]) | its calls have one answer, without trailers, and end with it |
 //!
 //! So a call starts when the guest has returned, and whether there is such a cluster shows only then: the guest learns it
 //! from the reply, where the built-in host has a status. Envoy 1.37 has no calls of configurations: there every call of a
 //! stream is its own and starts at once, and roots have none.
 
+mod connection;
 mod process;
 mod stream;
 
+pub(super) use connection::{ConnectionCalls, start as start_of_connection};
 pub(super) use process::{Carrier, Carrying, ProcessCalls};
 pub(super) use stream::{StreamCalls, start};
 
@@ -61,12 +64,10 @@ fn feed(exchange: &mut Exchange, event: &CallEvent<'_>) -> Fed {
             all
         }
     };
-    if fed.is_too_long {
+    if let Some(excess) = fed.excess {
         let token = exchange.token().0;
-        tell(format_args!(
-            "graft: the reply to callout {token} has failed: it and what else the callouts of its VM hold is more than \
-             graft.limits.callout_bytes"
-        ));
+        let plugin = exchange.plugin();
+        tell(format_args!("graft: plugin {plugin:?}: the reply to its callout {token} has failed: {excess}"));
     }
     fed
 }
@@ -75,7 +76,7 @@ fn join(all: &mut Fed, next: Fed) {
     all.replies.extend(next.replies);
     all.is_over |= next.is_over;
     all.is_aborted |= next.is_aborted;
-    all.is_too_long |= next.is_too_long;
+    all.excess = all.excess.or(next.excess);
 }
 
 #[cfg(test)]

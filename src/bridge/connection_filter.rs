@@ -8,21 +8,23 @@
 //! ```
 //!
 //! It keeps the rule of the HTTP filter: the methods are `&self`, and nothing is held while effects are applied. What a
-//! plugin asks for meanwhile elsewhere (in a reply, in another context) comes with `on_scheduled`.
+//! plugin asks for meanwhile elsewhere (in a reply, in another context) comes with `on_scheduled`. Where a connection makes
+//! its calls itself, their answers come with `on_call_done`.
 
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::callouts::Carrying;
+use super::callouts::{Carrying, ConnectionCalls};
 use super::connection_stream::ConnectionStream;
 use super::metrics::{Outlet, Place};
 use super::stream::EnvoyStream;
 use super::{entering, loading, module, worker};
 use crate::abi::{
-    ConnectionConfigHandle, ConnectionEvent, ConnectionHandle, ConnectionStatus, UnknownNumber,
+    CallEvent, ConnectionConfigHandle, ConnectionEvent, ConnectionHandle, ConnectionStatus, UnknownNumber,
 };
 use crate::config::FailurePolicy;
+use crate::host::calls::{Reply, Token};
 use crate::host::contexts::StreamIndex;
 use crate::host::stream::{Effect, Effects};
 use crate::host::types::{ConnectionAction, Direction, PeerType};
@@ -78,6 +80,8 @@ pub struct ConnectionFilter {
     has_failed: Cell<bool>,
     /// Envoy waits for the plugin to let it read on.
     holds_reading: Cell<bool>,
+    /// Calls that the connection makes itself.
+    calls: ConnectionCalls,
     /// The context has ended.
     is_over: Cell<bool>,
 }
@@ -91,6 +95,7 @@ impl ConnectionFilter {
             is_bypassed: Cell::new(false),
             has_failed: Cell::new(false),
             holds_reading: Cell::new(false),
+            calls: ConnectionCalls::default(),
             is_over: Cell::new(false),
         })
     }
@@ -144,6 +149,7 @@ impl ConnectionFilter {
             if let Err(error) = &finished {
                 vm.log_failure(error);
             }
+            self.end_calls(vm);
             vm.end_stream(begun.stream);
         });
         // If this thread is inside the VM, the context ends when Envoy destroys the filter.
@@ -153,7 +159,46 @@ impl ConnectionFilter {
     /// Envoy destroys the filter: a context that has not ended ends.
     pub fn on_destroy(&self) {
         if let Some(begun) = self.begun.get().filter(|_| !self.is_over.replace(true)) {
+            entering::enter(&begun.lease, |vm| self.end_calls(vm));
             entering::end(&begun.lease, begun.stream);
+        }
+    }
+
+    /// The connection's own calls end with it.
+    fn end_calls(&self, vm: &mut Vm<EnvoyStream>) {
+        for (token, reply) in self.calls.end() {
+            vm.on_reply(token, reply);
+        }
+    }
+
+    /// The answer to a call that the connection made itself.
+    pub fn on_call_done(&self, envoy: ConnectionHandle, number: u64, answer: &[CallEvent<'_>]) {
+        let Some(begun) = self.begun.get() else { return };
+        let replies = self.calls.feed(number, answer);
+        if !replies.is_empty() {
+            self.deliver(envoy, begun, replies);
+        }
+    }
+
+    /// Has the guest see replies, and does what it asked of this connection.
+    fn deliver(&self, envoy: ConnectionHandle, begun: &Begun<EnvoyStream>, replies: Vec<(Token, Reply)>) {
+        // Answers come from the worker's loop, so this thread is inside no VM.
+        let entered = entering::enter(&begun.lease, |vm| {
+            connection_mut(vm, begun.stream)?.attach(envoy, None);
+            for (token, reply) in replies {
+                if let Err(error) = vm.deliver(token, reply) {
+                    vm.log_failure(&error);
+                }
+            }
+            let effects = vm.take_effects(begun.stream);
+            self.calls.adopt(vm.take_commands(begun.stream));
+            let envoy = connection_mut(vm, begun.stream)?.detach(None, false)?;
+            Some((envoy, effects, vm.has_failed()))
+        });
+        if let Some(Some((envoy, effects, has_vm_failed))) = entered
+            && self.has_part()
+        {
+            self.act(envoy, effects, has_vm_failed);
         }
     }
 
@@ -162,6 +207,11 @@ impl ConnectionFilter {
         let Some(begun) = self.begun.get().filter(|_| self.has_part()) else { return };
         let taken = entering::enter(&begun.lease, |vm| (vm.take_effects(begun.stream), vm.has_failed()));
         let Some((effects, has_vm_failed)) = taken else { return };
+        self.act(envoy, effects, has_vm_failed);
+    }
+
+    /// Does what was asked of the connection outside of its own entry points, or fails it if it waits for a dead VM.
+    fn act(&self, envoy: ConnectionHandle, effects: Effects, has_vm_failed: bool) {
         if !has_vm_failed || !effects.is_empty() {
             self.apply(envoy, effects);
         } else if self.holds_reading.replace(false) {
@@ -226,6 +276,7 @@ impl ConnectionFilter {
             connection.attach(envoy, brings);
             let called = call(vm, begun.stream);
             let effects = vm.take_effects(begun.stream);
+            self.calls.adopt(vm.take_commands(begun.stream));
             if let Err(error) = &called {
                 vm.log_failure(error);
             }

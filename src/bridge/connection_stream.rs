@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::body;
+use super::callouts;
 use super::connection_filter::ConnectionConfig;
 use super::http_stream::Observed;
 use super::metrics::Metric;
@@ -88,9 +89,8 @@ fn envoy_direction(direction: Direction) -> abi::Direction {
 impl Stream for ConnectionStream {
     type Services = EnvoyServices;
 
-    fn start_call(&mut self, _request: &Request) -> Start {
-        // Envoy's calls of connections have no trailers and no parts: the process's have.
-        Start::NotHere
+    fn start_call(&mut self, request: &Request) -> Start {
+        self.envoy.as_mut().map_or(Start::NotHere, |envoy| callouts::start_of_connection(envoy, request))
     }
 
     fn can_wake(&self) -> bool {

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::callouts::ProcessCalls;
+use super::lookups::Agenda;
 use super::metrics::{Metric, Metrics};
 use crate::abi::{has_config_calls, process};
 use crate::host::calls::Command;
 use crate::host::stream::{MetricUpdate, Services};
 use crate::host::types::MetricType;
+use crate::lifecycle::resolver::Resolver;
 use crate::telemetry::stats::Stat;
 use crate::telemetry::{Level, Sink};
 
@@ -20,12 +22,19 @@ pub struct EnvoyServices {
     pub metrics: Metrics,
     /// Callouts that no stream has in hand.
     pub calls: ProcessCalls,
+    /// Names that are resolved.
+    resolver: Resolver<Agenda>,
 }
 
 impl EnvoyServices {
     /// The services of this process, whose monotonic clock starts now.
     pub fn new() -> Self {
-        Self { started: Instant::now(), metrics: Metrics::default(), calls: ProcessCalls::default() }
+        Self {
+            started: Instant::now(),
+            metrics: Metrics::default(),
+            calls: ProcessCalls::default(),
+            resolver: Resolver::new(Agenda),
+        }
     }
 }
 
@@ -80,7 +89,18 @@ impl Services for EnvoyServices {
     }
 
     fn submit(&self, vm: u64, commands: Vec<Command>) {
-        self.calls.submit(vm, commands);
+        let mut of_envoy = Vec::with_capacity(commands.len());
+        for command in commands {
+            match command {
+                Command::Resolve(lookup) => self.resolver.resolve(vm, lookup),
+                Command::Adopt(..) | Command::Start(_) | Command::Send(..) | Command::Cancel(_) => {
+                    of_envoy.push(command);
+                }
+            }
+        }
+        if !of_envoy.is_empty() {
+            self.calls.submit(vm, of_envoy);
+        }
     }
 
     fn read_metric(&self, metric: &Arc<Metric>) -> u64 {

@@ -4,6 +4,7 @@ use std::ffi::c_void;
 
 use super::{CalloutResult, EnvoyBuffer, EnvoyHeader, hook, raw};
 use crate::abi::hook::OnFailure;
+use crate::abi::{CallEvent, call_event};
 use crate::bridge::connection_filter::{ConnectionConfig, ConnectionFilter};
 
 type DataStatus = raw::envoy_dynamic_module_type_on_network_filter_data_status;
@@ -160,16 +161,38 @@ pub unsafe extern "C" fn envoy_dynamic_module_on_network_filter_scheduled(
     }
 }
 
-/// The answer to a one-shot callout: none is made by the connection itself.
+/// The answer to a call of the connection.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn envoy_dynamic_module_on_network_filter_http_callout_done(
-    _envoy: *mut c_void,
-    _filter: *const c_void,
-    _callout_id: u64,
-    _result: CalloutResult,
-    _headers: *mut EnvoyHeader,
-    _headers_length: usize,
-    _body_chunks: *mut EnvoyBuffer,
-    _body_chunks_length: usize,
+    envoy: *mut c_void,
+    filter: *const c_void,
+    callout_id: u64,
+    result: CalloutResult,
+    headers: *mut EnvoyHeader,
+    headers_length: usize,
+    body_chunks: *mut EnvoyBuffer,
+    body_chunks_length: usize,
 ) {
+    let is_answered = result == raw::envoy_dynamic_module_type_http_callout_result_Success;
+    // SAFETY: F6.
+    let headers = unsafe { call_event::headers(headers, headers_length) };
+    // SAFETY: F6.
+    let pieces = unsafe { call_event::pieces(body_chunks, body_chunks_length) };
+    // SAFETY: F3, F4, F5.
+    unsafe {
+        hook::object_hook::<ConnectionFilter, _, _>(
+            "on_network_filter_http_callout_done",
+            OnFailure::FailStream,
+            envoy,
+            filter,
+            |filter, envoy| {
+                if is_answered {
+                    let answer = [CallEvent::Headers(headers, false), CallEvent::Data(pieces, true)];
+                    filter.on_call_done(envoy, callout_id, &answer);
+                } else {
+                    filter.on_call_done(envoy, callout_id, &[CallEvent::Reset]);
+                }
+            },
+        );
+    }
 }

@@ -6,22 +6,27 @@
 //!   Envoy ──► Incoming (headers, data, trailers, end) ──► Exchange ──► Reply ──► Vm::on_reply ──► entry point
 //! ```
 //!
+//! Resolving a name ([`lookup`]) is a call too: the same table, the same bounds, the same way back.
+//!
 //! A call belongs to a root context, whoever made it, and its reply is delivered there (as in the built-in host). An
 //! [`Exchange`] is the state of one call outside its VM: it collects a reply without entering the VM for every chunk,
 //! and speaks gRPC, which Envoy's ABI does not.
 
 mod exchange;
 mod grpc;
+mod lookup;
 mod table;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use super::contexts::Plugin;
 use super::types::ReplyMap;
 
 pub use self::exchange::{Exchange, Fed, Incoming};
 pub use self::grpc::{NoTarget, Target, frame, target};
+pub use self::lookup::{Found, Lookup};
 pub(super) use self::table::{CallState, Calls, Place};
 
 /// Names and values of headers.
@@ -41,16 +46,18 @@ pub enum Kind {
     GrpcCall = 1,
     /// `proxy_grpc_stream`: messages both ways.
     GrpcStream = 2,
+    /// `envoy_resolve_dns`: addresses of a name.
+    Lookup = 3,
 }
 
 impl Token {
-    /// The kind that a token says; none for a number that is no token.
-    pub fn kind(self) -> Option<Kind> {
+    /// The kind that a token says.
+    pub fn kind(self) -> Kind {
         match self.0 & 3 {
-            0 => Some(Kind::Http),
-            1 => Some(Kind::GrpcCall),
-            2 => Some(Kind::GrpcStream),
-            _ => None,
+            0 => Kind::Http,
+            1 => Kind::GrpcCall,
+            2 => Kind::GrpcStream,
+            _ => Kind::Lookup,
         }
     }
 }
@@ -86,7 +93,7 @@ impl Request {
 
     /// What it holds, for the exchange that goes on when the request has been sent.
     pub fn take_held(&mut self) -> Held {
-        let nothing = self.held.of.nothing();
+        let nothing = self.held.of.nothing(&self.held.plugin);
         std::mem::replace(&mut self.held, nothing)
     }
 }
@@ -99,9 +106,33 @@ pub enum Command {
     /// Start it.
     Start(Box<Request>),
     /// Send bytes, framed already, and perhaps end the request.
-    Send(Token, Vec<u8>, bool),
+    Send(Token, Outgoing, bool),
     /// End it; nothing is told to the guest.
     Cancel(Token),
+    /// Resolve a name. Needs no proxy, so the process has it always, and it cannot be ended.
+    Resolve(Lookup),
+}
+
+/// Bytes on their way to the proxy. They count as held until it has taken them.
+#[derive(Debug, Default)]
+pub struct Outgoing {
+    /// What is to be sent; empty if only the end is told.
+    pub bytes: Vec<u8>,
+    _held: Option<Held>,
+}
+
+impl Outgoing {
+    pub(super) fn new(bytes: Vec<u8>, held: Held) -> Self {
+        Self { bytes, _held: Some(held) }
+    }
+}
+
+#[cfg(test)]
+impl Outgoing {
+    /// Of holdings of its own, for tests of what carries calls.
+    pub(crate) fn of_its_own(bytes: &[u8]) -> Self {
+        Self::new(bytes.to_vec(), Held::of_its_own())
+    }
 }
 
 /// Why a call could not be started.
@@ -150,6 +181,8 @@ pub enum Reply {
     GrpcTrailing(Pairs),
     /// The end: gRPC status and message.
     GrpcClose(u32, Vec<u8>),
+    /// Addresses of a name, as the guest reads them ([`lookup`]); no bytes: the lookup failed.
+    Addresses(Vec<u8>),
 }
 
 impl Reply {
@@ -167,6 +200,11 @@ impl Reply {
     /// The body of an HTTP reply.
     pub(super) fn body(&self) -> Option<&[u8]> {
         if let Self::Http { body, .. } = self { Some(body) } else { None }
+    }
+
+    /// Addresses of a name.
+    pub(super) fn addresses(&self) -> Option<&[u8]> {
+        if let Self::Addresses(bytes) = self { Some(bytes) } else { None }
     }
 
     /// A gRPC message.
@@ -195,7 +233,21 @@ pub(super) struct Holdings {
 #[derive(Debug)]
 pub struct Held {
     of: Arc<Holdings>,
+    /// Whose call it is, for the line that says it holds too much.
+    plugin: Arc<Plugin>,
     bytes: usize,
+}
+
+/// More than the calls of a VM may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the callouts of its VM would hold {bytes} bytes, expected at most {limit} (graft.limits.callout_bytes)"
+)]
+pub struct Excess {
+    /// What they would hold.
+    pub bytes: usize,
+    /// What they may.
+    pub limit: usize,
 }
 
 impl Holdings {
@@ -203,22 +255,31 @@ impl Holdings {
         Arc::new(Self { limit, bytes: AtomicUsize::new(0) })
     }
 
-    /// A part without bytes.
-    pub(super) fn nothing(self: &Arc<Self>) -> Held {
-        Held { of: Arc::clone(self), bytes: 0 }
+    /// A part without bytes, of a plugin's call.
+    pub(super) fn nothing(self: &Arc<Self>, plugin: &Arc<Plugin>) -> Held {
+        Held { of: Arc::clone(self), plugin: Arc::clone(plugin), bytes: 0 }
     }
 }
 
 impl Held {
-    /// Holds more. `false`: it would be too much, nothing changed.
-    pub fn more(&mut self, bytes: usize) -> bool {
+    /// Holds more.
+    ///
+    /// # Errors
+    /// It would be too much; nothing changed.
+    pub fn more(&mut self, bytes: usize) -> Result<(), Excess> {
         let before = self.of.bytes.fetch_add(bytes, Ordering::Relaxed);
-        if before.saturating_add(bytes) > self.of.limit {
+        let after = before.saturating_add(bytes);
+        if after > self.of.limit {
             self.of.bytes.fetch_sub(bytes, Ordering::Relaxed);
-            return false;
+            return Err(Excess { bytes: after, limit: self.of.limit });
         }
         self.bytes = self.bytes.saturating_add(bytes);
-        true
+        Ok(())
+    }
+
+    /// The plugin whose call it is.
+    pub fn plugin(&self) -> &str {
+        &self.plugin.name
     }
 }
 
@@ -226,7 +287,19 @@ impl Held {
 impl Held {
     /// Of holdings of its own, for tests of what carries calls.
     pub(crate) fn of_its_own() -> Self {
-        Holdings::new(1024 * 1024).nothing()
+        Self::of_at_most(1024 * 1024)
+    }
+
+    /// The same with another limit.
+    pub(crate) fn of_at_most(limit: usize) -> Self {
+        let plugin = Plugin {
+            key: 1,
+            name: "caller".to_owned(),
+            root_id: String::new(),
+            configuration: Vec::new(),
+            allow_on_headers_stop_iteration: false,
+        };
+        Holdings::new(limit).nothing(&Arc::new(plugin))
     }
 }
 

@@ -94,6 +94,8 @@ entry_points! {
     on_grpc_receive_trailing_metadata: "proxy_on_grpc_receive_trailing_metadata", (u32, u32, u32) => ();
     /// The end of a gRPC exchange: root, token, status.
     on_grpc_close: "proxy_on_grpc_close", (u32, u32, u32) => ();
+    /// Addresses of a name: root, token, size.
+    on_resolve_dns: "envoy_on_resolve_dns", (u32, u32, u32) => ();
     /// A client has connected: context.
     on_new_connection: "proxy_on_new_connection", u32 => u32;
     /// Bytes from the client: context, size, end of stream.

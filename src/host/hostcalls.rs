@@ -13,12 +13,12 @@ mod contexts;
 mod foreign;
 mod headers;
 mod log;
+mod lookups;
 mod metrics;
 mod properties;
 mod shared;
 mod streams;
 mod time;
-mod unimplemented;
 
 use wasmtime::{Caller, Extern, Linker, Memory};
 
@@ -57,8 +57,6 @@ pub struct Hostcall {
     pub name: &'static str,
     /// Number of parameters.
     pub parameters: usize,
-    /// Whether this version answers anything but UNIMPLEMENTED.
-    pub is_implemented: bool,
 }
 
 /// What a hostcall may be called from.
@@ -84,11 +82,7 @@ macro_rules! hostcalls {
     ) => {
         $(#[$meta])*
         pub const $table: &[Hostcall] = &[
-            $( Hostcall {
-                name: $name,
-                parameters: count!($($parameter)*),
-                is_implemented: !is_same(stringify!($family), "unimplemented"),
-            }, )*
+            $( Hostcall { name: $name, parameters: count!($($parameter)*) }, )*
         ];
 
         fn $link<S: Stream>(
@@ -112,22 +106,6 @@ macro_rules! hostcalls {
             Ok(())
         }
     };
-}
-
-/// String equality in a constant.
-const fn is_same(left: &str, right: &str) -> bool {
-    let (left, right) = (left.as_bytes(), right.as_bytes());
-    if left.len() != right.len() {
-        return false;
-    }
-    let mut rest = (left, right);
-    while let ([first, left @ ..], [second, right @ ..]) = rest {
-        if *first != *second {
-            return false;
-        }
-        rest = (left, right);
-    }
-    true
 }
 
 hostcalls! {
@@ -186,7 +164,7 @@ hostcalls! {
     "proxy_get_status" => contexts::get_status(code_at: u32, message_at: u32, length_at: u32), Context;
     "proxy_call_foreign_function" => foreign::call(
         name: u32, name_length: u32, arguments: u32, length: u32, value_at: u32, length_at: u32), Context;
-    "envoy_resolve_dns" => unimplemented::resolve_dns(name: u32, length: u32, token_at: u32), Context;
+    "envoy_resolve_dns" => lookups::resolve_dns(name: u32, length: u32, token_at: u32), Context;
 }
 
 hostcalls! {

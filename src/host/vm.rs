@@ -128,6 +128,12 @@ impl<S: Stream> State<S> {
             Context::Stream(index) => self.contexts.stream(index).map(|stream| stream.root),
         }
     }
+
+    /// The plugin that hostcalls act for.
+    pub(super) fn plugin(&self) -> Option<Arc<Plugin>> {
+        let root = self.contexts.root(self.root_of(self.context())?)?;
+        Some(Arc::clone(&root.plugin))
+    }
 }
 
 impl<S: Stream> State<S> {

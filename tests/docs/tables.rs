@@ -52,7 +52,7 @@ fn every_hostcall_has_a_row_that_is_right() {
             };
             assert_eq!(own_since, since, "{name}");
             assert_eq!(count_parameters(parameters), hostcall.parameters, "{name}: {parameters}");
-            assert_eq!(!answers.starts_with("UNIMPLEMENTED"), hostcall.is_implemented, "{name}: {answers}");
+            assert!(!answers.starts_with("UNIMPLEMENTED"), "{name}: {answers}");
             let file = format!("tests/host/{}", spans(test).join(""));
             assert!(text(&file).contains(name), "{file} has no test of {name}");
         }

@@ -161,6 +161,7 @@ pub fn guest(abi: &'static str) -> Guest {
                 | "proxy_on_grpc_receive"
                 | "proxy_on_grpc_receive_trailing_metadata"
                 | "proxy_on_grpc_close"
+                | "envoy_on_resolve_dns"
         );
         // A start that is refused ends the case, so it mostly is not.
         let answer = match *name {

@@ -54,7 +54,7 @@ struct Seen {
 
 /// Part of a reply with anything in it.
 fn reply(numbers: &mut Numbers) -> Reply {
-    match numbers.below(6) {
+    match numbers.below(7) {
         0 => Reply::Http {
             headers: map(numbers).unwrap_or_default(),
             body: numbers.bytes(40),
@@ -64,6 +64,7 @@ fn reply(numbers: &mut Numbers) -> Reply {
         2 => Reply::GrpcInitial(map(numbers).unwrap_or_default()),
         3 => Reply::GrpcMessage(numbers.bytes(40)),
         4 => Reply::GrpcTrailing(map(numbers).unwrap_or_default()),
+        5 => Reply::Addresses(numbers.bytes(40)),
         _ => Reply::GrpcClose(u32::try_from(numbers.below(20)).unwrap(), numbers.bytes(20)),
     }
 }
@@ -210,6 +211,7 @@ impl Life<'_> {
         let commands = std::mem::take(&mut *self.linked.services.commands.lock());
         let started = commands.into_iter().filter_map(|(_, command)| match command {
             Command::Start(request) => Some(request.token),
+            Command::Resolve(lookup) => Some(lookup.token),
             Command::Adopt(..) | Command::Send(..) | Command::Cancel(_) => None,
         });
         let before = self.tokens.len();

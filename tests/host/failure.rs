@@ -172,7 +172,7 @@ fn a_trap_at_the_end_of_a_root_is_logged_and_the_root_is_gone() {
 }
 
 /// Everything that a plugin is told where no stream is at hand: a tick, a message, replies of every kind. The guest has
-/// two calls under way.
+/// three calls under way.
 fn without_a_stream(vm: &mut Running) {
     vm.vm.on_tick(1);
     vm.vm.on_queue_ready(1, 1);
@@ -186,6 +186,7 @@ fn without_a_stream(vm: &mut Running) {
     ] {
         vm.vm.on_reply(stream, reply);
     }
+    vm.vm.on_reply(Token(3 << 2 | 3), Reply::Addresses(Vec::new()));
 }
 
 #[test]
@@ -193,7 +194,8 @@ fn every_entry_point_may_trap() {
     let calls = format!(
         r#"(if (i32.eq (local.get $0) (i32.const 2)) (then
             (drop (call $proxy_http_call (text "a") {headers} (text "") (text "") (i32.const 0) (i32.const 16)))
-            (drop (call $proxy_grpc_stream (text "a") (text "b") (text "c") (text "") (i32.const 16)))))"#,
+            (drop (call $proxy_grpc_stream (text "a") (text "b") (text "c") (text "") (i32.const 16)))
+            (drop (call $envoy_resolve_dns (text "a") (i32.const 16)))))"#,
         headers = pairs_text(&[(":method", "GET"), (":path", "/"), (":authority", "a")])
     );
     for (number, name) in graft::host::entry_points::NAMES.iter().enumerate() {

@@ -193,6 +193,27 @@ fn an_expression_is_evaluated_over_the_stream() {
 }
 
 #[test]
+fn an_expression_acts_for_the_effective_context() {
+    let act = "(drop (call $proxy_set_effective_context (i32.const 2)))";
+    let mut vm = Guest::new()
+        .on("proxy_on_configure", &call("expr_create", b"request.path"))
+        .on(
+            "proxy_on_tick",
+            &[call("expr_evaluate", &[0; 4]).as_str(), act, &call("expr_evaluate", &[0; 4])].concat(),
+        )
+        .start();
+    let stream = vm.open(exchange());
+    vm.request_headers(stream).unwrap();
+    vm.said();
+    vm.vm.on_tick(1);
+    assert_eq!(
+        vm.said(),
+        ["Undeclared reference to 'request'", "10", "", "0", "/a"],
+        "a root has no request, the stream has"
+    );
+}
+
+#[test]
 fn expressions_of_one_plugin_are_bounded() {
     let body = r#"
         (loop $again

@@ -270,8 +270,8 @@ fn messages_are_sent_framed_by_who_has_the_stream_in_hand() {
         .commands()
         .into_iter()
         .map(|command| {
-            let Command::Send(STREAM, bytes, end) = command else { panic!("{command:?}") };
-            (bytes, end)
+            let Command::Send(STREAM, outgoing, end) = command else { panic!("{command:?}") };
+            (outgoing.bytes.clone(), end)
         })
         .collect();
     assert_eq!(sent, [(frame(b"hi"), false), (frame(b"hi"), true), (Vec::new(), true)]);
@@ -392,6 +392,34 @@ fn a_message_may_not_be_larger_than_the_guests_memory_in_one_call() {
     .concat();
     let said = Guest::new().limits(2 * 65_536 + 70_000, 10).on("proxy_on_configure", &body).start().said();
     assert_eq!(said, ["0", "6", "0", "10"]);
+}
+
+#[test]
+fn what_is_sent_and_not_taken_yet_is_bounded_over_entry_points() {
+    let send = format!(
+        "(call $say (call $proxy_grpc_send (i32.const 6) (text \"{}\") (i32.const 0)))",
+        "x".repeat(395)
+    );
+    let guest = Guest::new()
+        .call_limits(10, 1000)
+        .on("proxy_on_configure", &stream_to("auth"))
+        .on("proxy_on_request_headers", &send);
+    let vm = Background::new(guest);
+    assert_eq!(vm.said(), ["0", "6"]);
+    let _request = vm.started();
+    assert_eq!([run(&vm), run(&vm)].concat(), ["0", "0"]);
+    let said = run(&vm);
+    assert!(
+        said[0].starts_with("a callout was refused: 1 are under way and hold ")
+            && said[0].ends_with(
+                "bytes; expected at most 10 with 1000 bytes in all (graft.limits: callouts, callout_bytes; told once)"
+            ),
+        "{said:?}"
+    );
+    assert_eq!(said[1..], ["10"]);
+    assert_eq!(run(&vm), ["10"], "told once");
+    assert_eq!(vm.commands().len(), 2, "the proxy has taken them");
+    assert_eq!(run(&vm), ["0"]);
 }
 
 #[test]

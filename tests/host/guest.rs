@@ -64,6 +64,7 @@ const EXPORTS: &[(&str, usize, Option<u32>)] = &[
     ("proxy_on_grpc_receive", 3, None),
     ("proxy_on_grpc_receive_trailing_metadata", 3, None),
     ("proxy_on_grpc_close", 3, None),
+    ("envoy_on_resolve_dns", 3, None),
     ("proxy_on_new_connection", 1, Some(0)),
     ("proxy_on_downstream_data", 3, Some(0)),
     ("proxy_on_upstream_data", 3, Some(0)),

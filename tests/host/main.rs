@@ -4,7 +4,7 @@
 //! - [`guest`]: how a guest is written and run. [`phases`]: one hostcall called from every phase. [`background`]: a VM
 //!   without a stream at hand.
 //! - One file a family of hostcalls: [`headers`], [`buffers`], [`properties`], [`streams`], [`metrics`], [`log`],
-//!   [`contexts`], [`calls`], [`grpc`], [`ticks`], [`shared_data`], [`shared_queues`], [`unimplemented`], [`wasi`].
+//!   [`contexts`], [`calls`], [`grpc`], [`lookups`], [`ticks`], [`shared_data`], [`shared_queues`], [`wasi`].
 //! - What replies bring, and whose they are: [`replies`].
 //! - What cuts across them: [`addresses`], [`restricted`], [`capabilities`], [`linking`], [`start`],
 //!   [`entry_points`], [`failure`], [`limits`].
@@ -38,6 +38,7 @@ mod headers;
 mod limits;
 mod linking;
 mod log;
+mod lookups;
 mod metrics;
 mod phases;
 mod properties;
@@ -49,5 +50,4 @@ mod start;
 mod streams;
 mod table;
 mod ticks;
-mod unimplemented;
 mod wasi;

@@ -71,6 +71,17 @@ fn zero_means_whatever_is_there_and_a_new_key_takes_any_number() {
     assert_eq!(said[7], "3");
 }
 
+/// How VMs agree who makes a value: the first one to write a number that no value has.
+#[test]
+fn of_two_that_make_a_value_with_a_number_that_none_has_the_first_succeeds() {
+    let make = |value: &str| {
+        format!(r#"(call $say (call $proxy_set_shared_data (text "key") (text "{value}") (i32.const -1)))"#)
+    };
+    let body = [&make("1"), &make("2"), GET].concat();
+    let said = Guest::new().on("proxy_on_configure", &body).start().said();
+    assert_eq!(said[..4], ["0", "8", "0", "1"]);
+}
+
 #[test]
 fn all_vms_of_an_id_see_the_same_data_and_others_do_not() {
     let writer = Background::new(Guest::new().named("", "", "one").on("proxy_on_configure", &set("v")));

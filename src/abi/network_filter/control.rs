@@ -78,6 +78,12 @@ impl ConnectionHandle {
     }
 }
 
+/// Whether connections can be asked for from any thread; before Envoy 1.39 only from their own.
+pub fn can_wake_connections() -> bool {
+    // A callback that came with the release that fixed the race.
+    callbacks().get_log_level.is_some()
+}
+
 /// Brings `on_scheduled` to a connection. With the rules of a stream's [`Scheduler`](crate::abi::Scheduler).
 #[derive(Debug)]
 pub struct ConnectionScheduler {
@@ -90,9 +96,7 @@ impl ConnectionScheduler {
     /// connection.
     pub fn commit(&self) -> bool {
         let Some(commit) = callbacks().network_filter_scheduler_commit else { return false };
-        // A callback that came with the release that fixed the race.
-        let is_safe_anywhere = callbacks().get_log_level.is_some();
-        if !is_safe_anywhere && thread::current().id() != self.made_on {
+        if !can_wake_connections() && thread::current().id() != self.made_on {
             return false;
         }
         // SAFETY: F2, F12.

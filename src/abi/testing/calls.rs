@@ -52,6 +52,20 @@ pub(super) unsafe extern "C" fn start(
     raw::envoy_dynamic_module_type_http_callout_init_result_Success
 }
 
+/// A call that has one answer.
+pub(super) unsafe extern "C" fn start_whole(
+    owner: *mut c_void,
+    number_at: *mut u64,
+    cluster: ModuleBuffer,
+    headers: *mut ModuleHeader,
+    length: usize,
+    body: ModuleBuffer,
+    timeout: u64,
+) -> raw::envoy_dynamic_module_type_http_callout_init_result {
+    // SAFETY: F2, with the arguments of the caller.
+    unsafe { start(owner, number_at, cluster, headers, length, body, true, timeout) }
+}
+
 pub(super) unsafe extern "C" fn reset(_owner: *mut c_void, number: u64) {
     tell(format!("reset {number}"));
 }

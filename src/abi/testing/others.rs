@@ -191,6 +191,7 @@ pub(super) fn table() -> Callbacks {
         network_filter_get_attribute_string: Some(get_string),
         network_filter_close_with_details: Some(close),
         network_filter_continue_reading: Some(continue_reading),
+        network_filter_http_callout: Some(super::calls::start_whole),
         ..Callbacks::default()
     }
 }

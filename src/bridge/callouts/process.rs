@@ -18,6 +18,7 @@ use crate::abi::{
 use crate::bridge::module;
 use crate::host::agenda::Event;
 use crate::host::calls::{Command, Exchange, Incoming, Kind, Reply, Request, Token};
+use crate::telemetry::{self, Level};
 
 /// A filter configuration that calls can be made on.
 #[derive(Debug)]
@@ -178,6 +179,11 @@ impl ProcessCalls {
         inner.carriers.insert(place, Arc::downgrade(carrier));
     }
 
+    /// Whether some configuration lives that calls can be made on.
+    pub(super) fn has_carrier(&self) -> bool {
+        self.inner.lock().carriers.iter().any(|carrier| carrier.strong_count() > 0)
+    }
+
     /// Envoy's clusters are ready.
     pub(in crate::bridge) fn release(&self) {
         self.inner.lock().is_held = false;
@@ -200,6 +206,7 @@ impl ProcessCalls {
         let queue = std::mem::take(&mut self.inner.lock().queue);
         for (vm, command) in queue {
             if let Command::Start(request) = command {
+                tell_no_carrier(&request.cluster);
                 tell(vm, failed(request.token, request.kind, *request));
             }
         }
@@ -215,9 +222,9 @@ impl ProcessCalls {
             let Some((vm, command)) = next else { return };
             match command {
                 Command::Start(request) => self.start(carrier, vm, *request),
-                Command::Send(token, bytes, end) => {
+                Command::Send(token, outgoing, end) => {
                     if let Some((carrier, number)) = self.place(vm, token) {
-                        carrier.caller.send(number, &bytes, end);
+                        carrier.caller.send(number, &outgoing.bytes, end);
                     }
                 }
                 Command::Cancel(token) => {
@@ -227,8 +234,8 @@ impl ProcessCalls {
                         carrier.caller.reset(number);
                     }
                 }
-                // Only streams adopt.
-                Command::Adopt(..) => {}
+                // Only streams adopt, and lookups are not Envoy's.
+                Command::Adopt(..) | Command::Resolve(_) => {}
             }
         }
     }
@@ -312,6 +319,16 @@ impl ProcessCalls {
     }
 }
 
+fn tell_no_carrier(cluster: &str) {
+    telemetry::log(
+        Level::Warn,
+        format_args!(
+            "graft: a callout to cluster {cluster:?} failed: no configuration can carry it, expected an HTTP filter or a \
+             service of Graft's beside network filters and access loggers (docs/PROXY_WASM.md, Callouts)"
+        ),
+    );
+}
+
 /// Puts replies on the agenda.
 fn tell(vm: u64, replies: Vec<(Token, Reply)>) {
     if let Ok(module) = module::module() {
@@ -326,6 +343,7 @@ mod tests {
     use super::super::tests::request;
     use super::*;
     use crate::abi::testing::{FakeConfig, FakeEnvoy};
+    use crate::host::calls::Outgoing;
 
     /// A VM that nobody has, so that what is told to it is dropped.
     const VM: u64 = u64::MAX;
@@ -345,13 +363,14 @@ mod tests {
         let (envoy, calls) = (FakeEnvoy::install(), ProcessCalls::default());
         let (_config, carrier) = carrier(&envoy);
         calls.add(&carrier);
-        calls.submit(VM, vec![started(Kind::GrpcStream), Command::Send(Token(6), b"x".to_vec(), true)]);
+        let send = Command::Send(Token(6), Outgoing::of_its_own(b"x"), true);
+        calls.submit(VM, vec![started(Kind::GrpcStream), send]);
         assert_eq!(envoy.told_of_calls(), ["new scheduler 1", "scheduler 1: 0"]);
         calls.on_scheduled(&carrier);
         let told = envoy.told_of_calls();
         assert!(told[0].starts_with("start 2: auth [") && told[0].ends_with("\"hi\" false 0"), "{told:?}");
         assert_eq!(told[1..], ["data 2: \"x\" true"]);
-        calls.submit(VM, vec![Command::Cancel(Token(6)), Command::Send(Token(6), Vec::new(), true)]);
+        calls.submit(VM, vec![Command::Cancel(Token(6)), Command::Send(Token(6), Outgoing::default(), true)]);
         envoy.told_of_calls();
         calls.on_scheduled(&carrier);
         assert_eq!(envoy.told_of_calls(), ["reset 2"], "nothing is sent on what is cancelled");

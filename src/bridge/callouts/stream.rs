@@ -80,7 +80,7 @@ impl StreamCalls {
             }
             // What is said on a call follows it.
             Command::Send(token, ..) | Command::Cancel(token) => tokens.contains(token),
-            Command::Adopt(..) => false,
+            Command::Adopt(..) | Command::Resolve(_) => false,
         });
         vm.hand_over(handed_over);
         here
@@ -92,9 +92,11 @@ impl StreamCalls {
             match command {
                 Command::Adopt(number, exchange) => self.under_way.borrow_mut().push((number, *exchange)),
                 Command::Start(request) => self.start(envoy, *request),
-                Command::Send(token, bytes, end) => {
+                // The process has it.
+                Command::Resolve(_) => {}
+                Command::Send(token, outgoing, end) => {
                     if let Some(number) = self.number(token) {
-                        envoy.send_call_data(number, &bytes, end);
+                        envoy.send_call_data(number, &outgoing.bytes, end);
                     }
                 }
                 Command::Cancel(token) => {
@@ -205,6 +207,7 @@ mod tests {
     use super::super::tests::request;
     use super::*;
     use crate::abi::testing::{FakeEnvoy, FakeStream};
+    use crate::host::calls::Outgoing;
 
     fn headers(end: bool) -> CallEvent<'static> {
         CallEvent::Headers([(&b":status"[..], &b"200"[..])].into_iter().collect(), end)
@@ -239,11 +242,11 @@ mod tests {
                 Box::new(Exchange::new(Token(6), Kind::GrpcStream, request(6, Kind::GrpcStream).held));
             let commands = vec![
                 Command::Adopt(31, exchange),
-                Command::Send(Token(6), b"x".to_vec(), false),
-                Command::Send(Token(10), b"nobody's".to_vec(), false),
+                Command::Send(Token(6), Outgoing::of_its_own(b"x"), false),
+                Command::Send(Token(10), Outgoing::of_its_own(b"nobody's"), false),
                 Command::Cancel(Token(10)),
                 Command::Cancel(Token(6)),
-                Command::Send(Token(6), b"late".to_vec(), false),
+                Command::Send(Token(6), Outgoing::of_its_own(b"late"), false),
             ];
             assert!(!calls.run(&mut handle, commands));
             assert!(

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::grpc::Messages;
-use super::{Held, Kind, Pairs, Reply, Token};
+use super::{Excess, Held, Kind, Pairs, Reply, Token};
 
 /// What Envoy tells of a reply.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ pub struct Fed {
     /// Envoy has to be told to end it.
     pub is_aborted: bool,
     /// There was no room for all of it (`graft.limits.callout_bytes`).
-    pub is_too_long: bool,
+    pub excess: Option<Excess>,
 }
 
 /// gRPC statuses that a host gives itself (grpc/status.h).
@@ -79,6 +79,11 @@ impl Exchange {
         self.token
     }
 
+    /// The plugin whose call it is.
+    pub fn plugin(&self) -> &str {
+        self.held.plugin()
+    }
+
     /// Takes what Envoy tells.
     pub fn feed(&mut self, incoming: Incoming<'_>) -> Fed {
         let mut fed = Fed::default();
@@ -90,10 +95,10 @@ impl Exchange {
             Incoming::Data(data, _) => data.len(),
             Incoming::Complete | Incoming::Reset => 0,
         };
-        if !self.held.more(bytes) {
+        if let Err(excess) = self.held.more(bytes) {
             self.fail(&mut fed, INTERNAL, b"the reply is longer than graft.limits.callout_bytes allows");
             fed.is_aborted = true;
-            fed.is_too_long = true;
+            fed.excess = Some(excess);
         } else if self.kind == Kind::Http {
             self.feed_http(incoming, &mut fed);
         } else {
@@ -258,11 +263,13 @@ fn size(pairs: &[(&[u8], &[u8])]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Holdings, frame};
+    use super::super::frame;
     use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
 
     fn exchange(kind: Kind) -> Exchange {
-        Exchange::new(Token(4 | kind as u32), kind, Holdings::new(1000).nothing())
+        Exchange::new(Token(4 | kind as u32), kind, Held::of_at_most(1000))
     }
 
     fn pairs(list: &[(&[u8], &[u8])]) -> Pairs {
@@ -295,14 +302,17 @@ mod tests {
 
     #[test]
     fn a_reply_that_is_too_long_fails_and_gives_back_what_it_held() {
-        let holdings = Holdings::new(200);
-        let mut exchange = Exchange::new(Token(4), Kind::Http, holdings.nothing());
+        let held = Held::of_at_most(200);
+        let holdings = Arc::clone(&held.of);
+        let mut exchange = Exchange::new(Token(4), Kind::Http, held);
         exchange.feed(Incoming::Headers(OK, false));
         assert!(exchange.feed(Incoming::Data(&[0; 100], false)).replies.is_empty());
         let fed = exchange.feed(Incoming::Data(&[0; 100], false));
         assert_eq!((fed.replies.as_slice(), fed.is_aborted), (&[Reply::HttpFailed][..], true));
+        // Headers with what they cost beside their bytes, and twice a hundred.
+        assert_eq!(fed.excess, Some(Excess { bytes: 74 + 200, limit: 200 }));
         drop(exchange);
-        assert!(holdings.nothing().more(200));
+        assert_eq!(holdings.bytes.load(Ordering::Relaxed), 0);
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use super::{CallLimits, Command, Held, Holdings, Kind, Reply, Token};
-use crate::host::contexts::{RootIndex, StreamIndex};
+use super::{CallLimits, Command, Excess, Held, Holdings, Kind, Outgoing, Reply, Token};
+use crate::host::contexts::{Plugin, RootIndex, StreamIndex};
 
 /// Who has a call in hand: what a guest asks of it later goes there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,17 +67,20 @@ impl Calls {
         }
     }
 
-    /// A token for a new call, and what it holds. `None`: there are as many as there may be.
-    pub(in crate::host) fn begin(&mut self, kind: Kind, bytes: usize) -> Option<(Token, Held)> {
+    /// A token for a new call of a plugin, and what it holds. `None`: there are as many as there may be.
+    pub(in crate::host) fn begin(
+        &mut self,
+        kind: Kind,
+        bytes: usize,
+        plugin: &Arc<Plugin>,
+    ) -> Option<(Token, Held)> {
         /// Two bits of a token are its kind.
         const LAST: u32 = u32::MAX >> 2;
         if self.under_way.len() >= self.limit {
             return None;
         }
-        let mut held = self.holdings.nothing();
-        if !held.more(bytes) {
-            return None;
-        }
+        let mut held = self.holdings.nothing(plugin);
+        held.more(bytes).ok()?;
         loop {
             self.last = if self.last >= LAST { 1 } else { self.last.saturating_add(1) };
             let token = Token((self.last << 2) | kind as u32);
@@ -84,6 +88,13 @@ impl Calls {
                 return Some((token, held));
             }
         }
+    }
+
+    /// Bytes for a call of a plugin that is under way.
+    pub(in crate::host) fn outgoing(&self, bytes: Vec<u8>, plugin: &Arc<Plugin>) -> Result<Outgoing, Excess> {
+        let mut held = self.holdings.nothing(plugin);
+        held.more(bytes.len())?;
+        Ok(Outgoing::new(bytes, held))
     }
 
     pub(in crate::host) fn add(
@@ -110,13 +121,13 @@ impl Calls {
     pub(in crate::host) fn delivered(&mut self, token: Token, reply: &Reply) -> Option<Call> {
         let call = *self.under_way.get(&token)?;
         let is_last = match reply {
-            Reply::Http { .. } | Reply::HttpFailed | Reply::GrpcClose(..) => true,
-            Reply::GrpcMessage(_) => token.kind() == Some(Kind::GrpcCall),
+            Reply::Http { .. } | Reply::HttpFailed | Reply::GrpcClose(..) | Reply::Addresses(_) => true,
+            Reply::GrpcMessage(_) => token.kind() == Kind::GrpcCall,
             Reply::GrpcInitial(_) | Reply::GrpcTrailing(_) => false,
         };
         if is_last {
             self.under_way.remove(&token);
-            if token.kind() == Some(Kind::GrpcStream) {
+            if token.kind() == Kind::GrpcStream {
                 if self.half_closed.len() >= MOST_HALF_CLOSED {
                     self.half_closed.pop_front();
                 }
@@ -158,11 +169,17 @@ impl Calls {
         let tokens: Vec<Token> =
             self.under_way.iter().filter(|(_, call)| is_meant(call)).map(|(token, _)| *token).collect();
         for token in tokens {
-            // Those in the hands of streams end with these; their replies find no call.
-            if self.remove(token).is_some_and(|call| call.place == Place::Process) {
+            // Those in the hands of streams end with these; their replies find no call. Nor does that of a lookup.
+            let is_carried = token.kind() != Kind::Lookup;
+            if self.remove(token).is_some_and(|call| call.place == Place::Process) && is_carried {
                 self.outbox.push(Command::Cancel(token));
             }
         }
+    }
+
+    /// Bytes that they hold.
+    pub(in crate::host) fn held_bytes(&self) -> usize {
+        self.holdings.bytes.load(Ordering::Relaxed)
     }
 
     /// Calls under way.

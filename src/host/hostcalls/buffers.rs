@@ -18,7 +18,7 @@ enum Found<'a, S: Stream> {
     VmConfiguration,
     /// The plugin's.
     PluginConfiguration(Arc<Plugin>),
-    /// The body or the message of a reply.
+    /// The body, the message or the addresses of a reply.
     Reply(BufferType),
     /// Nothing, and readable as such.
     Empty,
@@ -37,9 +37,8 @@ fn find<'a, S: Stream>(
             Found::PluginConfiguration(configured_plugin(state).ok_or(Status::NotFound)?)
         }
         BufferType::CalloutBody if reply(state, buffer).is_none() => return Err(Status::NotFound),
-        BufferType::GrpcMessage if reply(state, buffer).is_none() => Found::Empty,
-        BufferType::CalloutBody | BufferType::GrpcMessage => Found::Reply(buffer),
-        BufferType::CallData => Found::Empty,
+        BufferType::GrpcMessage | BufferType::CallData if reply(state, buffer).is_none() => Found::Empty,
+        BufferType::CalloutBody | BufferType::GrpcMessage | BufferType::CallData => Found::Reply(buffer),
     })
 }
 
@@ -49,7 +48,15 @@ fn reply<S: Stream>(state: &State<S>, buffer: BufferType) -> Option<&[u8]> {
 }
 
 fn part(reply: &Reply, buffer: BufferType) -> Option<&[u8]> {
-    if buffer == BufferType::CalloutBody { reply.body() } else { reply.message() }
+    match buffer {
+        BufferType::CalloutBody => reply.body(),
+        BufferType::GrpcMessage => reply.message(),
+        BufferType::CallData => reply.addresses(),
+        BufferType::Body(_)
+        | BufferType::Network(_)
+        | BufferType::VmConfiguration
+        | BufferType::PluginConfiguration => None,
+    }
 }
 
 /// The bytes at hand of a stream, or of a connection.

@@ -11,12 +11,13 @@ use super::{Answer, Call};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::host::calls::{self, Command, Kind, NoTarget, Pairs, Refusal, Request, Start, Token};
+use crate::host::calls::{self, Command, Kind, NoTarget, Outgoing, Pairs, Refusal, Request, Start, Token};
 use crate::host::calls::{CallState, Exchange, Place, Target};
 use crate::host::contexts::Context;
 use crate::host::pairs;
 use crate::host::stream::{Services as _, Stream};
 use crate::host::types::Status;
+use crate::host::vm::State;
 use crate::telemetry::Level;
 
 #[allow(clippy::too_many_arguments)] // The ABI has them.
@@ -143,12 +144,18 @@ pub(super) fn grpc_send<S: Stream>(
 ) -> Answer {
     let token = Token(token);
     let frame = calls::frame(call.read(message, length)?);
-    if token.kind() != Some(Kind::GrpcStream) {
+    if token.kind() != Kind::GrpcStream {
         return Err(Status::BadArgument.into());
     }
-    call.state().keep(frame.len())?;
-    match call.state().calls.state(token) {
-        CallState::UnderWay => command(call, token, Command::Send(token, frame, end_of_stream != 0)),
+    let state = call.state();
+    state.keep(frame.len())?;
+    match state.calls.state(token) {
+        CallState::UnderWay => {
+            let plugin = state.plugin().ok_or(Status::BadArgument)?;
+            let outgoing = state.calls.outgoing(frame, &plugin);
+            let outgoing = outgoing.map_err(|_excess| over_a_limit(state))?;
+            command(call, token, Command::Send(token, outgoing, end_of_stream != 0));
+        }
         // The peer has ended: nobody listens, and nobody minds.
         CallState::HalfClosed => {}
         CallState::Unknown => return Err(Status::NotFound.into()),
@@ -160,10 +167,10 @@ pub(super) fn grpc_send<S: Stream>(
 pub(super) fn grpc_close<S: Stream>(call: &mut Call<'_, S>, token: u32) -> Answer {
     let token = Token(token);
     match token.kind() {
-        Some(Kind::GrpcCall) => cancel(call, token),
-        Some(Kind::GrpcStream) => match call.state().calls.state(token) {
+        Kind::GrpcCall => cancel(call, token),
+        Kind::GrpcStream => match call.state().calls.state(token) {
             CallState::UnderWay => {
-                command(call, token, Command::Send(token, Vec::new(), true));
+                command(call, token, Command::Send(token, Outgoing::default(), true));
                 Ok(())
             }
             CallState::HalfClosed => {
@@ -172,7 +179,7 @@ pub(super) fn grpc_close<S: Stream>(call: &mut Call<'_, S>, token: u32) -> Answe
             }
             CallState::Unknown => Err(Status::NotFound.into()),
         },
-        Some(Kind::Http) | None => Err(Status::BadArgument.into()),
+        Kind::Http | Kind::Lookup => Err(Status::BadArgument.into()),
     }
 }
 
@@ -180,8 +187,8 @@ pub(super) fn grpc_close<S: Stream>(call: &mut Call<'_, S>, token: u32) -> Answe
 pub(super) fn grpc_cancel<S: Stream>(call: &mut Call<'_, S>, token: u32) -> Answer {
     let token = Token(token);
     match token.kind() {
-        Some(Kind::GrpcCall | Kind::GrpcStream) => cancel(call, token),
-        Some(Kind::Http) | None => Err(Status::BadArgument.into()),
+        Kind::GrpcCall | Kind::GrpcStream => cancel(call, token),
+        Kind::Http | Kind::Lookup => Err(Status::BadArgument.into()),
     }
 }
 
@@ -238,21 +245,9 @@ impl Parts {
 fn begin<S: Stream>(call: &mut Call<'_, S>, kind: Kind, parts: Parts, no_cluster: Status) -> Answer<Token> {
     let state = call.state();
     let root = state.root_of(state.context()).ok_or(Status::BadArgument)?;
+    let plugin = state.plugin().ok_or(Status::BadArgument)?;
     state.keep(parts.bytes())?;
-    let Some((token, held)) = state.calls.begin(kind, parts.bytes()) else {
-        if !std::mem::replace(&mut state.calls.is_limit_told, true) {
-            let limits = state.settings.calls;
-            let line = format!(
-                "a callout was refused: {} are under way; expected at most {} with {} bytes in all \
-                 (graft.limits: callouts, callout_bytes; told once)",
-                state.calls.count(),
-                limits.calls,
-                limits.bytes
-            );
-            state.log(state.context(), Level::Warn, line.as_bytes());
-        }
-        return Err(Status::InternalFailure.into());
-    };
+    let (token, held) = state.calls.begin(kind, parts.bytes(), &plugin).ok_or_else(|| over_a_limit(state))?;
     let request = Box::new(Request {
         token,
         kind,
@@ -300,11 +295,29 @@ fn begin<S: Stream>(call: &mut Call<'_, S>, kind: Kind, parts: Parts, no_cluster
     Ok(token)
 }
 
+/// The status of what is more than the limits allow. The first one is told of in the log.
+pub(super) fn over_a_limit<S: Stream>(state: &mut State<S>) -> Status {
+    if !std::mem::replace(&mut state.calls.is_limit_told, true) {
+        let limits = state.settings.calls;
+        let line = format!(
+            "a callout was refused: {} are under way and hold {} bytes; expected at most {} with {} bytes in all \
+             (graft.limits: callouts, callout_bytes; told once)",
+            state.calls.count(),
+            state.calls.held_bytes(),
+            limits.calls,
+            limits.bytes
+        );
+        state.log(state.context(), Level::Warn, line.as_bytes());
+    }
+    Status::InternalFailure
+}
+
 fn process_starts<S: Stream>(call: &mut Call<'_, S>, request: Box<Request>) -> Answer {
     let state = call.state();
     if !state.services.can_call() {
-        let line = "a callout was refused: this Envoy lets only streams make calls before they end; expected 1.38 or \
-                    later for calls of root contexts and of proxy_on_log (docs/COMPATIBILITY.md)";
+        let line = "a callout was refused: this Envoy lets only streams make calls before they end, and connections HTTP \
+                    calls without trailers; expected 1.38 or later for calls of root contexts and of proxy_on_log \
+                    (docs/COMPATIBILITY.md)";
         state.tell_unable(state.context(), line);
         return Err(Status::InternalFailure.into());
     }

@@ -91,7 +91,11 @@ impl<S: Stream> Vm<S> {
         match &reply {
             Reply::HttpFailed => root.status = (BROKEN_CONNECTION, RESET.to_vec()),
             Reply::GrpcClose(status, message) => root.status = (*status, message.clone()),
-            Reply::Http { .. } | Reply::GrpcInitial(_) | Reply::GrpcMessage(_) | Reply::GrpcTrailing(_) => {}
+            Reply::Http { .. }
+            | Reply::GrpcInitial(_)
+            | Reply::GrpcMessage(_)
+            | Reply::GrpcTrailing(_)
+            | Reply::Addresses(_) => {}
         }
         let entry = Entry::of(&reply);
         state.reply = Some(reply);
@@ -117,6 +121,10 @@ impl<S: Stream> Vm<S> {
             Entry::Trailing(count) => points.on_grpc_receive_trailing_metadata.as_ref().map(|function| {
                 let name = "proxy_on_grpc_receive_trailing_metadata";
                 self.inner.call(Phase::Serve, context, name, function, (id, token.0, count))
+            }),
+            Entry::Addresses(length) => points.on_resolve_dns.as_ref().map(|function| {
+                let parameters = (id, token.0, length);
+                self.inner.call(Phase::Serve, context, "envoy_on_resolve_dns", function, parameters)
             }),
             Entry::Close(status) => points.on_grpc_close.as_ref().map(|function| {
                 self.inner.call(Phase::Serve, context, "proxy_on_grpc_close", function, (id, token.0, status))
@@ -191,6 +199,7 @@ enum Entry {
     Message(u32),
     Trailing(u32),
     Close(u32),
+    Addresses(u32),
 }
 
 impl Entry {
@@ -204,6 +213,7 @@ impl Entry {
             Reply::GrpcMessage(message) => Self::Message(super::streams::size(message.len())),
             Reply::GrpcTrailing(pairs) => Self::Trailing(count(pairs)),
             Reply::GrpcClose(status, _) => Self::Close(*status),
+            Reply::Addresses(bytes) => Self::Addresses(super::streams::size(bytes.len())),
         }
     }
 }

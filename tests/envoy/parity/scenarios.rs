@@ -130,6 +130,8 @@ scenarios! {
         replies_that_answer,
         replies_after_the_stream,
         http_callouts_of_root_contexts,
+        names_resolved,
+        names_resolved_for_streams,
     }
     grpc {
         grpc_calls,

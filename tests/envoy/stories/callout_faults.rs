@@ -82,8 +82,14 @@ on_each_envoy! {
         }
         let grown = envoy.peak_memory() - before;
         assert!(grown < LARGE, "Envoy grew by {grown} bytes");
-        let told = envoy.complaints().iter().filter(|line| line.text.contains("callout_bytes")).count();
-        assert_eq!(told, 2, "{:?}", envoy.complaints());
+        let complaints = envoy.complaints();
+        let told: Vec<_> = complaints.iter().filter(|line| line.text.contains("graft.limits.callout_bytes")).collect();
+        assert_eq!(told.len(), 2, "{complaints:?}");
+        for plugin in &plugins {
+            let name = format!("graft: plugin {:?}: the reply to its callout 4 has failed: ", plugin.name());
+            let is_named = |text: &str| text.contains(&name) && text.contains("expected at most 16777216");
+            assert!(told.iter().any(|line| is_named(&line.text)), "{told:?}");
+        }
         assert!(envoy.stop().status.success());
     }
 

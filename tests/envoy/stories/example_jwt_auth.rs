@@ -135,6 +135,10 @@ on_each_host! {
             if host == Host::BuiltIn || version != Version::V1_37 {
                 assert_eq!(good, (200, "from the upstream".to_owned()));
                 assert_eq!(changed, (401, "the signature of the token is wrong".to_owned()));
+            } else {
+                // The fetch of the next request may come too late for those that wait.
+                let in_time = |verdict: u16, answer: &(u16, String)| [verdict, 503].contains(&answer.0);
+                assert!(in_time(200, &good) && in_time(401, &changed), "{good:?} {changed:?}");
             }
         });
         assert!(!upstream.take_seen().is_empty());

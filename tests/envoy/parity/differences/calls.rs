@@ -202,4 +202,53 @@ pub const ALL: &[Difference] = &[
             &["- log info: buffer-set grpc 0 3 new -> 0", "+ log info: buffer-set grpc 0 3 new -> 2"],
         )],
     },
+    Difference {
+        reason: "The system's resolver does not say how long an address may be kept, so it is 60 seconds, as with Envoy's own \
+            resolver over it. The built-in filter asks name servers itself, and says 0 where none is asked.",
+        shows_in: &[(
+            "names_resolved",
+            &[
+                r#"- start log info: buffer-get foreign 0 1000 -> 0 "\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00127.0.0.1:0\\x00""#,
+                r#"+ start log info: buffer-get foreign 0 1000 -> 0 "\\x01\\x00\\x00\\x00<\\x00\\x00\\x00127.0.0.1:0\\x00""#,
+                r#"- start log info: buffer-get foreign 0 1000 -> 0 "\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00[::1]:0\\x00""#,
+                r#"+ start log info: buffer-get foreign 0 1000 -> 0 "\\x01\\x00\\x00\\x00<\\x00\\x00\\x00[::1]:0\\x00""#,
+            ],
+        )],
+    },
+    Difference {
+        reason: "An address is told after the entry point that asked has returned. The built-in filter tells one that it has at \
+            once inside the hostcall, before the plugin knows the token and before the stream waits, which then waits for ever.",
+        shows_in: &[(
+            "names_resolved_for_streams",
+            &[
+                "- status: 504",
+                "- header: content-length: 14",
+                "- header: content-type: text/plain",
+                "+ upstream saw: GET /",
+                "+ upstream saw header: host: example.test",
+                "+ upstream saw header: x-forwarded-proto: http",
+                "+ upstream saw header: x-resolved: 1",
+                "+ upstream saw body: ",
+                "+ status: 200",
+                "- body: stream timeout",
+                "+ header: transfer-encoding: chunked",
+                "+ body: from the upstream",
+                "- access log: 504 stream_idle_timeout SI",
+                "+ access log: 200 via_upstream -",
+                "- log info: on_resolve_dns root some",
+                "- log info: effective caller -> 0",
+                "- log info: add request x-resolved 1 -> 2",
+                "- log info: continue request -> 0",
+                "- log info: on_response_headers stream 3 eos=0",
+                "- log info: on_response_body stream 14 eos=1",
+                "+ log info: on_resolve_dns root some",
+                "+ log info: effective caller -> 0",
+                "+ log info: add request x-resolved 1 -> 0",
+                "+ log info: continue request -> 0",
+                "+ log info: on_response_headers stream 2 eos=0",
+                "+ log info: on_response_body stream 17 eos=0",
+                "+ log info: on_response_body stream 0 eos=1",
+            ],
+        )],
+    },
 ];

@@ -395,3 +395,56 @@ pub fn http_callouts_of_root_contexts() -> Scenario {
         .settled("configure is over")
         .settled("tick is over")
 }
+
+/// Names for which no name server is asked.
+pub fn names_resolved() -> Scenario {
+    let names = [
+        ("localhost", "localhost", "buffer-get foreign 0 4"),
+        ("older", "127.0.0.1", "buffer-get foreign 0 1000"),
+        ("newer", "::1", "buffer-get foreign 0 1000"),
+        ("range", "127.0.0.1", "buffer-get foreign 8 4"),
+        ("port", "127.0.0.1:80", "buffer-get foreign 0 1000"),
+        ("brackets", "[::1]", "buffer-get foreign 0 1000"),
+        ("empty", "\"\"", "buffer-get foreign 0 1000"),
+        ("spaces", "\"not a name\"", "buffer-get foreign 0 1000"),
+        ("dots", "a..b", "buffer-get foreign 0 1000"),
+        ("long-label", "a**64", "buffer-get foreign 0 1000"),
+        ("long-name", "a.**200", "buffer-get foreign 0 1000"),
+        ("bytes", "\"\\xff\"", "buffer-get foreign 0 1000"),
+        ("zero", "\"localhost\\0x\"", "buffer-get foreign 0 1000"),
+        ("write", "::1", "buffer-set foreign 0 1 x"),
+        ("other-buffer", "::1", "buffer-get call 0 1000"),
+        ("map", "::1", "get call :status"),
+        ("status", "::1", "call-status"),
+    ];
+    let about = "names and addresses resolved by a root context, without a name server";
+    let scenario = names.iter().fold(scripts(about), |scenario, (case, name, line)| {
+        let lines = format!(
+            "configure: tick-period 20
+            tick: tick-period 0
+            tick: resolve-dns {name}
+            resolve_dns: {line}
+            resolve_dns: log info \"{case} is told\""
+        );
+        scenario.case(case, &lines)
+    });
+    names.iter().fold(scenario.isolated(), |scenario, (case, ..)| {
+        // A text of its own: all of them have to be told.
+        scenario.settled(Box::leak(format!("{case} is told").into_boxed_str()))
+    })
+}
+
+/// The built-in host tells an address inside the hostcall, before the plugin has its token and before the stream waits.
+pub fn names_resolved_for_streams() -> Scenario {
+    script(
+        "a request that waits for the address of a name",
+        "
+        request_headers: resolve-dns 127.0.0.1
+        request_headers: return 1
+        resolve_dns: effective caller
+        resolve_dns: add request x-resolved 1
+        resolve_dns: continue request
+        ",
+    )
+    .get("/")
+}

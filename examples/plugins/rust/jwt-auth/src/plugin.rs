@@ -11,12 +11,15 @@ use proxy_wasm::types::{ContextType, LogLevel};
 
 use crate::configuration::Configuration;
 use crate::keys::KeySet;
-use crate::refresh::State;
+use crate::refresh::{NOT_THERE, State};
 use crate::stream::{Stream, Waiting};
 use crate::token::{Refusal, Token};
 
 /// How often a VM looks whether there are new keys. It is also how long a request may wait for them needlessly.
 const TICK: Duration = Duration::from_millis(100);
+
+/// Instead of the number of a change: whatever is there.
+const OVERWRITE: u32 = 0;
 
 /// Largest key set, in bytes.
 const LARGEST: usize = 256 * 1024;
@@ -60,16 +63,16 @@ impl Shared {
     }
 
     /// What all VMs know, and the number of its last change.
-    pub fn state(&self) -> (State, Option<u32>) {
+    pub fn state(&self) -> (State, u32) {
         let (bytes, change) =
             hostcalls::get_shared_data(&self.configuration.jwks.name("state")).unwrap_or_default();
-        (State::from_bytes(&bytes.unwrap_or_default()), change)
+        (State::from_bytes(&bytes.unwrap_or_default()), change.unwrap_or(NOT_THERE))
     }
 
     /// Tells all VMs, unless one of them was faster.
-    fn set_state(&self, state: State, change: Option<u32>) -> bool {
+    fn set_state(&self, state: State, change: u32) -> bool {
         let name = self.configuration.jwks.name("state");
-        hostcalls::set_shared_data(&name, Some(&state.to_bytes()), change).is_ok()
+        hostcalls::set_shared_data(&name, Some(&state.to_bytes()), Some(change)).is_ok()
     }
 
     /// Whether the token is good, as far as this VM's keys tell.
@@ -157,7 +160,8 @@ impl Shared {
 
     fn finish(&self, has_succeeded: bool) {
         let (state, _) = self.state();
-        self.set_state(state.finish(&self.configuration.jwks, now(), has_succeeded), None);
+        // Whatever others have said meanwhile: it is this VM that knows.
+        self.set_state(state.finish(&self.configuration.jwks, now(), has_succeeded), OVERWRITE);
     }
 
     /// Lets those go that need not wait any longer.

@@ -8,6 +8,11 @@ use crate::configuration::Jwks;
 /// Milliseconds that a fetch may take longer than its timeout before another VM tries.
 const GRACE: u64 = 1000;
 
+/// The number of a change that no value has: hosts count them from 1. Shared data that is not there takes any number, and 0
+/// overwrites whatever is there; so of two VMs that begin at once the second would claim what the first has claimed. With
+/// this number the first one makes the state, and the second one is told that it came too late.
+pub const NOT_THERE: u32 = u32::MAX;
+
 /// What VMs know of the keys. Times are milliseconds since the epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct State {

@@ -158,6 +158,9 @@ unsafe extern "C" {
         result: *mut *mut u8,
         result_size: *mut usize,
     ) -> u32;
+
+    /// Envoy's own: the specification has none.
+    pub fn envoy_resolve_dns(name: *const u8, name_size: usize, token: *mut u32) -> u32;
 }
 
 #[link(wasm_import_module = "wasi_snapshot_preview1")]

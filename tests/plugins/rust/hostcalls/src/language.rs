@@ -33,6 +33,7 @@ pub const CALLBACKS: &[&str] = &[
     "grpc_close",
     "queue_ready",
     "foreign_function",
+    "resolve_dns",
     "done",
     "log",
     "delete",

@@ -150,6 +150,7 @@ const TABLE: &[(&str, RangeInclusive<usize>, Body)] = &[
     ("grpc-cancel", 0..=0, Body::Hostcall(callouts::cancel)),
     ("grpc-close", 0..=0, Body::Hostcall(callouts::close)),
     ("call-status", 0..=0, Body::Hostcall(callouts::status)),
+    ("resolve-dns", 1..=1, Body::Hostcall(callouts::resolve)),
     ("return", 1..=1, Body::Flow(Flow::Return)),
     ("return-at-eos", 1..=1, Body::Flow(Flow::ReturnAtEndOfStream)),
     ("panic", 0..=1, Body::Flow(Flow::Panic)),

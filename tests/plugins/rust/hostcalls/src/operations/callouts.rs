@@ -96,6 +96,15 @@ pub fn close(_: &Arguments) -> Result<Answer, String> {
     Ok(Answer::status(unsafe { abi::proxy_grpc_close(token) }))
 }
 
+/// `resolve-dns NAME`.
+pub fn resolve(arguments: &Arguments) -> Result<Answer, String> {
+    let name = arguments.bytes(0);
+    let mut token = 0;
+    // SAFETY: the name is alive, the output is a local.
+    let status = unsafe { abi::envoy_resolve_dns(name.as_ptr(), name.len(), &raw mut token) };
+    Ok(remember(status, token))
+}
+
 /// The hostcall `proxy_get_status`: how the callout that is being answered went.
 pub fn status(_: &Arguments) -> Result<Answer, String> {
     let mut code = u32::MAX;
