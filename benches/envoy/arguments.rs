@@ -10,6 +10,7 @@ cargo bench --bench envoy -- [OPTION...]
   --variant shared,…    only these variants (native, shared, stream, v8, lua; no filter is always there)
   --section requests,…  only these sections (requests, start, memory, crash)
   --quick               fewer and shorter repeats: about two minutes
+  --callgrind           counts instructions with valgrind, too: five minutes more, and the same result every time
   --update-docs         writes the result into docs/PERFORMANCE.md";
 
 /// Which parts are run, and how long.
@@ -19,6 +20,7 @@ pub struct Arguments {
     variants: Vec<String>,
     sections: Vec<String>,
     pub is_quick: bool,
+    pub counts_instructions: bool,
     pub updates_docs: bool,
 }
 
@@ -32,6 +34,10 @@ impl Arguments {
                 "--bench" => continue,
                 "--quick" => {
                     arguments.is_quick = true;
+                    continue;
+                }
+                "--callgrind" => {
+                    arguments.counts_instructions = true;
                     continue;
                 }
                 "--update-docs" => {
@@ -98,22 +104,22 @@ pub struct Effort {
 
 const FULL: Effort = Effort {
     starts: 3,
-    turns: 4,
-    turn: Duration::from_millis(400),
+    turns: 9,
+    turn: Duration::from_millis(200),
     warm_up: Duration::from_millis(700),
     timed_starts: 6,
     memory_readings: 3,
     crash: Duration::from_secs(8),
-    patience: Duration::from_mins(20),
+    patience: Duration::from_mins(30),
 };
 
 const QUICK: Effort = Effort {
     starts: 1,
-    turns: 5,
-    turn: Duration::from_millis(150),
+    turns: 7,
+    turn: Duration::from_millis(120),
     warm_up: Duration::from_millis(300),
     timed_starts: 1,
     memory_readings: 1,
     crash: Duration::from_secs(4),
-    patience: Duration::from_mins(6),
+    patience: Duration::from_mins(15),
 };

@@ -114,6 +114,7 @@ fn run(bench: &Bench<'_>, variant: &Variant, slow: SocketAddr) -> Outcome<(Vec<E
         callout: slow,
         workers: 2,
         cache: None,
+        wrapper: Vec::new(),
     };
     let (envoy, first) = Envoy::start(bench.files, &setup)?;
     if first.status != 200 || first.header("x-survived").is_none() {

@@ -27,6 +27,8 @@ pub struct Setup<'a> {
     pub workers: usize,
     /// The folder that takes the place of the user's cache, if it matters.
     pub cache: Option<&'a Path>,
+    /// What goes before Envoy's command.
+    pub wrapper: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -117,6 +119,7 @@ fn command(files: &Files, configuration: &Path, setup: &Setup<'_>) -> Command {
     let mut command = Command::new("setpriv");
     command
         .args(["--pdeathsig", "KILL"])
+        .args(&setup.wrapper)
         .arg(&files.envoy)
         .arg("--config-path")
         .arg(configuration)

@@ -63,9 +63,20 @@ const COLUMNS: [Column; 3] = [
     },
 ];
 
-/// The ratios with the goals beside them.
-pub fn table(cells: &Cells) -> Table {
-    let mut titles = vec!["workload"];
+/// What is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    Time,
+    Instructions,
+}
+
+/// The ratios with the goals beside them. Goals are for times; as instructions they are only something to look at.
+pub fn table(cells: &Cells, measure: Measure) -> Table {
+    let added = |workload: &str, variant: &str| match measure {
+        Measure::Time => cells.added(workload, variant),
+        Measure::Instructions => cells.added_instructions(workload, variant),
+    };
+    let mut titles = vec![if measure == Measure::Time { "added CPU" } else { "added instructions" }];
     for column in &COLUMNS {
         titles.extend([column.title, "goal"]);
     }
@@ -74,9 +85,10 @@ pub fn table(cells: &Cells) -> Table {
         let mut row = vec![format!("{} {}", workload.key, workload.title)];
         for column in &COLUMNS {
             let goal = column.goals.iter().find(|(key, _)| *key == workload.key).map(|(_, goal)| *goal);
-            let added = cells.added(workload.key, column.variant);
-            let against = cells.added(workload.key, column.against);
-            row.extend(compare(goal, added.zip(against)));
+            // Microseconds are no instructions.
+            let goal = goal.filter(|goal| measure == Measure::Time || matches!(goal, Goal::Times(_)));
+            let pair = added(workload.key, column.variant).zip(added(workload.key, column.against));
+            row.extend(compare(goal, pair));
         }
         if row.iter().skip(1).step_by(2).any(|cell| cell != "–") {
             table.row(row);

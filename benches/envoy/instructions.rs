@@ -1,9 +1,21 @@
-//! Instructions of Envoy outside the kernel, counted by `perf stat` where the machine has counters (many virtual machines
-//! have none). Other work on the machine does not change them, so they tell small differences that times do not.
+//! Instructions of Envoy outside the kernel. Other work on the machine does not change them, so they tell small differences
+//! that times do not.
+//!
+//! `perf stat` counts them during each turn, where the machine has counters; many virtual machines have none. On demand
+//! valgrind's `callgrind` counts them anywhere, in an Envoy that is slowed down for that and measured in no other way.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::bootstrap::Answer;
+use crate::envoy::{Envoy, Setup};
+use crate::failure::{Doing as _, Outcome, fail};
+use crate::load;
+use crate::requests::Bench;
+use crate::variants::Variant;
+use crate::workloads::Workload;
 
 const EVENT: &str = "instructions:u";
 
@@ -41,4 +53,58 @@ impl Counter {
         let line = text.lines().find(|line| line.contains(EVENT))?;
         line.split(',').next()?.parse().ok()
     }
+}
+
+/// Requests that valgrind counts.
+const COUNTED: u64 = 300;
+/// Load before: V8's optimising compiler has to have done its work.
+const WARM_UP: Duration = Duration::from_millis(1500);
+
+/// What valgrind counts for a request. Its own file, for `callgrind_annotate`, stays in `target/bench/callgrind`.
+pub fn count(bench: &Bench<'_>, workload: &Workload, variant: &Variant) -> Outcome<f64> {
+    let folder = bench.files.folder.join("callgrind");
+    fs::create_dir_all(&folder).doing(format!("making {}", folder.display()))?;
+    let output = folder.join(format!("{}-{}", workload.key, variant.key));
+    // Each dump gets a number; a later one than the first is an older run's.
+    let dump = output.with_extension("1");
+    let _ = fs::remove_file(&dump);
+    let output = format!("--callgrind-out-file={}", output.display());
+    let valgrind = ["valgrind", "-q", "--tool=callgrind", "--instr-atstart=no", &output];
+    let setup = Setup {
+        name: format!("callgrind-{}-{}", workload.key, variant.key),
+        filters: variant.filters(workload, bench.files)?,
+        answer: Answer::Direct(workload.body),
+        callout: bench.callout,
+        workers: 1,
+        cache: None,
+        wrapper: valgrind.map(str::to_owned).to_vec(),
+    };
+    let (envoy, response) = Envoy::start(bench.files, &setup)?;
+    if !variant.is_baseline() {
+        (workload.check)(&response).doing(format!("{} under valgrind", variant.title))?;
+    }
+    let run = |requests| load::run(&[], envoy.address, requests, &bench.files.folder);
+    let first = run(200)?;
+    run(load::requests_within(first.rate(), WARM_UP))?;
+    control(&envoy, "--instr=on")?;
+    // The first requests are translated anew, and are not counted.
+    run(50)?;
+    control(&envoy, "--zero")?;
+    run(COUNTED)?;
+    control(&envoy, "--dump")?;
+    let text = fs::read_to_string(&dump).doing(format!("reading {}", dump.display()))?;
+    let total = text.lines().find_map(|line| line.strip_prefix("totals: ")?.parse::<f64>().ok());
+    Ok(total.doing(format!("{} has no total", dump.display()))? / COUNTED as f64)
+}
+
+/// Tells valgrind what to do.
+fn control(envoy: &Envoy, word: &str) -> Outcome<()> {
+    let output = Command::new("callgrind_control")
+        .args([word, &envoy.pid().to_string()])
+        .output()
+        .doing("no callgrind_control; apt-get install valgrind")?;
+    if output.status.success() {
+        return Ok(());
+    }
+    fail(format!("callgrind_control {word}: {}", String::from_utf8_lossy(&output.stderr)))
 }

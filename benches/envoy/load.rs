@@ -12,6 +12,13 @@ use crate::workloads::REQUEST_HEADERS;
 /// Connections, each with one request under way: enough that the worker always has something to do.
 const CONNECTIONS: u64 = 8;
 
+/// How many requests take a time, at a rate.
+pub fn requests_within(rate: f64, time: Duration) -> u64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is a count")]
+    let requests = (rate * time.as_secs_f64()) as u64;
+    requests.clamp(200, 100_000)
+}
+
 /// What h2load found.
 #[derive(Clone, Debug)]
 pub struct Load {

@@ -86,7 +86,7 @@ fn run() -> Outcome<()> {
     let mut sections = Vec::new();
     if arguments.wants_section("requests") {
         let cells = requests::measure(&bench, &variants, &arguments)?;
-        sections.push(report::requests(&bench, &variants, &cells));
+        sections.push(report::requests(&variants, &cells));
     }
     let others: [(&str, Measure); 3] =
         [("start", start::measure), ("memory", memory::measure), ("crash", crash::measure)];
@@ -139,6 +139,7 @@ fn refusal(bench: &Bench<'_>, variant: &Variant) -> Outcome<Option<String>> {
         callout: bench.callout,
         workers: 1,
         cache: None,
+        wrapper: Vec::new(),
     };
     match Envoy::validate(bench.files, &setup)? {
         Ok(()) => Ok(None),

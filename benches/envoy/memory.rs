@@ -92,6 +92,7 @@ fn read(bench: &Bench<'_>, variant: &Variant, workers: usize, plugins: usize) ->
         callout: bench.callout,
         workers,
         cache: None,
+        wrapper: Vec::new(),
     };
     let (envoy, _) = Envoy::start(bench.files, &setup)?;
     // The kernel deals connections out to the workers by chance; so many leave none without one.

@@ -7,9 +7,9 @@ use serde_json::{Map, Value, json};
 
 use crate::failure::{Doing as _, Outcome};
 use crate::files::{Files, root};
-use crate::goals;
+use crate::goals::{self, Measure};
 use crate::numbers::short;
-use crate::requests::{Bench, Cells};
+use crate::requests::Cells;
 use crate::variants::Variant;
 use crate::workloads::WORKLOADS;
 
@@ -61,8 +61,8 @@ impl Table {
 }
 
 /// The section of the requests: the one table, and the ratios.
-pub fn requests(bench: &Bench<'_>, variants: &[Variant], cells: &Cells) -> Section {
-    let has_instructions = bench.counter.is_some();
+pub fn requests(variants: &[Variant], cells: &Cells) -> Section {
+    let has_instructions = cells.have_instructions();
     let mut titles =
         vec!["workload", "variant", "requests/s", "p50, µs", "p99, µs", "CPU, µs", "**added CPU, µs**"];
     if has_instructions {
@@ -105,14 +105,17 @@ pub fn requests(bench: &Bench<'_>, variants: &[Variant], cells: &Cells) -> Secti
             }));
         }
     }
-    let ratios = goals::table(cells);
+    let mut tables = vec![table, goals::table(cells, Measure::Time)];
+    if has_instructions {
+        tables.push(goals::table(cells, Measure::Instructions));
+    }
     Section {
         key: "requests",
         title: "What a request costs",
         note: "One worker. Added CPU is the time of the Envoy process for each request, less that without a filter; the \
-               second table has it as ratios, with the goals."
+               second table has it as ratios, with the goals; a third one, if there is one, has the ratios of added instructions."
             .to_owned(),
-        tables: vec![table, ratios],
+        tables,
         json: Value::from(json),
     }
 }

@@ -6,7 +6,6 @@
 //! the turn of no filter in the same round.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use crate::arguments::{Arguments, Effort};
 use crate::bootstrap::Answer;
@@ -14,7 +13,7 @@ use crate::client::Response;
 use crate::envoy::{Envoy, Setup};
 use crate::failure::{Doing as _, Outcome, fail};
 use crate::files::Files;
-use crate::instructions::Counter;
+use crate::instructions::{self, Counter};
 use crate::load;
 use crate::numbers::median;
 use crate::process::cpu_time;
@@ -39,6 +38,8 @@ pub struct Cell {
     pub workload: &'static str,
     pub variant: &'static str,
     pub samples: Vec<Sample>,
+    /// What valgrind counted for each request.
+    pub counted: Option<f64>,
 }
 
 impl Cell {
@@ -48,7 +49,7 @@ impl Cell {
 
     pub fn instructions(&self) -> Option<f64> {
         let counts: Option<Vec<f64>> = self.samples.iter().map(|sample| sample.instructions).collect();
-        counts.filter(|counts| !counts.is_empty()).map(median)
+        self.counted.or_else(|| counts.filter(|counts| !counts.is_empty()).map(median))
     }
 }
 
@@ -63,20 +64,19 @@ impl Cells {
 
     /// What the variant's filter adds to a request, in microseconds of Envoy's time.
     pub fn added(&self, workload: &str, variant: &str) -> Option<f64> {
-        self.difference(workload, variant, |sample| Some(sample.cpu))
+        let (cell, none) = (self.find(workload, variant)?, self.find(workload, "none")?);
+        let pairs = cell.samples.iter().zip(&none.samples);
+        let differences: Vec<f64> = pairs.map(|(sample, none)| sample.cpu - none.cpu).collect();
+        (!differences.is_empty()).then(|| median(differences))
     }
 
     /// The same in instructions.
     pub fn added_instructions(&self, workload: &str, variant: &str) -> Option<f64> {
-        self.difference(workload, variant, |sample| sample.instructions)
+        Some(self.find(workload, variant)?.instructions()? - self.find(workload, "none")?.instructions()?)
     }
 
-    fn difference(&self, workload: &str, variant: &str, of: impl Fn(&Sample) -> Option<f64>) -> Option<f64> {
-        let (cell, none) = (self.find(workload, variant)?, self.find(workload, "none")?);
-        let pairs = cell.samples.iter().zip(&none.samples);
-        let differences: Option<Vec<f64>> =
-            pairs.map(|(sample, none)| Some(of(sample)? - of(none)?)).collect();
-        differences.filter(|differences| !differences.is_empty()).map(median)
+    pub fn have_instructions(&self) -> bool {
+        self.0.iter().any(|cell| cell.instructions().is_some())
     }
 }
 
@@ -96,10 +96,20 @@ pub fn measure(bench: &Bench<'_>, variants: &[Variant], arguments: &Arguments) -
             variants.iter().filter(|variant| variant.does(workload)).copied().collect();
         let mut found: Vec<Cell> = variants
             .iter()
-            .map(|variant| Cell { workload: workload.key, variant: variant.key, samples: Vec::new() })
+            .map(|variant| Cell {
+                workload: workload.key,
+                variant: variant.key,
+                samples: Vec::new(),
+                counted: None,
+            })
             .collect();
         for _ in 0..bench.effort.starts {
             measure_once(bench, workload, &variants, &mut found)?;
+        }
+        if arguments.counts_instructions {
+            for (variant, cell) in variants.iter().zip(&mut found) {
+                cell.counted = Some(instructions::count(bench, workload, variant)?);
+            }
         }
         cells.0.extend(found);
     }
@@ -145,6 +155,7 @@ fn start(bench: &Bench<'_>, workload: &Workload, variant: &Variant) -> Outcome<(
         callout: bench.callout,
         workers: 1,
         cache: None,
+        wrapper: Vec::new(),
     };
     Envoy::start(bench.files, &setup).doing(format!("{} under {}", variant.title, workload.title))
 }
@@ -172,14 +183,9 @@ fn check(workload: &Workload, variants: &[Variant], running: &[(Envoy, Response)
 /// Gives the number of requests for a turn.
 fn warm_up(bench: &Bench<'_>, envoy: &Envoy) -> Outcome<u64> {
     let run = |requests| load::run(&[], envoy.address, requests, &bench.files.folder);
-    let within = |rate: f64, time: Duration| {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is a count")]
-        let requests = (rate * time.as_secs_f64()) as u64;
-        requests.clamp(200, 100_000)
-    };
     let first = run(500)?;
-    let second = run(within(first.rate(), bench.effort.warm_up))?;
-    Ok(within(second.rate(), bench.effort.turn))
+    let second = run(load::requests_within(first.rate(), bench.effort.warm_up))?;
+    Ok(load::requests_within(second.rate(), bench.effort.turn))
 }
 
 fn sample(bench: &Bench<'_>, envoy: &Envoy, requests: u64) -> Outcome<Sample> {

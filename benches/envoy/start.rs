@@ -77,6 +77,7 @@ fn start_often(
             callout: bench.callout,
             workers: 1,
             cache: Some(&cache),
+            wrapper: Vec::new(),
         };
         let mut pair = [0.0; 2];
         for time in &mut pair {
