@@ -76,10 +76,13 @@ fn run() -> Outcome<()> {
     let callout = upstream::serve(Duration::ZERO)?;
     let counter = Counter::find(&files.folder);
     let mut notes = vec![surroundings()];
-    if counter.is_none() {
+    if arguments.counts_instructions {
         notes.push(
-            "`perf stat` counts no instructions on this machine, so there is no column for them.".to_owned(),
+            "Instructions are those outside the kernel, counted by valgrind in a run of their own."
+                .to_owned(),
         );
+    } else if counter.is_none() {
+        notes.push("`perf stat` counts no instructions on this machine; `--callgrind` does.".to_owned());
     }
     let bench = Bench { files: &files, effort, callout, counter };
     let variants = available(&bench, &arguments, &mut notes)?;
@@ -144,7 +147,8 @@ fn refusal(bench: &Bench<'_>, variant: &Variant) -> Outcome<Option<String>> {
     match Envoy::validate(bench.files, &setup)? {
         Ok(()) => Ok(None),
         Err(why) if block == "{}" => fail(format!("{} is refused: {why}", variant.title)),
-        Err(why) => Ok(Some(why)),
+        // Without the time and place of a log line.
+        Err(why) => Ok(Some(why.split_once("graft: ").map_or(why.clone(), |(_, why)| why.to_owned()))),
     }
 }
 

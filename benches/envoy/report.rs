@@ -90,7 +90,8 @@ pub fn requests(variants: &[Variant], cells: &Cells) -> Section {
                 short(cpu),
                 shown.map(|added| format!("**{}**", short(added))).unwrap_or_default(),
             ];
-            let (all, more) = (cell.instructions(), cells.added_instructions(workload.key, variant.key));
+            let all = cell.instructions();
+            let more = cells.added_instructions(workload.key, variant.key).filter(|_| !variant.is_baseline());
             if has_instructions {
                 row.extend(
                     [all, more].map(|count| count.map(|count| format!("{count:.0}")).unwrap_or_default()),
@@ -112,8 +113,8 @@ pub fn requests(variants: &[Variant], cells: &Cells) -> Section {
     Section {
         key: "requests",
         title: "What a request costs",
-        note: "One worker. Added CPU is the time of the Envoy process for each request, less that without a filter; the \
-               second table has it as ratios, with the goals; a third one, if there is one, has the ratios of added instructions."
+        note: "One worker. Added CPU is the time of the Envoy process for each request, less that without a filter. Below it \
+               are ratios with their goals."
             .to_owned(),
         tables,
         json: Value::from(json),
@@ -125,7 +126,7 @@ pub fn render(sections: &[Section], notes: &[String]) -> String {
     let mut text = String::new();
     for section in sections {
         let _ = write!(text, "### {}\n\n{}\n\n", section.title, section.note);
-        for table in &section.tables {
+        for table in section.tables.iter().filter(|table| table.rows.len() > 1) {
             text.push_str(&table.render());
             text.push('\n');
         }

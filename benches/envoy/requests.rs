@@ -133,7 +133,7 @@ fn measure_once(
         turns.push(warm_up(bench, envoy)?);
     }
     for turn in 0..bench.effort.turns {
-        // Each round begins with another variant, so that none always comes behind the same one.
+        // Each round begins with another variant.
         for place in 0..running.len() {
             let place = (place + turn) % running.len();
             let (Some((envoy, _)), Some(requests), Some(cell)) =
