@@ -14,6 +14,9 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 ENVOYS := 1.37.0 1.38.3 1.39.3 1.40.0
 # How long each fuzz target runs.
 FUZZ_SECONDS ?= 30
+# What the benchmarks say about themselves: fewer repeats (QUICK=1), and more words for the one of the whole Envoy.
+BENCH ?=
+QUICK ?=
 
 .PHONY: help demo test lint bench bazel fuzz build envoys plugins packages clean
 
@@ -36,14 +39,18 @@ lint: packages ## Check format, lints, documentation, dependencies and scripts
 	cargo fmt --check
 	cargo fmt --check --manifest-path examples/plugins/rust/Cargo.toml --all
 	cargo fmt --check --manifest-path tests/plugins/rust/Cargo.toml --all
-	test -z "$$(PATH="$$PATH:$${XDG_CACHE_HOME:-$$HOME/.cache}/graft/go/bin" gofmt -l tests/plugins/go | tee /dev/stderr)"
+	cargo fmt --check --manifest-path benches/envoy/plugins/rust/Cargo.toml --all
+	test -z "$$(PATH="$$PATH:$${XDG_CACHE_HOME:-$$HOME/.cache}/graft/go/bin" gofmt -l tests/plugins/go benches/envoy/plugins/go | tee /dev/stderr)"
 	shellcheck -x -P SCRIPTDIR $$(grep -lE '^#!.*bash' tools/* .ci/* bazel/*) tools/common.sh
 	cargo clippy --release --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --release --no-deps --document-private-items --locked
 	tools/deny
 
-bench: packages ## Measure the hot path
-	cargo bench --locked
+bench: packages build ## Measure the hot path alone, and the whole Envoy side by side (QUICK=1: two minutes)
+	tools/envoy 1.40.0
+	tools/plugins examples/plugins benches/envoy/plugins
+	cargo bench --locked --bench host -- $(if $(QUICK),--quick)
+	cargo bench --locked --bench envoy -- $(if $(QUICK),--quick) $(BENCH)
 
 fuzz: packages ## Feed arbitrary input for a while (FUZZ_SECONDS=30)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --release --locked --test fuzz -- --nocapture
