@@ -134,6 +134,8 @@ impl BootstrapHandle {
 mod tests {
     use std::thread;
 
+    use std::ptr;
+
     use super::*;
     use crate::abi::testing::{FakeEnvoy, MetricUpdate};
 
