@@ -11,6 +11,7 @@
 //! - [`generation`]: one loaded version of a plugin. Streams begin on it; when nobody holds it any more, its root
 //!   contexts end.
 //! - [`pool`]: the VMs of a key. A VM that failed is replaced when the next stream comes.
+//! - [`keeper`]: makes spare VMs, and calls streams that have waited for too long.
 //! - [`failure`]: crash loops wait.
 //! - [`agenda`] and [`resolver`]: the threads of ours that work for VMs.
 //! - [`error`]: why a plugin could not be loaded, with the configuration's field.
@@ -21,6 +22,7 @@ pub mod agenda;
 pub mod error;
 pub mod failure;
 pub mod generation;
+pub mod keeper;
 pub mod pool;
 pub mod registry;
 pub mod resolver;

@@ -12,11 +12,13 @@
 
 mod calls;
 mod reply;
+mod waiting;
 
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use self::waiting::WaitingRequest;
 use super::action::Action;
 use super::callouts::StreamCalls;
 use super::entering;
@@ -33,7 +35,7 @@ use crate::config::FailurePolicy;
 use crate::host::contexts::StreamIndex;
 use crate::host::stream::{Effect, Effects};
 use crate::host::types::{BodyAction, Direction, HeadersAction};
-use crate::host::vm::{CallError, Vm};
+use crate::host::vm::{CallError, StartError, Vm};
 use crate::lifecycle::generation::{BeginError, Begun, Generation};
 use crate::telemetry::{self, Level};
 
@@ -61,6 +63,8 @@ pub struct HttpFilter {
     /// Calls that this stream has in hand.
     calls: StreamCalls,
     scheduler: OnceCell<Option<Scheduler>>,
+    /// The request waits for a VM.
+    waiting: WaitingRequest,
 }
 
 /// What a hook brings.
@@ -86,19 +90,20 @@ impl HttpFilter {
             deferred: Cell::default(),
             calls: StreamCalls::default(),
             scheduler: OnceCell::new(),
+            waiting: WaitingRequest::default(),
         }))
     }
 
     /// Request headers arrived: the stream begins.
     pub fn on_request_headers(&self, envoy: HttpFilterHandle, end_of_stream: bool) -> HeadersStatus {
-        self.begin(&envoy);
+        if self.begin_or_wait(&envoy, end_of_stream) {
+            return HeadersAction::StopAllAndWatermark.status();
+        }
         if self.begun.get().is_none() && !self.is_bypassed.get() {
             // It came while this thread is inside a VM, where no stream can begin.
             return self.fail::<HeadersAction>(envoy);
         }
-        self.enter(envoy, Direction::Request, Brings::Headers, |vm, stream| {
-            vm.on_headers(stream, Direction::Request, end_of_stream)
-        })
+        self.show_request_headers(envoy, end_of_stream)
     }
 
     /// A chunk of the request's body arrived.
@@ -135,8 +140,11 @@ impl HttpFilter {
 
     /// The exchange is complete; access logs are written after this.
     pub fn on_stream_complete(&self, envoy: HttpFilterHandle) {
-        // A request that another filter answered before it came here is logged all the same, as in the built-in host.
-        self.begin(&envoy);
+        // A request that another filter answered before it came here is logged all the same, as in the built-in host; one
+        // that was answered while it waited for a VM is not worth one.
+        if !self.waiting.end() {
+            self.begin(&envoy);
+        }
         let Some(begun) = self.begun().filter(|_| !self.is_bypassed.get()) else { return };
         entering::enter(&begun.lease, |vm| {
             if let Some(stream) = http_mut(vm, begun.stream) {
@@ -155,6 +163,7 @@ impl HttpFilter {
 
     /// Envoy destroys the filter: the context ends.
     pub fn on_destroy(&self) {
+        self.waiting.end();
         if let Some(begun) = self.begun() {
             let replies = self.calls.end();
             if !replies.is_empty() {
@@ -181,6 +190,9 @@ impl HttpFilter {
 
     /// Another stream of the plugin asked for something here (resume, close, answer), or the VM died.
     pub fn on_scheduled(&self, envoy: HttpFilterHandle, _event_id: u64) {
+        if self.waiting.is_waiting() {
+            return self.try_again(envoy);
+        }
         let Some(begun) = self.begun() else { return };
         let replies = self.calls.take_waiting();
         self.deliver(envoy, begun, replies);
@@ -218,24 +230,38 @@ impl HttpFilter {
 
     /// Makes the stream's context, once.
     fn begin(&self, envoy: &HttpFilterHandle) {
+        match self.generation(envoy) {
+            Some(Ok(generation)) => self.settle(envoy, self.begin_on(&generation)),
+            Some(Err(error)) => self.settle(envoy, Err(error.into())),
+            None => {}
+        }
+    }
+
+    /// What the stream begins on. `None`: it does not begin here, or has begun.
+    fn generation(
+        &self,
+        envoy: &HttpFilterHandle,
+    ) -> Option<Result<Arc<Generation<EnvoyStream>>, StartError>> {
         if self.begun.get().is_some()
             || self.is_bypassed.get()
             || self.has_failed.get()
             || entering::is_inside()
         {
-            return;
+            return None;
         }
         let base = &self.config.generation;
-        let begun = match envoy.route_config::<RouteConfig>() {
+        match envoy.route_config::<RouteConfig>() {
             Some(route) if route.is_disabled => {
                 self.is_bypassed.set(true);
-                return;
+                None
             }
-            Some(route) => {
-                route.generation(base).map_err(Into::into).and_then(|variant| self.begin_on(&variant))
-            }
-            None => self.begin_on(base),
-        };
+            Some(route) => Some(route.generation(base)),
+            None => Some(Ok(Arc::clone(base))),
+        }
+    }
+
+    /// Notes how the stream's beginning went.
+    fn settle(&self, envoy: &HttpFilterHandle, begun: Result<Begun<EnvoyStream>, BeginError>) {
         if let Err(error) = &begun {
             let line = format_args!("a stream could not begin: {error}");
             telemetry::log_plugin(Level::Error, &self.config.name, line);
@@ -249,7 +275,7 @@ impl HttpFilter {
     }
 
     fn begin_on(&self, generation: &Generation<EnvoyStream>) -> Result<Begun<EnvoyStream>, BeginError> {
-        generation.begin(worker::index(), HttpStream::new(Arc::clone(&self.config)).into())
+        generation.begin_if_free(worker::index(), HttpStream::new(Arc::clone(&self.config)).into())
     }
 
     /// Runs an entry point of the plugin, and what it asked for.
@@ -330,7 +356,13 @@ impl HttpFilter {
         let is_resumed = effects.contains(&Effect::Continue(direction)) && !effects.iter().any(ends);
         // Resumed before it waits: with trailers the exchange is complete and goes on, as in the built-in host.
         let action = if brings == Brings::Trailers && is_resumed { A::CONTINUE } else { action };
-        self.holds(direction).set(action.holds());
+        let mut effects = effects;
+        let is_late = brings == Brings::Headers && direction == Direction::Request && self.waiting.is_late();
+        if is_late && !action.holds() {
+            // It waited for a VM, and Envoy with it.
+            effects.push(Effect::Continue(direction));
+        }
+        self.holds(direction).set(action.holds() || is_late);
         if self.apply(envoy, begun, effects) { A::STOP } else { action }
     }
 
@@ -353,6 +385,9 @@ impl HttpFilter {
         match self.config.failure_policy {
             FailurePolicy::Open => {
                 self.is_bypassed.set(true);
+                if self.waiting.is_late() && self.holds_request.replace(false) {
+                    envoy.continue_decoding();
+                }
                 A::CONTINUE.status()
             }
             FailurePolicy::Closed | FailurePolicy::Reload => {

@@ -42,6 +42,9 @@ pub fn module() -> Result<&'static Module, LoadError> {
         let services = Arc::new(EnvoyServices::new());
         let registry = Registry::new(Arc::clone(&services), workers())?;
         agenda::work_off(registry.commons())?;
+        if !process::is_validation_mode() {
+            registry.keeper().start()?;
+        }
         Ok(Module { registry, services })
     })
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     ConfigError, GraftConfig, capabilities, code, environment, failure, graft, parse_plugin, parse_route,
-    plugin, route, vm,
+    plugin, pool, route, vm,
 };
 
 const PAGE: &str = include_str!("../../docs/CONFIG.md");
@@ -125,6 +125,7 @@ fn the_tables_hold_every_field_and_no_other() {
         paths("reload_config.backoff.", failure::BACKOFF_FIELDS),
         paths("capability_restriction_config.", capabilities::FIELDS),
         paths("graft.", graft::FIELDS),
+        paths("graft.pool.", pool::FIELDS),
         paths("graft.limits.", graft::LIMIT_FIELDS),
     ]
     .concat()
@@ -144,6 +145,7 @@ fn the_limits_on_the_page_are_those_of_the_code() {
         ("table_elements", limits.table_elements.to_string()),
         ("call_deadline", format!("`\"{}s\"`", limits.call_deadline.as_secs())),
         ("start_deadline", format!("`\"{}s\"`", limits.start_deadline.as_secs())),
+        ("configure_deadline", format!("`\"{}s\"`", limits.configure_deadline.as_secs())),
     ] {
         let start = format!("| `graft.limits.{field}` |");
         let row = PAGE.lines().find(|line| line.starts_with(&start)).unwrap();

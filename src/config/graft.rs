@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::error::ConfigError;
 use super::node::Node;
+pub use super::pool::{Isolation, PoolConfig};
 
 /// The fields of `graft`.
-pub(super) const FIELDS: &[&str] = &["limits"];
+pub(super) const FIELDS: &[&str] = &["isolation", "pool", "limits"];
 
 /// The fields of `graft.limits`.
 pub(super) const LIMIT_FIELDS: &[&str] = &[
@@ -15,6 +16,7 @@ pub(super) const LIMIT_FIELDS: &[&str] = &[
     "table_elements",
     "call_deadline",
     "start_deadline",
+    "configure_deadline",
     "callouts",
     "callout_bytes",
     "shared_bytes",
@@ -24,6 +26,10 @@ pub(super) const LIMIT_FIELDS: &[&str] = &[
 /// What is Graft's alone. The default is what a plugin gets that has no such block.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct GraftConfig {
+    /// Which streams share a VM.
+    pub isolation: Isolation,
+    /// How many VMs there are.
+    pub pool: PoolConfig,
     /// What one VM may use.
     pub limits: Limits,
 }
@@ -37,9 +43,10 @@ pub struct Limits {
     pub table_elements: u32,
     /// How long one call of an entry point may run, in a stream or in a root context.
     pub call_deadline: Duration,
-    /// How long the start of a VM may run: its start function, `proxy_on_vm_start` and
-    /// `proxy_on_configure`, each.
+    /// How long the start of a VM may run: its start function and `proxy_on_vm_start`, each.
     pub start_deadline: Duration,
+    /// How long `proxy_on_configure` may run.
+    pub configure_deadline: Duration,
     /// Number of callouts that may be under way.
     pub callouts: u32,
     /// Bytes that their requests and replies may hold, all together.
@@ -51,10 +58,10 @@ pub struct Limits {
     pub log_lines_per_second: u32,
 }
 
-/// A page of Wasm at least, and at most what 32 bits can address.
-const MEMORY_BYTES: RangeInclusive<u64> = 65_536..=4_294_967_296;
-/// Ten million is the limit of the engine that Envoy's own filter runs.
-const TABLE_ELEMENTS: RangeInclusive<u32> = 1..=10_000_000;
+/// A page of Wasm at least, and at most what Envoy's own filter gives a plugin.
+const MEMORY_BYTES: RangeInclusive<u64> = 65_536..=1_073_741_824;
+/// Ten times the default; room for more would be kept free for each VM.
+const TABLE_ELEMENTS: RangeInclusive<u32> = 1..=1_000_000;
 /// None at all is a choice; a million is more than a worker has sockets.
 const CALLOUTS: RangeInclusive<u32> = 0..=1_000_000;
 const BYTES: RangeInclusive<u64> = 0..=1_099_511_627_776;
@@ -75,6 +82,7 @@ impl Default for Limits {
             call_deadline: Duration::from_secs(1),
             // Start-up parses rules and builds tables: plugins are known that need a few seconds.
             start_deadline: Duration::from_secs(10),
+            configure_deadline: Duration::from_secs(10),
             // As many as Envoy lets a cluster have requests by default (its circuit breaker's 1,024), about.
             callouts: 1000,
             // A large set of keys is a megabyte; sixteen leave room for several at once.
@@ -90,7 +98,13 @@ impl Default for Limits {
 impl GraftConfig {
     pub(super) fn read(node: &Node<'_>) -> Result<Self, ConfigError> {
         let fields = node.fields(FIELDS)?;
-        Ok(Self { limits: fields.read_or("limits", Limits::default(), Limits::read)? })
+        let isolation = fields.read_or("isolation", Isolation::default(), Isolation::read)?;
+        let pool = PoolConfig::of(isolation);
+        Ok(Self {
+            isolation,
+            pool: fields.read_or("pool", pool, |node| PoolConfig::read(node, isolation))?,
+            limits: fields.read_or("limits", Limits::default(), Limits::read)?,
+        })
     }
 }
 
@@ -107,6 +121,8 @@ impl Limits {
                 .read_or("call_deadline", default.call_deadline, |node| node.duration(DEADLINE))?,
             start_deadline: fields
                 .read_or("start_deadline", default.start_deadline, |node| node.duration(DEADLINE))?,
+            configure_deadline: fields
+                .read_or("configure_deadline", default.configure_deadline, |node| node.duration(DEADLINE))?,
             callouts: fields.read_or("callouts", default.callouts, |node| node.integer(CALLOUTS))?,
             callout_bytes: fields
                 .read_or("callout_bytes", default.callout_bytes, |node| node.integer(BYTES))?,
@@ -146,6 +162,7 @@ mod tests {
             "table_elements": 20,
             "call_deadline": "0.25s",
             "start_deadline": "60s",
+            "configureDeadline": "3s",
             "callouts": 5,
             "callout_bytes": 1000,
             "sharedBytes": "2000",
@@ -158,6 +175,7 @@ mod tests {
                 table_elements: 20,
                 call_deadline: Duration::from_millis(250),
                 start_deadline: Duration::from_mins(1),
+                configure_deadline: Duration::from_secs(3),
                 callouts: 5,
                 callout_bytes: 1000,
                 shared_bytes: 2000,
@@ -172,22 +190,22 @@ mod tests {
         for (limits, expected) in [
             (
                 json!({"memory_bytes": 65_535}),
-                "memory_bytes: the number 65535, expected an integer from 65536 to 4294967296",
+                "memory_bytes: the number 65535, expected an integer from 65536 to 1073741824",
             ),
             (
                 json!({"memory_bytes": "1GiB"}),
-                "memory_bytes: the string \"1GiB\", expected an integer from 65536 to 4294967296",
+                "memory_bytes: the string \"1GiB\", expected an integer from 65536 to 1073741824",
             ),
             (
                 json!({"table_elements": 0}),
-                "table_elements: the number 0, expected an integer from 1 to 10000000",
+                "table_elements: the number 0, expected an integer from 1 to 1000000",
             ),
             (json!({"call_deadline": "0s"}), &format!("call_deadline: the string \"0s\", {seconds}")),
             (json!({"start_deadline": 10}), &format!("start_deadline: the number 10, {seconds}")),
             (
                 json!({"memory": 1}),
                 "memory: unknown field, expected memory_bytes, table_elements, call_deadline, \
-                 start_deadline, callouts, callout_bytes, shared_bytes, log_lines_per_second",
+                 start_deadline, configure_deadline, callouts, callout_bytes, shared_bytes, log_lines_per_second",
             ),
         ] {
             assert_eq!(
@@ -196,8 +214,8 @@ mod tests {
             );
         }
         assert_eq!(
-            read(&json!({"isolation": "stream"})).unwrap_err(),
-            "plugin \"p\": isolation: unknown field, expected limits"
+            read(&json!({"insulation": "stream"})).unwrap_err(),
+            "plugin \"p\": insulation: unknown field, did you mean isolation?, expected isolation, pool, limits"
         );
     }
 }

@@ -4,11 +4,13 @@
 //! or name they came by.
 
 use std::fmt;
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
-use wasmtime::{ExternType, Module};
+use wasmtime::{ExternType, Instance, Module, Store};
 
 use super::Engine;
+use super::snapshot::{self, SnapshotError};
 
 /// The first bytes of every core Wasm module: `\0asm` and version 1.
 const MAGIC: &[u8] = b"\0asm\x01\0\0\0";
@@ -56,6 +58,9 @@ pub enum CompileError {
         /// The validator's words, with the offset.
         reason: String,
     },
+    /// The code cannot be what snapshots are taken of.
+    #[error("the code {0}")]
+    Snapshot(#[from] SnapshotError),
 }
 
 /// A compiled module. Cheap to clone; shared by all threads.
@@ -63,6 +68,8 @@ pub enum CompileError {
 pub struct Code {
     digest: Digest,
     module: Module,
+    /// The bytes, of code that snapshots can be taken of.
+    bytes: Option<Arc<[u8]>>,
 }
 
 impl Code {
@@ -72,17 +79,46 @@ impl Code {
     /// # Errors
     /// [`CompileError`] says what the bytes are instead.
     pub fn compile(engine: &Engine, bytes: &[u8]) -> Result<Self, CompileError> {
+        let module = compile(engine, bytes)?;
+        Ok(Self { digest: Digest::of(bytes), module, bytes: None })
+    }
+
+    /// The same for code whose instances are copied: [`snapshot`](Self::snapshot).
+    ///
+    /// # Errors
+    /// As for [`compile`](Self::compile); or the code has state that cannot be copied.
+    pub fn compile_for_snapshots(engine: &Engine, bytes: &[u8]) -> Result<Self, CompileError> {
+        // First, for the error that users know.
         if !bytes.starts_with(MAGIC) {
             return Err(CompileError::NotWasm { found: describe(bytes) });
         }
-        let module = Module::from_binary(engine.handle(), bytes)
-            .map_err(|error| CompileError::Invalid { reason: root_cause(&error) })?;
-        Ok(Self { digest: Digest::of(bytes), module })
+        let module = compile(engine, &snapshot::instrument(bytes)?)?;
+        Ok(Self { digest: Digest::of(bytes), module, bytes: Some(bytes.into()) })
     }
 
-    /// The identity of the bytes.
+    /// Code whose new instances begin where an instance of this code is now. Takes as long as [`compile`](Self::compile).
+    ///
+    /// # Errors
+    /// This code was not compiled for snapshots, or the instance is not of it.
+    pub fn snapshot<T: 'static>(
+        &self,
+        engine: &Engine,
+        store: &mut Store<T>,
+        instance: Instance,
+    ) -> Result<Self, CompileError> {
+        let original = self.bytes.as_deref().unwrap_or_default();
+        let module = compile(engine, &snapshot::take(original, store, instance)?)?;
+        Ok(Self { digest: self.digest, module, bytes: None })
+    }
+
+    /// The identity of the bytes that a user gave.
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// Whether snapshots can be taken of its instances.
+    pub fn is_for_snapshots(&self) -> bool {
+        self.bytes.is_some()
     }
 
     /// wasmtime's module, for the linker of `host`.
@@ -96,6 +132,14 @@ impl Code {
             .exports()
             .filter_map(|export| matches!(export.ty(), ExternType::Func(_)).then_some(export.name()))
     }
+}
+
+fn compile(engine: &Engine, bytes: &[u8]) -> Result<Module, CompileError> {
+    if !bytes.starts_with(MAGIC) {
+        return Err(CompileError::NotWasm { found: describe(bytes) });
+    }
+    Module::from_binary(engine.handle(), bytes)
+        .map_err(|error| CompileError::Invalid { reason: root_cause(&error) })
 }
 
 impl fmt::Debug for Code {

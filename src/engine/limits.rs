@@ -91,8 +91,7 @@ impl ResourceLimiter for Limiter {
     }
 
     fn tables(&self) -> usize {
-        // LLVM emits one; toolchains with reference types may emit a few.
-        16
+        usize::try_from(super::MOST_TABLES).unwrap_or(usize::MAX)
     }
 }
 

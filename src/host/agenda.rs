@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -36,10 +37,10 @@ pub enum Event {
 pub struct Agenda<S: Stream> {
     plan: Mutex<Plan<S>>,
     changed: Condvar,
+    last_vm: AtomicU64,
 }
 
 struct Plan<S: Stream> {
-    last_vm: u64,
     vms: HashMap<u64, WeakLease<S>>,
     /// Ticks in the order in which they are due: time, VM, root.
     ticks: BTreeSet<(u64, u64, u32)>,
@@ -59,22 +60,19 @@ enum Next<S: Stream> {
 impl<S: Stream> Default for Agenda<S> {
     fn default() -> Self {
         let plan = Plan {
-            last_vm: 0,
             vms: HashMap::new(),
             ticks: BTreeSet::new(),
             due: HashMap::new(),
             events: VecDeque::new(),
         };
-        Self { plan: Mutex::new(plan), changed: Condvar::new() }
+        Self { plan: Mutex::new(plan), changed: Condvar::new(), last_vm: AtomicU64::new(0) }
     }
 }
 
 impl<S: Stream> Agenda<S> {
     /// A number for a VM.
     pub(super) fn number(&self) -> u64 {
-        let mut plan = self.plan.lock();
-        plan.last_vm = plan.last_vm.saturating_add(1);
-        plan.last_vm
+        self.last_vm.fetch_add(1, Ordering::Relaxed).saturating_add(1)
     }
 
     /// From now on the VM of this number can be entered.

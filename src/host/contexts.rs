@@ -82,14 +82,14 @@ pub enum RootState {
 }
 
 /// The guest's object for a plugin.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Root {
     /// For the guest.
     pub id: ContextId,
     /// What it is the object of.
     pub plugin: Arc<Plugin>,
-    pub(super) log_prefix: Box<str>,
-    pub(super) stream_log_prefix: Box<str>,
+    pub(super) log_prefix: Arc<str>,
+    pub(super) stream_log_prefix: Arc<str>,
     pub(super) state: RootState,
     pub(super) streams: usize,
     /// Nanoseconds between ticks, if it wants any.
@@ -99,6 +99,13 @@ pub struct Root {
     pub(super) expressions: Expressions,
     /// What `proxy_get_status` tells it and its streams: code and message of its last call that failed or closed.
     pub(super) status: (u32, Vec<u8>),
+}
+
+impl Root {
+    /// Itself in a copy of its VM: it has no stream there, and ticks in the VM that was copied.
+    fn copy(&self) -> Self {
+        Self { streams: 0, tick: None, ..self.clone() }
+    }
 }
 
 /// The state of one direction of a stream: what its guest may touch now.
@@ -222,6 +229,14 @@ pub(super) struct Contexts<S> {
     first_free: Option<usize>,
 }
 
+/// The root contexts of a VM, apart from it.
+#[derive(Clone, Debug)]
+pub(super) struct Roots {
+    last_id: u32,
+    has_wrapped: bool,
+    table: Vec<Option<Root>>,
+}
+
 /// A place in the table of streams. A context is *out* while a hostcall works on it.
 #[derive(Debug)]
 enum Place<S> {
@@ -233,6 +248,18 @@ enum Place<S> {
 impl<S: Stream> Contexts<S> {
     pub(super) fn new() -> Self {
         Self { last_id: 0, has_wrapped: false, roots: Vec::new(), streams: Vec::new(), first_free: None }
+    }
+
+    /// The roots, for copies of the VM.
+    pub(super) fn roots(&self) -> Roots {
+        let roots = self.roots.iter().map(|place| place.as_ref().map(Root::copy)).collect();
+        Roots { last_id: self.last_id, has_wrapped: self.has_wrapped, table: roots }
+    }
+
+    /// The contexts of a copy: these roots, and no stream yet.
+    pub(super) fn of(roots: &Roots) -> Self {
+        let Roots { last_id, has_wrapped, table: roots } = roots.clone();
+        Self { last_id, has_wrapped, roots, streams: Vec::new(), first_free: None }
     }
 
     /// The next id. After four thousand million streams (a few days of a busy worker) ids begin again, without those

@@ -4,7 +4,12 @@
 //! `None` and does not enter the VM. One of the right name and the wrong type refuses the code, as in the built-in
 //! host. A function that the capability restriction denies is not looked up.
 
-use wasmtime::{AsContextMut, Instance, TypedFunc, WasmParams, WasmResults};
+use std::cell::OnceCell;
+
+use wasmtime::{
+    AsContextMut, Extern, ExternType, Instance, Memory, Module, ModuleExport, TypedFunc, WasmParams,
+    WasmResults,
+};
 
 use super::types::AbiVersion;
 
@@ -18,12 +23,44 @@ pub struct WrongType {
     pub found: String,
 }
 
+/// A function of an instance, looked up and checked when it is first called: most VMs of single streams call few.
+pub struct Entry<P, R> {
+    instance: Instance,
+    export: ModuleExport,
+    typed: OnceCell<TypedFunc<P, R>>,
+}
+
+impl<P: WasmParams, R: WasmResults> Entry<P, R> {
+    fn new(instance: Instance, export: Option<ModuleExport>) -> Option<Self> {
+        export.map(|export| Self { instance, export, typed: OnceCell::new() })
+    }
+
+    /// The function.
+    ///
+    /// # Errors
+    /// It has another type, which [`EntryPoints::check`] would have told.
+    pub(super) fn get(&self, mut store: impl AsContextMut) -> wasmtime::Result<&TypedFunc<P, R>> {
+        if let Some(typed) = self.typed.get() {
+            return Ok(typed);
+        }
+        let found = self.instance.get_module_export(&mut store, &self.export).and_then(Extern::into_func);
+        let function = found.ok_or_else(|| wasmtime::format_err!("not a function"))?;
+        let typed = function.typed(&store)?;
+        Ok(self.typed.get_or_init(|| typed))
+    }
+
+    pub(super) fn check(&self, name: &'static str, store: impl AsContextMut) -> Result<(), WrongType> {
+        let got = self.get(store).map(drop);
+        got.map_err(|error| WrongType { name, found: format!("{error:#}") })
+    }
+}
+
 /// `proxy_on_request_headers` and its twin, which got a parameter with ABI 0.2.0.
 pub enum HeadersEntry {
     /// Context, number of headers.
-    V0_1(TypedFunc<(u32, u32), u32>),
+    V0_1(Entry<(u32, u32), u32>),
     /// Context, number of headers, end of stream.
-    V0_2(TypedFunc<(u32, u32, u32), u32>),
+    V0_2(Entry<(u32, u32, u32), u32>),
 }
 
 macro_rules! entry_points {
@@ -31,31 +68,72 @@ macro_rules! entry_points {
         /// Every entry point of a VM that the host calls today.
         #[allow(clippy::type_complexity)]
         pub struct EntryPoints {
-            $( $(#[$meta])* pub $field: Option<TypedFunc<$params, $results>>, )*
+            $( $(#[$meta])* pub $field: Option<Entry<$params, $results>>, )*
             /// Request headers arrived.
             pub on_request_headers: Option<HeadersEntry>,
             /// Response headers arrived.
             pub on_response_headers: Option<HeadersEntry>,
         }
 
+        /// Where code exports them: found once for all VMs of the code.
+        pub struct Exports {
+            $( $field: Option<ModuleExport>, )*
+            on_request_headers: Option<ModuleExport>,
+            on_response_headers: Option<ModuleExport>,
+            allocator: Option<(&'static str, ModuleExport)>,
+            memory: Option<ModuleExport>,
+        }
+
+        impl Exports {
+            /// Finds what code exports. `is_allowed` is the capability restriction, asked by name. It names entry points, and
+            /// how code allocates is none.
+            pub fn find(module: &Module, is_allowed: impl Fn(&str) -> bool) -> Self {
+                let allowed = |name| if is_allowed(name) { function(module, name) } else { None };
+                let allocator = |name| function(module, name).map(|export| (name, export));
+                Self {
+                    $( $field: allowed($name), )*
+                    on_request_headers: allowed("proxy_on_request_headers"),
+                    on_response_headers: allowed("proxy_on_response_headers"),
+                    memory: module.get_export_index("memory"),
+                    allocator: allocator("malloc").or_else(|| allocator("proxy_on_memory_allocate")),
+                }
+            }
+
+            /// The guest's memory in an instance, as every hostcall finds it.
+            pub(super) fn memory(&self, store: impl AsContextMut, instance: Instance) -> Option<Memory> {
+                instance.get_module_export(store, &self.memory?)?.into_memory()
+            }
+
+            /// The guest's allocator in an instance.
+            pub(super) fn allocator(&self, instance: Instance) -> Option<(&'static str, Entry<u32, u32>)> {
+                let (name, export) = self.allocator?;
+                Entry::new(instance, Some(export)).map(|entry| (name, entry))
+            }
+        }
+
         impl EntryPoints {
-            /// Finds what an instance exports. `is_allowed` is the capability restriction, asked by name.
+            /// The entry points of an instance.
+            pub fn new(instance: Instance, abi: AbiVersion, exports: &Exports) -> Self {
+                Self {
+                    $( $field: Entry::new(instance, exports.$field), )*
+                    on_request_headers: HeadersEntry::new(instance, abi, exports.on_request_headers),
+                    on_response_headers: HeadersEntry::new(instance, abi, exports.on_response_headers),
+                }
+            }
+
+            /// Looks all of them up.
             ///
             /// # Errors
             /// An export has another type than the ABI gives it.
-            pub fn find(
-                mut store: impl AsContextMut,
-                instance: &Instance,
-                abi: AbiVersion,
-                is_allowed: impl Fn(&str) -> bool,
-            ) -> Result<Self, WrongType> {
-                Ok(Self {
-                    $( $field: find(&mut store, instance, $name, &is_allowed)?, )*
-                    on_request_headers:
-                        find_headers(&mut store, instance, "proxy_on_request_headers", abi, &is_allowed)?,
-                    on_response_headers:
-                        find_headers(&mut store, instance, "proxy_on_response_headers", abi, &is_allowed)?,
-                })
+            pub fn check(&self, mut store: impl AsContextMut) -> Result<(), WrongType> {
+                $( if let Some(entry) = &self.$field { entry.check($name, &mut store)?; } )*
+                if let Some(entry) = &self.on_request_headers {
+                    entry.check("proxy_on_request_headers", &mut store)?;
+                }
+                if let Some(entry) = &self.on_response_headers {
+                    entry.check("proxy_on_response_headers", &mut store)?;
+                }
+                Ok(())
             }
         }
 
@@ -114,30 +192,40 @@ entry_points! {
     on_delete: "proxy_on_delete", u32 => ();
 }
 
-pub(super) fn find<P: WasmParams, R: WasmResults>(
-    mut store: impl AsContextMut,
-    instance: &Instance,
-    name: &'static str,
-    is_allowed: impl Fn(&str) -> bool,
-) -> Result<Option<TypedFunc<P, R>>, WrongType> {
-    if !is_allowed(name) {
-        return Ok(None);
-    }
-    let Some(function) = instance.get_func(&mut store, name) else { return Ok(None) };
-    let typed = function.typed(&store).map_err(|error| WrongType { name, found: format!("{error:#}") })?;
-    Ok(Some(typed))
+/// An exported function of code, if it has one of this name.
+fn function(module: &Module, name: &str) -> Option<ModuleExport> {
+    let is_function = matches!(module.get_export(name), Some(ExternType::Func(_)));
+    if is_function { module.get_export_index(name) } else { None }
 }
 
-fn find_headers(
+impl HeadersEntry {
+    fn new(instance: Instance, abi: AbiVersion, export: Option<ModuleExport>) -> Option<Self> {
+        if abi < AbiVersion::V0_2_0 {
+            Entry::new(instance, export).map(Self::V0_1)
+        } else {
+            Entry::new(instance, export).map(Self::V0_2)
+        }
+    }
+
+    fn check(&self, name: &'static str, store: impl AsContextMut) -> Result<(), WrongType> {
+        match self {
+            Self::V0_1(entry) => entry.check(name, store),
+            Self::V0_2(entry) => entry.check(name, store),
+        }
+    }
+}
+
+/// A function by its name, for those that are called once.
+///
+/// # Errors
+/// It has another type than the ABI gives it.
+pub(super) fn find<P: WasmParams, R: WasmResults>(
     store: impl AsContextMut,
-    instance: &Instance,
+    instance: Instance,
+    module: &Module,
     name: &'static str,
-    abi: AbiVersion,
-    is_allowed: impl Fn(&str) -> bool,
-) -> Result<Option<HeadersEntry>, WrongType> {
-    Ok(if abi < AbiVersion::V0_2_0 {
-        find(store, instance, name, is_allowed)?.map(HeadersEntry::V0_1)
-    } else {
-        find(store, instance, name, is_allowed)?.map(HeadersEntry::V0_2)
-    })
+) -> Result<Option<Entry<P, R>>, WrongType> {
+    let Some(entry) = Entry::new(instance, function(module, name)) else { return Ok(None) };
+    entry.check(name, store)?;
+    Ok(Some(entry))
 }

@@ -3,6 +3,8 @@
 //! An id carries its kind in the low two bits, as in the built-in host, so that `proxy_increment_metric` on a
 //! histogram can be told from one on an unknown metric. Defining a name again gives a new id for the same metric.
 
+use std::sync::Arc;
+
 use super::stream::MetricUpdate;
 use super::types::{MetricType, Status};
 
@@ -16,9 +18,12 @@ pub const MOST_METRICS: usize = 65_536;
 /// longest name times the most metrics.
 pub const MOST_NAME_BYTES: usize = 16 * 1024 * 1024;
 
-/// The table of one VM. `M` is the proxy's metric.
-#[derive(Debug)]
-pub struct Metrics<M> {
+/// The table of one VM. `M` is the proxy's metric. Copies of a VM share one table until they define a metric themselves.
+#[derive(Debug, Clone)]
+pub struct Metrics<M>(Arc<Table<M>>);
+
+#[derive(Debug, Clone)]
+struct Table<M> {
     name_bytes: usize,
     counters: Vec<M>,
     gauges: Vec<M>,
@@ -27,14 +32,19 @@ pub struct Metrics<M> {
 
 impl<M> Default for Metrics<M> {
     fn default() -> Self {
-        Self { name_bytes: 0, counters: Vec::new(), gauges: Vec::new(), histograms: Vec::new() }
+        Self(Arc::new(Table {
+            name_bytes: 0,
+            counters: Vec::new(),
+            gauges: Vec::new(),
+            histograms: Vec::new(),
+        }))
     }
 }
 
-impl<M> Metrics<M> {
+impl<M: Clone> Metrics<M> {
     /// Whether one more of a kind, with a name of so many bytes, can be defined.
     pub fn has_room(&self, kind: MetricType, name_length: usize) -> bool {
-        self.of(kind).len() < MOST_METRICS && self.name_bytes.saturating_add(name_length) <= MOST_NAME_BYTES
+        self.of(kind).len() < MOST_METRICS && self.0.name_bytes.saturating_add(name_length) <= MOST_NAME_BYTES
     }
 
     /// Enters a metric; answers the id for the guest, or `None` when there is no room.
@@ -42,14 +52,15 @@ impl<M> Metrics<M> {
         if !self.has_room(kind, name_length) {
             return None;
         }
-        let table = match kind {
-            MetricType::Counter => &mut self.counters,
-            MetricType::Gauge => &mut self.gauges,
-            MetricType::Histogram => &mut self.histograms,
+        let table = Arc::make_mut(&mut self.0);
+        table.name_bytes = table.name_bytes.saturating_add(name_length);
+        let metrics = match kind {
+            MetricType::Counter => &mut table.counters,
+            MetricType::Gauge => &mut table.gauges,
+            MetricType::Histogram => &mut table.histograms,
         };
-        let index = u32::try_from(table.len()).ok()?;
-        table.push(metric);
-        self.name_bytes = self.name_bytes.saturating_add(name_length);
+        let index = u32::try_from(metrics.len()).ok()?;
+        metrics.push(metric);
         Some((index << KIND_BITS) | kind as u32)
     }
 
@@ -65,14 +76,14 @@ impl<M> Metrics<M> {
 
     /// All metrics with their kinds.
     pub fn iter(&self) -> impl Iterator<Item = &M> {
-        self.counters.iter().chain(&self.gauges).chain(&self.histograms)
+        self.0.counters.iter().chain(&self.0.gauges).chain(&self.0.histograms)
     }
 
     fn of(&self, kind: MetricType) -> &[M] {
         match kind {
-            MetricType::Counter => &self.counters,
-            MetricType::Gauge => &self.gauges,
-            MetricType::Histogram => &self.histograms,
+            MetricType::Counter => &self.0.counters,
+            MetricType::Gauge => &self.0.gauges,
+            MetricType::Histogram => &self.0.histograms,
         }
     }
 }

@@ -233,7 +233,7 @@ pub enum NoProperty {
 /// The process. Called on any thread.
 pub trait Services: Send + Sync + 'static {
     /// A metric that was defined; cheap to clone.
-    type Metric: Clone + Send + 'static;
+    type Metric: Clone + Send + Sync + 'static;
 
     /// Whether lines of a level are wanted now.
     fn is_log_enabled(&self, level: Level) -> bool;

@@ -11,6 +11,7 @@ use wasmtime::{ExternType, InstancePre, Linker, UnknownImportError};
 
 use super::calls::CallLimits;
 use super::commons::Commons;
+use super::entry_points::Exports;
 use super::hostcalls;
 use super::shared::Space;
 use super::stream::Stream;
@@ -24,8 +25,10 @@ use crate::engine::{Engine, EngineError};
 /// How long a guest may take. Wall clock, because that is what the requests behind it feel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadlines {
-    /// For the start of the code, `proxy_on_vm_start` and `proxy_on_configure`, each.
+    /// For the start of the code and `proxy_on_vm_start`, each.
     pub start: Duration,
+    /// For `proxy_on_configure`.
+    pub configure: Duration,
     /// For any other entry point.
     pub call: Duration,
 }
@@ -115,6 +118,7 @@ pub struct Template<S: Stream> {
     pub(super) settings: Arc<Settings>,
     pub(super) commons: Arc<Commons<S>>,
     pub(super) space: Arc<Space>,
+    pub(super) exports: Exports,
     code: Code,
 }
 
@@ -128,6 +132,26 @@ impl<S: Stream> Template<S> {
         code: &Code,
         settings: Settings,
         commons: &Arc<Commons<S>>,
+    ) -> Result<Self, LinkError> {
+        let space = commons.shared.space(&settings.vm_id, settings.shared_bytes);
+        Self::link_in(engine, code, Arc::new(settings), commons, space)
+    }
+
+    /// Links other code for the same VMs: code that starts where one of them is.
+    ///
+    /// # Errors
+    /// As for [`link`](Self::link).
+    pub(super) fn link_snapshot(&self, code: &Code) -> Result<Self, LinkError> {
+        let (settings, space) = (Arc::clone(&self.settings), Arc::clone(&self.space));
+        Self::link_in(&self.engine, code, settings, &self.commons, space)
+    }
+
+    fn link_in(
+        engine: &Arc<Engine>,
+        code: &Code,
+        settings: Arc<Settings>,
+        commons: &Arc<Commons<S>>,
+        space: Arc<Space>,
     ) -> Result<Self, LinkError> {
         let abi = AbiVersion::detect(code.exported_functions()).ok_or(LinkError::NoAbiMarker)?;
         let is_allocator = |name| matches!(name, "malloc" | "proxy_on_memory_allocate");
@@ -152,8 +176,9 @@ impl<S: Stream> Template<S> {
             engine: Arc::clone(engine),
             instance,
             abi,
-            space: commons.shared.space(&settings.vm_id, settings.shared_bytes),
-            settings: Arc::new(settings),
+            space,
+            exports: Exports::find(code.module(), |name| settings.capabilities.allows(name)),
+            settings,
             commons: Arc::clone(commons),
             code: code.clone(),
         })

@@ -6,25 +6,27 @@
 
 mod background;
 mod connections;
+mod copies;
 mod lease;
 mod lines;
 mod logs;
 mod start;
 mod streams;
+mod watch;
 
 use std::fmt;
 use std::sync::Arc;
 
-use wasmtime::{AsContextMut as _, Memory, Store, Trap, TypedFunc, WasmBacktrace, WasmParams, WasmResults};
+use wasmtime::{Instance, Memory, Store, Trap, WasmBacktrace, WasmParams, WasmResults};
 
 use super::calls::{Calls, Reply};
 use super::commons::Commons;
 use super::contexts::{Context, Contexts, Plugin, RootIndex, RootState, StreamIndex};
-use super::entry_points::EntryPoints;
+use super::entry_points::{Entry, EntryPoints};
 use super::metrics::Metrics;
 use super::shared::Space;
 use super::stream::{Services, Stream};
-use super::template::Settings;
+use super::template::{Deadlines, Settings};
 use super::types::{AbiVersion, Status};
 use crate::engine::limits::Limiter;
 use crate::engine::wasi::{Environment, StandardStream, WasiHost};
@@ -32,9 +34,11 @@ use crate::engine::{self, Ticking};
 use crate::telemetry::Level;
 use crate::telemetry::gate::Gate;
 
+pub use self::copies::{CopyError, Snapshot};
 pub use self::lease::{Entered, Lease, WeakLease};
 pub use self::lines::LogLimit;
 pub use self::start::StartError;
+pub use self::watch::{Waiting, Wake, Watch};
 
 /// The data of a store: what hostcalls work on.
 #[allow(clippy::struct_excessive_bools)] // Facts about the call that runs, each on its own.
@@ -51,7 +55,7 @@ pub struct State<S: Stream> {
     pub(super) metrics: Metrics<<S::Services as Services>::Metric>,
     pub(super) memory: Option<Memory>,
     /// Out while it runs, which also keeps it from running inside itself.
-    pub(super) allocator: Option<TypedFunc<u32, u32>>,
+    pub(super) allocator: Option<Entry<u32, u32>>,
     /// The context whose entry point runs.
     pub(super) current: Context,
     /// The context that the guest asked to act for (`proxy_set_effective_context`).
@@ -80,6 +84,12 @@ pub struct State<S: Stream> {
     pub(super) has_changed_metrics: bool,
     /// Streams have been told that this VM is dead.
     pub(super) is_failure_told: bool,
+    /// It is a copy of a configured VM, for one stream.
+    pub(super) is_copy: bool,
+    /// It is a spare: what it asks for waits until it goes to work.
+    pub(super) is_idle: bool,
+    /// The agenda knows it by its number.
+    pub(super) is_on_agenda: bool,
     /// For building log lines and properties; its memory is used again.
     pub(super) scratch: Vec<u8>,
     limiter: Limiter,
@@ -138,13 +148,23 @@ impl<S: Stream> State<S> {
 
 impl<S: Stream> State<S> {
     /// Why guest code ended, in words for its author: the trap, the deadline, and what it was refused before.
-    fn reason(&self, error: &wasmtime::Error) -> String {
+    fn reason(&self, phase: Phase, error: &wasmtime::Error) -> String {
         let deadlines = &self.settings.deadlines;
         let mut reason = match error.downcast_ref::<Trap>() {
-            Some(Trap::Interrupt) => format!(
-                "did not return in time (graft.limits: start_deadline {:?}, call_deadline {:?})",
-                deadlines.start, deadlines.call
-            ),
+            Some(Trap::Interrupt) => match phase {
+                Phase::Start => {
+                    format!("did not return within graft.limits.start_deadline ({:?})", deadlines.start)
+                }
+                Phase::Configure => {
+                    format!(
+                        "did not return within graft.limits.configure_deadline ({:?})",
+                        deadlines.configure
+                    )
+                }
+                Phase::Serve => {
+                    format!("did not return within graft.limits.call_deadline ({:?})", deadlines.call)
+                }
+            },
             Some(trap) => trap.to_string(),
             None => error.root_cause().to_string(),
         };
@@ -209,22 +229,42 @@ pub struct Vm<S: Stream> {
 /// What every call needs, apart from the entry points so that both can be borrowed.
 struct Inner<S: Stream> {
     store: Store<State<S>>,
+    instance: Instance,
     number: u64,
-    call_ticks: u64,
-    start_ticks: u64,
+    ticks: Ticks,
     has_failed: bool,
     /// Headers went through the guest, or a stream ended well: the VM is worth something.
     has_served: bool,
     /// Whose call it was that trapped.
     failed_plugin: Option<Arc<Plugin>>,
-    _ticking: Ticking,
+    /// Of a copy its snapshot has it.
+    _ticking: Option<Ticking>,
 }
 
-/// Whether a call is one of the start (with a longer deadline).
+/// Which deadline a call has.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Start,
+    Configure,
     Serve,
+}
+
+/// The settings' deadlines as ticks of the engine's clock.
+#[derive(Clone, Copy)]
+struct Ticks {
+    start: u64,
+    configure: u64,
+    call: u64,
+}
+
+impl Ticks {
+    fn of(deadlines: &Deadlines) -> Self {
+        Self {
+            start: engine::ticks(deadlines.start),
+            configure: engine::ticks(deadlines.configure),
+            call: engine::ticks(deadlines.call),
+        }
+    }
 }
 
 impl<S: Stream> Inner<S> {
@@ -234,7 +274,7 @@ impl<S: Stream> Inner<S> {
         phase: Phase,
         context: Context,
         name: &'static str,
-        function: &TypedFunc<P, R>,
+        function: &Entry<P, R>,
         parameters: P,
     ) -> Result<R, CallError> {
         if self.has_failed {
@@ -246,30 +286,34 @@ impl<S: Stream> Inner<S> {
         state.is_stopped = false;
         state.kept_bytes = 0;
         self.store.set_epoch_deadline(match phase {
-            Phase::Start => self.start_ticks,
-            Phase::Serve => self.call_ticks,
+            Phase::Start => self.ticks.start,
+            Phase::Configure => self.ticks.configure,
+            Phase::Serve => self.ticks.call,
         });
         // Failed until proven otherwise: should a hostcall of ours panic, the guard at the seam answers for it and
         // nobody enters this VM again.
         self.has_failed = true;
-        let result = function.call(&mut self.store, parameters);
+        let result = match function.get(&mut self.store) {
+            Ok(function) => function.call(&mut self.store, parameters),
+            Err(error) => Err(error),
+        };
         match result {
             Ok(value) => {
                 self.has_failed = false;
                 Ok(value)
             }
-            Err(error) => Err(self.trapped(name, &error)),
+            Err(error) => Err(self.trapped(phase, name, &error)),
         }
     }
 
-    fn trapped(&mut self, entry_point: &'static str, error: &wasmtime::Error) -> CallError {
+    fn trapped(&mut self, phase: Phase, entry_point: &'static str, error: &wasmtime::Error) -> CallError {
         let state = self.store.data();
         // Asked now: the context that ran may be gone when the failure is logged.
         self.failed_plugin = state
             .root_of(state.current)
             .and_then(|root| state.contexts.root(root))
             .map(|root| Arc::clone(&root.plugin));
-        CallError::Trapped { entry_point, reason: state.reason(error), backtrace: backtrace(error) }
+        CallError::Trapped { entry_point, reason: state.reason(phase, error), backtrace: backtrace(error) }
     }
 }
 
@@ -402,7 +446,9 @@ impl<S: Stream> Drop for Inner<S> {
     fn drop(&mut self) {
         let number = self.number;
         let state = self.store.data_mut();
-        state.commons.agenda.forget(number);
+        if state.is_on_agenda {
+            state.commons.agenda.forget(number);
+        }
         state.calls.cancel(None);
         if !state.calls.outbox.is_empty() {
             state.services.submit(number, std::mem::take(&mut state.calls.outbox));
@@ -410,18 +456,8 @@ impl<S: Stream> Drop for Inner<S> {
     }
 }
 
-/// Ticks of the engine's clock for the settings' deadlines: start, call.
-fn ticks(settings: &Settings) -> (u64, u64) {
-    (engine::ticks(settings.deadlines.start), engine::ticks(settings.deadlines.call))
-}
-
 impl<S: Stream> fmt::Debug for Vm<S> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Vm").field("has_failed", &self.inner.has_failed).finish_non_exhaustive()
     }
-}
-
-/// Memory of an instance, as every hostcall finds it.
-fn exported_memory<S: Stream>(instance: &wasmtime::Instance, store: &mut Store<State<S>>) -> Option<Memory> {
-    instance.get_memory(store.as_context_mut(), "memory")
 }

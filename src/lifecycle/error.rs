@@ -38,6 +38,7 @@ impl LoadError {
     pub fn describe(&self, config: &PluginConfig) -> String {
         let field = match self {
             Self::Config(error) => return error.to_string(),
+            Self::Compile(CompileError::Snapshot(_)) => "graft.isolation",
             Self::Fetch(_) | Self::Compile(_) | Self::Link(_) => config.vm.code.path(),
             Self::Start(error) => match error {
                 StartError::ConfigureRefused => "configuration",
@@ -45,6 +46,8 @@ impl LoadError {
                 StartError::Instantiate(_) | StartError::WrongType(_) | StartError::Trapped(_) => {
                     config.vm.code.path()
                 }
+                StartError::Copy(_) => "graft.isolation",
+                StartError::NoPlace(_) => "graft.pool.max_vms",
             },
             Self::Engine(_) | Self::Thread(_) => return format!("plugin {:?}: {self}", config.name),
         };

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::pool::{self, HomeError, Pool};
+use super::keeper::Keeper;
+use super::pool::{self, HomeError, Pool, Seat};
 use crate::host::contexts::{Plugin, RootIndex, StreamIndex};
 use crate::host::stream::{Services, Stream};
-use crate::host::vm::{CallError, Lease, StartError};
+use crate::host::vm::{CallError, Lease, Snapshot, StartError, Vm, Waiting, Wake};
 
 /// Why a stream could not begin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,12 +22,26 @@ pub enum BeginError {
     Call(#[from] CallError),
 }
 
+impl BeginError {
+    /// Whether a stream that waits a little may find a VM.
+    pub fn is_busy(&self) -> bool {
+        match self {
+            Self::Home(HomeError::Busy(_)) | Self::Start(StartError::NoPlace(_)) => true,
+            Self::Home(HomeError::Start(_) | HomeError::BackingOff(_)) | Self::Start(_) | Self::Call(_) => {
+                false
+            }
+        }
+    }
+}
+
 /// A stream's hold on a VM.
 pub struct Begun<S: Stream> {
     /// The VM.
     pub lease: Lease<S>,
     /// The stream's context in it.
     pub stream: StreamIndex,
+    /// Given back after the VM, which is the stream's own if there is a seat.
+    _seat: Option<Seat<S>>,
 }
 
 /// See the module's text.
@@ -34,6 +49,9 @@ pub struct Begun<S: Stream> {
 pub struct Generation<S: Stream> {
     plugin: Arc<Plugin>,
     pool: Arc<Pool<S>>,
+    /// What each stream's VM is made from, if it has one of its own.
+    snapshot: Option<Snapshot<S>>,
+    keeper: Arc<Keeper<S>>,
     workers: usize,
 }
 
@@ -45,19 +63,32 @@ impl<S: Stream> Generation<S> {
     ///
     /// # Errors
     /// The plugin did not start.
-    pub fn start(pool: Arc<Pool<S>>, plugin: Arc<Plugin>, workers: usize) -> Result<Self, StartError> {
-        let mut canary = crate::host::vm::Vm::start(pool.template())?;
-        canary.create_root(&plugin)?;
+    pub fn start(
+        pool: Arc<Pool<S>>,
+        plugin: Arc<Plugin>,
+        workers: usize,
+        keeper: &Arc<Keeper<S>>,
+    ) -> Result<Self, StartError> {
+        let mut canary = Vm::start(pool.template())?;
+        let root = canary.create_root(&plugin)?;
+        let snapshot = if pool.rules().is_vm_per_stream {
+            let taken = canary.snapshot(pool.template(), root);
+            Some(taken.map_err(|error| StartError::Copy(error.to_string()))?)
+        } else {
+            None
+        };
         if pool.vms().is_empty() {
             pool.adopt(canary);
         }
         // Made first: should a VM on the way fail, its drop takes back the roots that were made before.
-        let generation = Self { plugin, pool, workers };
+        let generation = Self { plugin, pool, snapshot, keeper: Arc::clone(keeper), workers };
         match generation.pool.prepare(&generation.plugin, workers) {
             // Another plugin of the pool may be in a crash loop; this one's root is made when the loop ends.
-            Ok(()) | Err(HomeError::BackingOff(_)) => Ok(generation),
-            Err(HomeError::Start(error)) => Err(error),
+            Ok(()) | Err(HomeError::BackingOff(_) | HomeError::Busy(_)) => {}
+            Err(HomeError::Start(error)) => return Err(error),
         }
+        generation.keeper.restock(&generation.pool);
+        Ok(generation)
     }
 
     /// The plugin.
@@ -75,13 +106,40 @@ impl<S: Stream> Generation<S> {
         self.workers
     }
 
-    /// Begins a stream on a worker: its context in the worker's home VM.
+    /// Begins a stream on a worker: its context in a VM of the worker, or in one of its own. Where other threads are
+    /// inside all of them, this one waits.
     ///
     /// # Errors
     /// There is no VM and none can be made, or the guest trapped.
     pub fn begin(&self, worker: usize, stream: S) -> Result<Begun<S>, BeginError> {
+        match &self.snapshot {
+            Some(snapshot) => self.begin_alone(snapshot, worker, stream),
+            None => self.begin_in(stream, || self.pool.home(worker)),
+        }
+    }
+
+    /// The same for a stream whose thread need not wait.
+    ///
+    /// # Errors
+    /// As for [`begin`](Self::begin). [`BeginError::is_busy`]: it can [`wait`](Self::wait) to be called.
+    pub fn begin_if_free(&self, worker: usize, stream: S) -> Result<Begun<S>, BeginError> {
+        match &self.snapshot {
+            Some(snapshot) => self.begin_alone(snapshot, worker, stream),
+            None => self.begin_in(stream, || self.pool.free(worker)),
+        }
+    }
+
+    fn begin_in(
+        &self,
+        stream: S,
+        find: impl Fn() -> Result<Lease<S>, HomeError>,
+    ) -> Result<Begun<S>, BeginError> {
         loop {
-            let lease = self.pool.home(worker)?;
+            let lease = find();
+            if self.pool.lacks_spares() {
+                self.keeper.restock(&self.pool);
+            }
+            let lease = lease?;
             let mut vm = lease.lock();
             if vm.has_failed() {
                 // Another thread was inside and trapped while this one waited: the pool replaces that VM.
@@ -93,8 +151,34 @@ impl<S: Stream> Generation<S> {
                 vm.log_failure(error);
             }
             drop(vm);
-            return Ok(Begun { lease, stream: stream? });
+            return Ok(Begun { lease, stream: stream?, _seat: None });
         }
+    }
+
+    fn begin_alone(&self, snapshot: &Snapshot<S>, worker: usize, stream: S) -> Result<Begun<S>, BeginError> {
+        if self.pool.watch().take_failure() {
+            // That of another stream, or the one in which the plugin ticks.
+            self.keeper.restock(&self.pool);
+        }
+        let seat = self.pool.seat(worker)?;
+        let mut vm = snapshot.copy()?;
+        let stream = vm.create_stream(snapshot.root(), stream);
+        if let Err(error) = &stream {
+            vm.log_failure(error);
+        }
+        Ok(Begun { stream: stream?, lease: Lease::of_copy(vm, self.pool.watch()), _seat: Some(seat) })
+    }
+
+    /// Has a stream that found all VMs busy called when one may be free, or when it has waited for long enough: until
+    /// the moment `until`, on the clock that never goes back.
+    pub fn wait(&self, worker: usize, wake: Wake, until: u64) -> Waiting {
+        let waiting = self.pool.watch().wait(wake, until);
+        self.keeper.call_late(&self.pool, until);
+        // One may have come free just before.
+        if self.pool.has_room(worker) {
+            self.pool.watch().call_next();
+        }
+        waiting
     }
 
     /// A worker's VM and the plugin's root context in it, for what is done in the root's name.

@@ -1,59 +1,61 @@
 //! A pool: the VMs of one key. Plugins with the same VM id, VM configuration, code and environment are in one pool,
 //! as in the built-in host, and share the memory of its VMs.
 //!
+//! ```text
+//!   worker 0 ── place ── home, others      streams of the worker, its ticks
+//!   worker 1 ── place ── home, others
+//!   spares                                 one goes to a place when its home failed or is busy
+//!   seats, for each worker                 streams with a VM of their own (isolation `stream`)
+//! ```
+//!
 //! Each worker has a home VM, so its lock is not contended. A VM that failed stays with the streams that are on
-//! it and is replaced for the next one: a crash costs the streams in flight there, never the plugin.
+//! it and is replaced for the next one: a crash costs the streams in flight there, never the plugin. With isolation
+//! `stream` there is one place, whose home does what no stream does (ticks, access logs); streams take *seats*.
+
+mod place;
+mod spares;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::failure::{BackOff, Breaker, Past};
+use self::place::{Found, Occupant, Place};
+use self::spares::Spares;
+use super::failure::BackOff;
 use crate::host::contexts::{Plugin, RootIndex};
 use crate::host::stream::{Services as _, Stream};
 use crate::host::template::Template;
-use crate::host::vm::{Lease, StartError, Vm};
+use crate::host::vm::{Lease, StartError, Vm, Watch};
 
 /// See the module's text.
 pub struct Pool<S: Stream> {
     template: Template<S>,
     /// The first worker's place, and those of the others: there is always one.
-    first_home: Home<S>,
-    other_homes: Box<[Home<S>]>,
-    back_off: BackOff,
+    first_place: Mutex<Place<S>>,
+    other_places: Box<[Mutex<Place<S>>]>,
+    /// Streams that have a VM of their own, for each worker. Empty unless that is the isolation.
+    seats: Box<[AtomicU32]>,
+    spares: Spares<S>,
+    rules: Rules,
+    watch: Arc<Watch>,
     services: Arc<S::Services>,
 }
 
-/// Where a worker's VM is. Locked by that worker alone, but for the moments in which plugins come and go.
-type Home<S> = Mutex<Place<S>>;
-
-struct Place<S: Stream> {
-    occupant: Occupant<S>,
-    breaker: Breaker,
-}
-
-/// What is in a place.
-enum Occupant<S: Stream> {
-    /// Nothing yet.
-    Nobody,
-    /// A VM, that may have failed meanwhile.
-    Vm(Lease<S>),
-    /// The last VM did not start. The one before it is forgotten, however well it served.
-    Broken,
-}
-
-impl<S: Stream> Place<S> {
-    fn empty() -> Home<S> {
-        Mutex::new(Self { occupant: Occupant::Nobody, breaker: Breaker::default() })
-    }
-
-    fn lease(&self) -> Option<&Lease<S>> {
-        match &self.occupant {
-            Occupant::Vm(lease) => Some(lease),
-            Occupant::Nobody | Occupant::Broken => None,
-        }
-    }
+/// How many VMs a pool has, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Whether each stream has a VM of its own.
+    pub is_vm_per_stream: bool,
+    /// Spare VMs, for all workers.
+    pub spare_vms: u32,
+    /// VMs of one worker.
+    pub max_vms: u32,
+    /// How long a stream waits for one.
+    pub max_wait: Duration,
+    /// Waits of crash loops.
+    pub back_off: BackOff,
 }
 
 /// Why a worker has no VM for a stream.
@@ -67,13 +69,25 @@ pub enum HomeError {
         "the plugin's VMs fail one after the other; the next is started in {0:?} (reload_config.backoff)"
     )]
     BackingOff(Duration),
+    /// As many as there may be are there, and none is free.
+    #[error("all VMs of this worker are busy (graft.pool.max_vms is {0})")]
+    Busy(u32),
 }
 
 impl<S: Stream> Pool<S> {
     /// A pool without VMs, with a place for each worker.
-    pub fn new(template: Template<S>, workers: usize, back_off: BackOff, services: Arc<S::Services>) -> Self {
-        let other_homes = (1..workers).map(|_| Place::empty()).collect();
-        Self { template, first_home: Place::empty(), other_homes, back_off, services }
+    pub fn new(template: Template<S>, workers: usize, rules: Rules, services: Arc<S::Services>) -> Self {
+        let (places, seats) = if rules.is_vm_per_stream { (1, workers.max(1)) } else { (workers, 0) };
+        Self {
+            template,
+            first_place: Mutex::new(Place::empty()),
+            other_places: (1..places).map(|_| Mutex::new(Place::empty())).collect(),
+            seats: (0..seats).map(|_| AtomicU32::new(0)).collect(),
+            spares: Spares::new(rules.spare_vms),
+            rules,
+            watch: Arc::new(if rules.is_vm_per_stream { Watch::for_seats() } else { Watch::default() }),
+            services,
+        }
     }
 
     /// What its VMs are made from.
@@ -81,56 +95,113 @@ impl<S: Stream> Pool<S> {
         &self.template
     }
 
-    /// The home VM of a worker: the one that is there, or a new one if there is none or it failed. Where another
-    /// thread is inside, it may have failed by the time that the lock is free.
+    /// How many VMs it has, and when.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Who waits for a VM, and whether one has failed.
+    pub fn watch(&self) -> &Arc<Watch> {
+        &self.watch
+    }
+
+    /// A VM of a worker that is free: its home; or, if another thread is in there, another. A home that failed is
+    /// replaced, by a spare or by one that is started here. Another thread may be inside by the time that it is used.
+    ///
+    /// # Errors
+    /// A new VM did not start, or has to wait because the last ones failed; or all are busy.
+    pub fn free(&self, worker: usize) -> Result<Lease<S>, HomeError> {
+        let mut place = self.place(worker).lock();
+        match place.find() {
+            Found::Free(lease) => Ok(lease),
+            Found::Empty(past) => {
+                if let Some(past) = past {
+                    let now = self.services.monotonic_nanoseconds();
+                    place.breaker.replace(self.rules.back_off, past, now).map_err(HomeError::BackingOff)?;
+                }
+                place.settle(Occupant::Broken);
+                let lease = match self.spares.take() {
+                    Some(spare) => spare,
+                    None => Lease::new(Vm::start(&self.template)?, &self.watch),
+                };
+                place.settle(Occupant::Vm(lease.clone()));
+                Ok(lease)
+            }
+            Found::Busy => {
+                let most = usize::try_from(self.rules.max_vms).unwrap_or(usize::MAX);
+                let spare = if place.count() < most { self.spares.take() } else { None };
+                let lease = spare.ok_or(HomeError::Busy(self.rules.max_vms))?;
+                place.add(lease.clone());
+                Ok(lease)
+            }
+        }
+    }
+
+    /// The home of a worker, busy or not.
     ///
     /// # Errors
     /// A new VM did not start, or has to wait because the last ones failed.
     pub fn home(&self, worker: usize) -> Result<Lease<S>, HomeError> {
-        let mut home = self.place(worker).lock();
-        let past = match &home.occupant {
-            Occupant::Nobody => None,
-            Occupant::Vm(lease) => {
-                // A lock that is held is held by a guest that runs: that VM has not failed yet, or is about to.
-                let failed = lease.try_lock().filter(|vm| vm.has_failed()).map(|vm| vm.has_served());
-                let Some(has_served) = failed else { return Ok(lease.clone()) };
-                Some(if has_served { Past::Served } else { Past::Fruitless })
+        match self.free(worker) {
+            Err(HomeError::Busy(most)) => {
+                self.place(worker).lock().home().cloned().ok_or(HomeError::Busy(most))
             }
-            Occupant::Broken => Some(Past::Unstarted),
-        };
-        if let Some(past) = past {
-            let now = self.services.monotonic_nanoseconds();
-            home.breaker.replace(self.back_off, past, now).map_err(HomeError::BackingOff)?;
+            found => found,
         }
-        home.occupant = Occupant::Broken;
-        let lease = Lease::new(Vm::start(&self.template)?);
-        home.occupant = Occupant::Vm(lease.clone());
-        Ok(lease)
+    }
+
+    /// A seat of a worker, for a stream that has a VM of its own.
+    ///
+    /// # Errors
+    /// There are as many as there may be.
+    pub fn seat(self: &Arc<Self>, worker: usize) -> Result<Seat<S>, HomeError> {
+        let index = worker.checked_rem(self.seats.len()).unwrap_or(0);
+        let most = self.rules.max_vms;
+        if let Some(taken) = self.seats.get(index) {
+            let one_more = |taken: u32| taken.checked_add(1).filter(|taken| *taken <= most);
+            let took = taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+            took.map_err(|_full| HomeError::Busy(most))?;
+        }
+        Ok(Seat { pool: Arc::clone(self), index })
+    }
+
+    /// Whether a stream that begins now would find a VM.
+    pub fn has_room(&self, worker: usize) -> bool {
+        match self.seats.get(worker.checked_rem(self.seats.len()).unwrap_or(0)) {
+            Some(taken) => taken.load(Ordering::Relaxed) < self.rules.max_vms,
+            None => !matches!(self.place(worker).lock().find(), Found::Busy),
+        }
     }
 
     /// Gives a started VM to the first worker that has none. The canary of a new pool becomes useful that way.
     pub fn adopt(&self, vm: Vm<S>) {
-        let vm = Lease::new(vm);
-        for home in self.homes() {
-            let mut home = home.lock();
-            if home.lease().is_none() {
-                home.occupant = Occupant::Vm(vm);
+        let vm = Lease::new(vm, &self.watch);
+        for place in self.places() {
+            let mut place = place.lock();
+            if place.home().is_none() {
+                place.settle(Occupant::Vm(vm));
                 return;
             }
         }
     }
 
-    /// The VMs that are there now.
+    /// The VMs that are there now, spares included. Those of single streams are not.
     pub fn vms(&self) -> Vec<Lease<S>> {
-        self.homes().filter_map(|home| home.lock().lease().cloned()).collect()
+        let mut vms = self.spares.vms();
+        for place in self.places() {
+            vms.extend(place.lock().vms().cloned());
+        }
+        vms
     }
 
-    /// Makes sure that workers from 0 up to a number have a VM, in which a plugin has its root context.
+    /// Makes sure that workers from 0 up to a number have a VM, in which a plugin has its root context. Spares will have
+    /// one, too.
     ///
     /// # Errors
     /// A VM or the plugin did not start.
     pub fn prepare(&self, plugin: &Arc<Plugin>, workers: usize) -> Result<(), HomeError> {
-        for worker in 0..workers.min(self.homes().count()) {
+        self.spares.serve(plugin);
+        for worker in 0..workers.min(self.places().count()) {
             let lease = self.home(worker)?;
             let mut vm = lease.lock();
             // One that failed while this thread waited is replaced for its next stream, which makes the root then.
@@ -141,15 +212,47 @@ impl<S: Stream> Pool<S> {
         Ok(())
     }
 
-    fn homes(&self) -> impl Iterator<Item = &Home<S>> {
-        std::iter::once(&self.first_home).chain(&self.other_homes)
+    /// Makes the spares that are missing, and a home for the one place of a pool whose streams have VMs of their own:
+    /// nobody else would notice that it failed. Takes as long as to start and configure each. Answers how long the home
+    /// has to wait yet, if VMs fail one after the other.
+    ///
+    /// # Errors
+    /// A VM or a plugin did not start.
+    pub fn restock(&self) -> Result<Option<Duration>, StartError> {
+        if self.rules.is_vm_per_stream {
+            match self.home(0) {
+                Ok(lease) => self.furnish(&mut lease.lock())?,
+                Err(HomeError::BackingOff(wait)) => return Ok(Some(wait)),
+                Err(HomeError::Start(error)) => return Err(error),
+                Err(HomeError::Busy(_)) => {}
+            }
+        }
+        while self.spares.is_one_wanted() {
+            let mut vm = Vm::start(&self.template)?;
+            self.furnish(&mut vm)?;
+            self.spares.put(Lease::idle(vm, &self.watch));
+        }
+        Ok(None)
+    }
+
+    /// Whether a spare is missing.
+    pub fn lacks_spares(&self) -> bool {
+        self.spares.is_one_wanted()
+    }
+
+    fn furnish(&self, vm: &mut Vm<S>) -> Result<(), StartError> {
+        self.spares.plugins().iter().try_for_each(|plugin| root(vm, plugin).map(drop))
+    }
+
+    fn places(&self) -> impl Iterator<Item = &Mutex<Place<S>>> {
+        std::iter::once(&self.first_place).chain(&self.other_places)
     }
 
     /// The place of a worker. Workers beyond the last place share the others'.
-    fn place(&self, worker: usize) -> &Home<S> {
-        let places = self.other_homes.len().saturating_add(1);
+    fn place(&self, worker: usize) -> &Mutex<Place<S>> {
+        let places = self.other_places.len().saturating_add(1);
         let index = worker.checked_rem(places).unwrap_or(0);
-        index.checked_sub(1).and_then(|index| self.other_homes.get(index)).unwrap_or(&self.first_home)
+        index.checked_sub(1).and_then(|index| self.other_places.get(index)).unwrap_or(&self.first_place)
     }
 }
 
@@ -161,6 +264,27 @@ pub fn root<S: Stream>(vm: &mut Vm<S>, plugin: &Arc<Plugin>) -> Result<RootIndex
     match vm.root(plugin.key) {
         Some(root) => Ok(root),
         None => vm.create_root(plugin),
+    }
+}
+
+/// One of the VMs that a worker may have, until it is dropped; then the next stream that waits is called.
+pub struct Seat<S: Stream> {
+    pool: Arc<Pool<S>>,
+    index: usize,
+}
+
+impl<S: Stream> Drop for Seat<S> {
+    fn drop(&mut self) {
+        if let Some(seats) = self.pool.seats.get(self.index) {
+            seats.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.pool.watch.call_next();
+    }
+}
+
+impl<S: Stream> std::fmt::Debug for Seat<S> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Seat").field("index", &self.index).finish_non_exhaustive()
     }
 }
 

@@ -15,8 +15,9 @@ use sha2::{Digest as _, Sha256};
 use super::error::LoadError;
 use super::failure::BackOff;
 use super::generation::Generation;
-use super::pool::Pool;
-use crate::config::{self, PluginConfig};
+use super::keeper::Keeper;
+use super::pool::{Pool, Rules};
+use crate::config::{self, Isolation, PluginConfig};
 use crate::engine::Engine;
 use crate::engine::code::{Code, Digest};
 use crate::engine::limits::Limits;
@@ -36,6 +37,7 @@ pub struct Registry<S: Stream> {
     commons: Arc<Commons<S>>,
     /// How many workers the proxy has, if it says so.
     workers: Workers,
+    keeper: Arc<Keeper<S>>,
     loaded: Mutex<Loaded<S>>,
     next_key: AtomicU64,
 }
@@ -77,6 +79,7 @@ impl<S: Stream> Registry<S> {
     pub fn new(services: Arc<S::Services>, workers: Workers) -> Result<Self, LoadError> {
         Ok(Self {
             engine: Arc::new(Engine::new()?),
+            keeper: Arc::new(Keeper::new(Arc::clone(&services))),
             commons: Commons::new(services),
             workers,
             loaded: Mutex::new(Loaded { pools: HashMap::new(), generations: HashMap::new() }),
@@ -87,6 +90,11 @@ impl<S: Stream> Registry<S> {
     /// What all VMs of the process share.
     pub fn commons(&self) -> &Arc<Commons<S>> {
         &self.commons
+    }
+
+    /// What has to be done for the pools, by a thread that is not a worker.
+    pub fn keeper(&self) -> &Arc<Keeper<S>> {
+        &self.keeper
     }
 
     /// Loads a plugin: reads, compiles, links, starts and configures it, or finds the generation that is the same.
@@ -157,13 +165,14 @@ impl<S: Stream> Registry<S> {
         key: Key,
         places: usize,
     ) -> Result<Arc<Pool<S>>, LoadError> {
-        let code = match loaded.code(&Digest::of(bytes)) {
+        let rules = rules(config);
+        let code = match loaded.code(&Digest::of(bytes), rules.is_vm_per_stream) {
             Some(code) => code,
+            None if rules.is_vm_per_stream => Code::compile_for_snapshots(&self.engine, bytes)?,
             None => Code::compile(&self.engine, bytes)?,
         };
-        let back_off = BackOff { base: config.reload.base_interval, longest: config.reload.max_interval };
         let template = Template::link(&self.engine, &code, settings(config, variables), &self.commons)?;
-        let pool = Arc::new(Pool::new(template, places, back_off, Arc::clone(&self.commons.services)));
+        let pool = Arc::new(Pool::new(template, places, rules, Arc::clone(&self.commons.services)));
         loaded.pools.insert(key, Arc::downgrade(&pool));
         Ok(pool)
     }
@@ -181,7 +190,8 @@ impl<S: Stream> Registry<S> {
             return Ok(generation);
         }
         let plugin = Plugin { key: self.next_key.fetch_add(1, Ordering::Relaxed), ..plugin };
-        let generation = Arc::new(Generation::start(Arc::clone(pool), Arc::new(plugin), prepared)?);
+        let generation =
+            Arc::new(Generation::start(Arc::clone(pool), Arc::new(plugin), prepared, &self.keeper)?);
         loaded.generations.insert(key, Arc::downgrade(&generation));
         Ok(generation)
     }
@@ -197,10 +207,10 @@ impl<S: Stream> Loaded<S> {
     }
 
     /// What some bytes were compiled to, if any pool runs it.
-    fn code(&self, digest: &Digest) -> Option<Code> {
+    fn code(&self, digest: &Digest, is_for_snapshots: bool) -> Option<Code> {
         let mut codes =
             self.pools.values().filter_map(Weak::upgrade).map(|pool| pool.template().code().clone());
-        codes.find(|code| code.digest() == *digest)
+        codes.find(|code| code.digest() == *digest && code.is_for_snapshots() == is_for_snapshots)
     }
 }
 
@@ -211,7 +221,7 @@ fn pool_key(purpose: Use, config: &PluginConfig, code: &Digest, variables: &[(St
         config.vm.vm_id.clone().into_bytes(),
         config.vm.configuration.clone(),
         code.as_bytes().to_vec(),
-        format!("{:?} {:?}", config.graft.limits, config.reload).into_bytes(),
+        format!("{:?} {:?}", config.graft, config.reload).into_bytes(),
     ];
     match &config.capabilities {
         config::Capabilities::All => parts.push(b"all".to_vec()),
@@ -248,6 +258,17 @@ fn digest(parts: &[Vec<u8>]) -> Key {
     hash.finalize().into()
 }
 
+fn rules(config: &PluginConfig) -> Rules {
+    let pool = &config.graft.pool;
+    Rules {
+        is_vm_per_stream: config.graft.isolation == Isolation::Stream,
+        spare_vms: pool.spare_vms,
+        max_vms: pool.max_vms,
+        max_wait: pool.max_wait,
+        back_off: BackOff { base: config.reload.base_interval, longest: config.reload.max_interval },
+    }
+}
+
 fn settings(config: &PluginConfig, variables: &[(String, String)]) -> Settings {
     let limits = &config.graft.limits;
     Settings {
@@ -258,7 +279,11 @@ fn settings(config: &PluginConfig, variables: &[(String, String)]) -> Settings {
             memory_bytes: usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX),
             table_elements: usize::try_from(limits.table_elements).unwrap_or(usize::MAX),
         },
-        deadlines: Deadlines { start: limits.start_deadline, call: limits.call_deadline },
+        deadlines: Deadlines {
+            start: limits.start_deadline,
+            configure: limits.configure_deadline,
+            call: limits.call_deadline,
+        },
         calls: CallLimits {
             calls: usize::try_from(limits.callouts).unwrap_or(usize::MAX),
             bytes: usize::try_from(limits.callout_bytes).unwrap_or(usize::MAX),

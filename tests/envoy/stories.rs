@@ -16,6 +16,7 @@ mod foreign;
 mod grpc;
 mod headers;
 mod hostile;
+mod isolation;
 mod listeners;
 mod loading;
 mod local_responses;

@@ -35,7 +35,11 @@ fn settings() -> Settings {
         configuration: Vec::new(),
         environment: Environment::default(),
         limits: Limits { memory_bytes: 8 * 65_536, table_elements: 100 },
-        deadlines: Deadlines { start: Duration::from_millis(30), call: Duration::from_millis(30) },
+        deadlines: Deadlines {
+            start: Duration::from_millis(30),
+            configure: Duration::from_millis(30),
+            call: Duration::from_millis(30),
+        },
         capabilities: Capabilities::All,
         calls: CallLimits { calls: 100, bytes: 1024 * 1024 },
         shared_bytes: 1024 * 1024,

@@ -227,7 +227,7 @@ impl Life<'_> {
         if let CallError::Trapped { reason, .. } = error {
             assert!(!reason.is_empty());
             self.seen.traps += 1;
-            self.seen.late += u64::from(reason.starts_with("did not return in time"));
+            self.seen.late += u64::from(reason.starts_with("did not return within"));
             self.vm.log_failure(error);
         }
     }

@@ -35,7 +35,7 @@ impl Background {
         vm.create_root(&linked.plugin).unwrap_or_else(|error| panic!("{error}"));
         Self {
             commons: vm.commons(),
-            lease: Lease::new(vm),
+            lease: Lease::new(vm, &Arc::default()),
             services: Arc::clone(&linked.services),
             plugin: Arc::clone(&linked.plugin),
         }

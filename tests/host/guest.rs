@@ -128,7 +128,11 @@ impl Guest {
                 configuration: Vec::new(),
                 environment: Environment::default(),
                 limits: Limits { memory_bytes: 16 * 1024 * 1024, table_elements: 1000 },
-                deadlines: Deadlines { start: Duration::from_secs(20), call: Duration::from_secs(20) },
+                deadlines: Deadlines {
+                    start: Duration::from_secs(20),
+                    configure: Duration::from_secs(20),
+                    call: Duration::from_secs(20),
+                },
                 capabilities: Capabilities::All,
                 calls: CallLimits { calls: 100, bytes: 1024 * 1024 },
                 shared_bytes: 1024 * 1024,
@@ -245,8 +249,11 @@ impl Guest {
 
     /// How long the start and any other call may take, in milliseconds.
     pub fn deadlines(mut self, start: u64, call: u64) -> Self {
-        self.settings.deadlines =
-            Deadlines { start: Duration::from_millis(start), call: Duration::from_millis(call) };
+        self.settings.deadlines = Deadlines {
+            start: Duration::from_millis(start),
+            configure: Duration::from_millis(start),
+            call: Duration::from_millis(call),
+        };
         self
     }
 

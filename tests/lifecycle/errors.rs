@@ -186,14 +186,16 @@ fn a_plugin_that_traps_while_it_starts() {
 
 #[test]
 fn a_plugin_that_does_not_come_to_an_end_while_it_starts() {
-    for step in ["_initialize", "proxy_on_configure"] {
+    for (step, limit) in [("_initialize", "start"), ("proxy_on_configure", "configure")] {
         let guest = config("auth", &Guest::new().export(step, "(loop $ever (br $ever)) unreachable"));
         let text = House::new(1).refuse(&with_limits(&guest, |limits| {
             limits.start_deadline = Duration::from_millis(20);
+            limits.configure_deadline = Duration::from_millis(30);
         }));
+        let time = if limit == "start" { 20 } else { 30 };
         let expected = format!(
             "plugin \"auth\": vm_config.code.local: the plugin trapped while starting: Function: {step} failed: \
-             did not return in time (graft.limits: start_deadline 20ms, call_deadline 60s)"
+             did not return within graft.limits.{limit}_deadline ({time}ms)"
         );
         assert_eq!(text.lines().next().unwrap(), expected);
     }

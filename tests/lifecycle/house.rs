@@ -66,6 +66,11 @@ impl House {
         lines.into_iter().map(|(_, line)| line.split_once(": ").unwrap().1.to_owned()).collect()
     }
 
+    /// The clock that never goes back.
+    pub fn now(&self) -> u64 {
+        graft::host::stream::Services::monotonic_nanoseconds(&*self.services)
+    }
+
     /// Lets time pass on both clocks.
     pub fn pass(&self, time: Duration) {
         self.services.now.fetch_add(u64::try_from(time.as_nanos()).unwrap(), Ordering::Relaxed);
@@ -96,7 +101,13 @@ pub fn config_of(name: &str, code: Code) -> PluginConfig {
         capabilities: Capabilities::All,
         allow_on_headers_stop_iteration: false,
         graft: GraftConfig {
-            limits: Limits { call_deadline: patient, start_deadline: patient, ..Limits::default() },
+            limits: Limits {
+                call_deadline: patient,
+                start_deadline: patient,
+                configure_deadline: patient,
+                ..Limits::default()
+            },
+            ..GraftConfig::default()
         },
     }
 }
@@ -155,6 +166,12 @@ pub struct Open(pub Begun<FakeStream>);
 pub fn try_open(plugin: &Loaded, worker: usize) -> Result<Open, BeginError> {
     let stream = FakeStream { request_headers: pairs(&[(":path", "/")]), ..FakeStream::default() };
     plugin.begin(worker, stream).map(Open)
+}
+
+/// The same on a worker that does not wait for other threads.
+pub fn try_open_if_free(plugin: &Loaded, worker: usize) -> Result<Open, BeginError> {
+    let stream = FakeStream { request_headers: pairs(&[(":path", "/")]), ..FakeStream::default() };
+    plugin.begin_if_free(worker, stream).map(Open)
 }
 
 /// Opens a stream that must begin.

@@ -5,7 +5,8 @@
 //! - [`sharing`]: what is one, and what is apart. [`endings`]: that nothing is kept.
 //! - [`errors`]: what an operator reads when a plugin does not load.
 //! - [`generations`]: old and new side by side. [`canary`]: a plugin that does not start harms nobody.
-//! - [`pool`]: home VMs and their replacement. [`crash_loops`]: how soon.
+//! - [`pool`]: home VMs and their replacement. [`crash_loops`]: how soon. [`spares`]: VMs made ahead.
+//! - [`isolation`]: a VM for each stream. [`waiting`]: streams that find none.
 //! - [`threads`]: all of it at once. [`alone`]: what is left of a process, looked at in one that has no other test.
 
 #![allow(
@@ -30,6 +31,9 @@ mod generations;
 #[path = "../host/guest.rs"]
 mod guest;
 mod house;
+mod isolation;
 mod pool;
 mod sharing;
+mod spares;
 mod threads;
+mod waiting;

@@ -67,6 +67,16 @@ impl Calls {
         }
     }
 
+    /// The number of the last token.
+    pub(in crate::host) fn last(&self) -> u32 {
+        self.last
+    }
+
+    /// Counts tokens on from a number.
+    pub(in crate::host) fn after(self, last: u32) -> Self {
+        Self { last, ..self }
+    }
+
     /// A token for a new call of a plugin, and what it holds. `None`: there are as many as there may be.
     pub(in crate::host) fn begin(
         &mut self,

@@ -37,7 +37,7 @@ const MOST_TEXT: usize = 256 * 1024;
 const MOST_EXPRESSIONS: usize = 4096;
 
 /// The expressions of one root context, by token.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(in crate::host) struct Expressions {
     next: u32,
     text: usize,

@@ -18,7 +18,7 @@ pub(in crate::host) struct Declaration {
 }
 
 /// What was declared, by name.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(in crate::host) struct Declarations(Vec<(Box<str>, Declaration)>);
 
 /// Most names that one context declares, and the longest of them.

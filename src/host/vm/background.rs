@@ -139,8 +139,33 @@ impl<S: Stream> Vm<S> {
         called.unwrap_or(Ok(()))
     }
 
-    /// The thread that was inside leaves: others are told what the guest asked of them. [`Lease`](super::Lease) does it.
-    pub fn pass_on(&mut self) {
+    /// Whether the agenda knows this VM.
+    pub(super) fn is_on_agenda(&self) -> bool {
+        self.inner.store.data().is_on_agenda
+    }
+
+    /// Whether the agenda has to know this copy, and does not: the guest asked for something that is answered there, as
+    /// most never do.
+    pub(super) fn wants_agenda(&self) -> bool {
+        let state = self.inner.store.data();
+        state.is_copy && !state.is_on_agenda && !state.calls.outbox.is_empty()
+    }
+
+    /// The agenda knows this VM.
+    pub(super) fn joined_agenda(&mut self) {
+        let state = self.inner.store.data_mut();
+        state.is_on_agenda = true;
+        state.is_idle = false;
+    }
+
+    /// It is to work later, if at all.
+    pub fn rest(&mut self) {
+        self.inner.store.data_mut().is_idle = true;
+    }
+
+    /// The thread that was inside leaves: others are told what the guest asked of them. Answers whether the VM has failed
+    /// meanwhile. [`Lease`](super::Lease) does it.
+    pub fn pass_on(&mut self) -> bool {
         let has_failed = self.inner.has_failed;
         let number = self.inner.number;
         let state = self.inner.store.data_mut();
@@ -149,15 +174,24 @@ impl<S: Stream> Vm<S> {
                 stream.stream.wake();
             }
         }
-        if has_failed && !state.is_failure_told {
+        let fails_now = has_failed && !state.is_failure_told;
+        if fails_now {
             state.is_failure_told = true;
             // Whoever waits in a VM that is dead waits in vain, and nobody is there for a reply.
             state.contexts.streams().for_each(|stream| stream.stream.wake());
             state.calls.cancel(None);
-            state.commons.agenda.forget_ticks(number);
+            if state.is_on_agenda {
+                state.commons.agenda.forget_ticks(number);
+            }
+        }
+        if state.is_idle {
+            return fails_now;
         }
         for root in std::mem::take(&mut state.changed_ticks) {
-            let Some(root) = state.contexts.root(root).filter(|_| !has_failed) else { continue };
+            // A copy ends with its stream: its root ticks in the VM that was copied.
+            let Some(root) = state.contexts.root(root).filter(|_| !has_failed && !state.is_copy) else {
+                continue;
+            };
             let due = root.tick.map(|period| state.services.monotonic_nanoseconds().saturating_add(period));
             state.commons.agenda.set_tick(
                 number,
@@ -172,6 +206,7 @@ impl<S: Stream> Vm<S> {
         if std::mem::take(&mut state.has_changed_metrics) {
             state.services.publish_metrics();
         }
+        fails_now
     }
 
     /// After an entry point that nobody waits for.
@@ -186,7 +221,7 @@ impl<S: Stream> Vm<S> {
         let number = self.inner.number;
         let state = self.inner.store.data_mut();
         state.calls.cancel(Some(root));
-        if let Some(root) = state.contexts.root(root) {
+        if let Some(root) = state.contexts.root(root).filter(|_| state.is_on_agenda) {
             state.commons.agenda.set_tick(number, root.id.0, None);
         }
     }

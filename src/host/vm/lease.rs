@@ -1,44 +1,83 @@
 //! A hold on a VM, and the lock that lets one thread in.
 //!
 //! What a guest asked of others while a thread was inside (ticks, callouts, streams to wake) is passed on when that
-//! thread leaves, once, however it leaves.
+//! thread leaves, once, however it leaves; and then whoever waits for a VM is called.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
 use super::Vm;
+use super::watch::Watch;
 use crate::host::stream::Stream;
 
 /// Streams, pools and the agenda hold a VM by this. The VM ends with the last.
-pub struct Lease<S: Stream>(Arc<Mutex<Vm<S>>>);
+pub struct Lease<S: Stream>(Arc<Shared<S>>);
 
 /// A way to a VM that does not keep it.
-pub struct WeakLease<S: Stream>(Weak<Mutex<Vm<S>>>);
+pub struct WeakLease<S: Stream>(Weak<Shared<S>>);
 
-/// Inside a VM.
-pub struct Entered<'a, S: Stream>(MutexGuard<'a, Vm<S>>);
+struct Shared<S: Stream> {
+    vm: Mutex<Vm<S>>,
+    watch: Arc<Watch>,
+}
+
+/// Inside a VM. Its parts are dropped in this order: others are told, the lock is free, the next one is called.
+pub struct Entered<'a, S: Stream> {
+    vm: MutexGuard<'a, Vm<S>>,
+    left: Left<'a, S>,
+}
+
+/// The last part of [`Entered`].
+struct Left<'a, S: Stream>(&'a Lease<S>);
 
 impl<S: Stream> Lease<S> {
-    /// Lets threads into a VM, and the agenda to it.
-    pub fn new(vm: Vm<S>) -> Self {
-        let (number, commons) = (vm.number(), vm.commons());
-        let lease = Self(Arc::new(Mutex::new(vm)));
-        commons.agenda.add(number, lease.downgrade());
-        // What it asked for while it started is passed on now.
-        drop(lease.lock());
+    /// Lets threads into a VM, and the agenda to it. `watch` is told when one has left.
+    pub fn new(vm: Vm<S>, watch: &Arc<Watch>) -> Self {
+        let lease = Self::apart(vm, watch);
+        lease.activate();
         lease
+    }
+
+    /// The same for a spare VM: the agenda does not know it, and what it asked for while it started waits for
+    /// [`activate`](Self::activate).
+    pub fn idle(mut vm: Vm<S>, watch: &Arc<Watch>) -> Self {
+        vm.rest();
+        Self::apart(vm, watch)
+    }
+
+    /// The same for a copy, which joins the agenda when its guest asks for something that is answered there.
+    pub fn of_copy(vm: Vm<S>, watch: &Arc<Watch>) -> Self {
+        Self::apart(vm, watch)
+    }
+
+    fn apart(vm: Vm<S>, watch: &Arc<Watch>) -> Self {
+        Self(Arc::new(Shared { vm: Mutex::new(vm), watch: Arc::clone(watch) }))
+    }
+
+    /// The VM goes to work: its ticks run, and what it asked for while it started is passed on.
+    pub fn activate(&self) {
+        let mut vm = self.lock();
+        if !vm.is_on_agenda() {
+            vm.join_agenda();
+        }
     }
 
     /// Goes in, when whoever is inside has left.
     pub fn lock(&self) -> Entered<'_, S> {
-        Entered(self.0.lock())
+        Entered { vm: self.0.vm.lock(), left: Left(self) }
     }
 
     /// Goes in if nobody is inside.
     pub fn try_lock(&self) -> Option<Entered<'_, S>> {
-        self.0.try_lock().map(Entered)
+        self.0.vm.try_lock().map(|vm| Entered { vm, left: Left(self) })
+    }
+
+    /// Goes in if whoever is inside leaves within a time.
+    pub fn try_lock_for(&self, time: Duration) -> Option<Entered<'_, S>> {
+        self.0.vm.try_lock_for(time).map(|vm| Entered { vm, left: Left(self) })
     }
 
     /// A way to the VM that does not keep it.
@@ -76,23 +115,42 @@ impl<S: Stream> WeakLease<S> {
     }
 }
 
+impl<S: Stream> Entered<'_, S> {
+    /// Lets the agenda find the VM.
+    fn join_agenda(&mut self) {
+        self.vm.commons().agenda.add(self.vm.number(), self.left.0.downgrade());
+        self.vm.joined_agenda();
+    }
+}
+
 impl<S: Stream> Deref for Entered<'_, S> {
     type Target = Vm<S>;
 
     fn deref(&self) -> &Vm<S> {
-        &self.0
+        &self.vm
     }
 }
 
 impl<S: Stream> DerefMut for Entered<'_, S> {
     fn deref_mut(&mut self) -> &mut Vm<S> {
-        &mut self.0
+        &mut self.vm
     }
 }
 
 impl<S: Stream> Drop for Entered<'_, S> {
     fn drop(&mut self) {
-        self.0.pass_on();
+        if self.vm.wants_agenda() {
+            self.join_agenda();
+        }
+        if self.vm.pass_on() {
+            self.left.0.0.watch.failed();
+        }
+    }
+}
+
+impl<S: Stream> Drop for Left<'_, S> {
+    fn drop(&mut self) {
+        self.0.0.watch.left();
     }
 }
 

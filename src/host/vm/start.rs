@@ -6,13 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasmtime::{Instance, Store, TypedFunc};
+use wasmtime::{Module, PoolConcurrencyLimitError, Store};
 
-use super::{CallError, Inner, Phase, State, Vm, exported_memory, ticks};
+use super::{CallError, Inner, Phase, State, Ticks, Vm};
 use crate::engine::limits::Limiter;
+use crate::engine::{MOST_VMS, Ticking};
 use crate::host::calls::Calls;
 use crate::host::contexts::{Context, Contexts, Plugin, RootIndex};
-use crate::host::entry_points::{EntryPoints, WrongType, find};
+use crate::host::entry_points::{Entry, EntryPoints, WrongType, find};
 use crate::host::metrics::Metrics;
 use crate::host::stream::Stream;
 use crate::host::template::Template;
@@ -33,6 +34,12 @@ pub enum StartError {
     /// The guest trapped.
     #[error("trapped while starting: {0}")]
     Trapped(#[from] CallError),
+    /// Streams cannot have copies of it.
+    #[error("{0}")]
+    Copy(String),
+    /// All places for VMs are taken.
+    #[error("cannot be instantiated: {0} VMs are there already, which is the most of a process")]
+    NoPlace(u32),
     /// `proxy_on_vm_start` answered false.
     #[error("refused to start: proxy_on_vm_start answered false, expected true")]
     VmStartRefused,
@@ -47,98 +54,109 @@ impl From<WrongType> for StartError {
     }
 }
 
+impl<S: Stream> State<S> {
+    /// The state of a VM that has nothing yet.
+    pub(super) fn fresh(template: &Template<S>) -> Self {
+        let settings = Arc::clone(&template.settings);
+        let commons = Arc::clone(&template.commons);
+        Self {
+            abi: template.abi,
+            services: Arc::clone(&commons.services),
+            calls: Calls::new(settings.calls),
+            unable_lines: Gate::new(1, UNABLE_EVERY),
+            space: Arc::clone(&template.space),
+            number: commons.agenda.number(),
+            commons,
+            reply: None,
+            changed_ticks: Vec::new(),
+            has_changed_metrics: false,
+            is_failure_told: false,
+            is_copy: false,
+            is_idle: false,
+            is_on_agenda: false,
+            limiter: Limiter::new(settings.limits),
+            settings,
+            contexts: Contexts::new(),
+            metrics: Metrics::default(),
+            memory: None,
+            allocator: None,
+            current: Context::Vm,
+            effective: None,
+            is_restricted: true,
+            has_plugin_configuration: false,
+            is_stopped: false,
+            has_done_roots: false,
+            kept_bytes: 0,
+            woken: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+}
+
 impl<S: Stream> Vm<S> {
     /// Makes an instance and runs the start of its code.
     ///
     /// # Errors
     /// The instance cannot be made, an entry point has a wrong type, or the start traps.
     pub fn start(template: &Template<S>) -> Result<Self, StartError> {
-        let settings = Arc::clone(&template.settings);
-        let (start_ticks, call_ticks) = ticks(&settings);
-        let limiter = Limiter::new(settings.limits);
-        let commons = Arc::clone(&template.commons);
-        let number = commons.agenda.number();
-        let mut store = Store::new(
-            template.engine.handle(),
-            State {
-                abi: template.abi,
-                services: Arc::clone(&commons.services),
-                calls: Calls::new(settings.calls),
-                unable_lines: Gate::new(1, UNABLE_EVERY),
-                space: Arc::clone(&template.space),
-                commons,
-                number,
-                reply: None,
-                changed_ticks: Vec::new(),
-                has_changed_metrics: false,
-                is_failure_told: false,
-                settings,
-                contexts: Contexts::new(),
-                metrics: Metrics::default(),
-                memory: None,
-                allocator: None,
-                current: Context::Vm,
-                effective: None,
-                is_restricted: true,
-                has_plugin_configuration: false,
-                is_stopped: false,
-                has_done_roots: false,
-                kept_bytes: 0,
-                woken: Vec::new(),
-                scratch: Vec::new(),
-                limiter,
-            },
-        );
+        let ticking = template.engine.keep_ticking();
+        let mut vm = Self::instantiate(template, State::fresh(template), Some(ticking))?;
+        if let Some((name, allocator)) = template.exports.allocator(vm.inner.instance) {
+            allocator.check(name, &mut vm.inner.store)?;
+        }
+        vm.entry_points.check(&mut vm.inner.store)?;
+        vm.run_start(template.code().module())?;
+        vm.inner.store.data_mut().is_restricted = false;
+        Ok(vm)
+    }
+
+    /// Makes an instance, which runs the start section of its code if it has one.
+    pub(super) fn instantiate(
+        template: &Template<S>,
+        state: State<S>,
+        ticking: Option<Ticking>,
+    ) -> Result<Self, StartError> {
+        let ticks = Ticks::of(&template.settings.deadlines);
+        let number = state.number;
+        let mut store = Store::new(template.engine.handle(), state);
         store.limiter(|state| &mut state.limiter);
         store.epoch_deadline_trap();
-        store.set_epoch_deadline(start_ticks);
-        let ticking = template.engine.keep_ticking();
-        let instance = template
-            .instance
-            .instantiate(&mut store)
-            .map_err(|error| StartError::Instantiate(store.data().reason(&error)))?;
-        store.data_mut().memory = exported_memory(&instance, &mut store);
-
-        // The restriction names entry points; how code starts and allocates is not an entry point.
-        let always = |_: &str| true;
-        let allocator = match find(&mut store, &instance, "malloc", always)? {
-            None => find(&mut store, &instance, "proxy_on_memory_allocate", always)?,
-            some => some,
-        };
-        store.data_mut().allocator = allocator;
-        let settings = Arc::clone(&store.data().settings);
-        let is_allowed = |name: &str| settings.capabilities.allows(name);
-        let entry_points = EntryPoints::find(&mut store, &instance, template.abi, is_allowed)?;
-
+        store.set_epoch_deadline(ticks.start);
+        let instance = template.instance.instantiate(&mut store).map_err(|error| {
+            match error.downcast_ref::<PoolConcurrencyLimitError>() {
+                Some(_) => StartError::NoPlace(MOST_VMS),
+                None => StartError::Instantiate(store.data().reason(Phase::Start, &error)),
+            }
+        })?;
+        store.data_mut().memory = template.exports.memory(&mut store, instance);
+        store.data_mut().allocator = template.exports.allocator(instance).map(|(_, allocator)| allocator);
+        let entry_points = EntryPoints::new(instance, template.abi, &template.exports);
         let inner = Inner {
             store,
+            instance,
             number,
-            call_ticks,
-            start_ticks,
+            ticks,
             has_failed: false,
             has_served: false,
             failed_plugin: None,
             _ticking: ticking,
         };
-        let mut vm = Self { inner, entry_points };
-        vm.run_start(&instance)?;
-        vm.inner.store.data_mut().is_restricted = false;
-        Ok(vm)
+        Ok(Self { inner, entry_points })
     }
 
-    fn run_start(&mut self, instance: &Instance) -> Result<(), StartError> {
-        let always = |_: &str| true;
+    fn run_start(&mut self, module: &Module) -> Result<(), StartError> {
+        let instance = self.inner.instance;
         let store = &mut self.inner.store;
-        let initialize: Option<TypedFunc<(), ()>> = find(&mut *store, instance, "_initialize", always)?;
+        let initialize: Option<Entry<(), ()>> = find(&mut *store, instance, module, "_initialize")?;
         let Some(initialize) = initialize else {
-            let start: Option<TypedFunc<(), ()>> = find(store, instance, "_start", always)?;
+            let start: Option<Entry<(), ()>> = find(store, instance, module, "_start")?;
             if let Some(start) = start {
                 self.call_start("_start", &start, ())?;
             }
             return Ok(());
         };
-        let main: Option<TypedFunc<(u32, u32), u32>> = find(&mut *store, instance, "main", always)?;
-        let main_void: Option<TypedFunc<(), u32>> = find(store, instance, "__main_void", always)?;
+        let main: Option<Entry<(u32, u32), u32>> = find(&mut *store, instance, module, "main")?;
+        let main_void: Option<Entry<(), u32>> = find(store, instance, module, "__main_void")?;
         self.call_start("_initialize", &initialize, ())?;
         // What main returns is not looked at, as in the built-in host.
         match (main, main_void) {
@@ -152,7 +170,7 @@ impl<S: Stream> Vm<S> {
     fn call_start<P: wasmtime::WasmParams, R: wasmtime::WasmResults>(
         &mut self,
         name: &'static str,
-        function: &TypedFunc<P, R>,
+        function: &Entry<P, R>,
         parameters: P,
     ) -> Result<R, CallError> {
         self.inner.call(Phase::Start, Context::Vm, name, function, parameters)
@@ -199,7 +217,7 @@ impl<S: Stream> Vm<S> {
         self.inner.store.data_mut().has_plugin_configuration = true;
         if let Some(function) = &self.entry_points.on_configure {
             let parameters = (id, size(&plugin.configuration));
-            if self.inner.call(Phase::Start, context, "proxy_on_configure", function, parameters)? == 0 {
+            if self.inner.call(Phase::Configure, context, "proxy_on_configure", function, parameters)? == 0 {
                 return Err(StartError::ConfigureRefused);
             }
         }

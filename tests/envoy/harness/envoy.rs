@@ -258,9 +258,18 @@ impl Envoy {
 
     /// The most memory that the process has held so far, in bytes.
     pub fn peak_memory(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    /// The memory that the process holds now, in bytes.
+    pub fn resident_memory(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, field: &str) -> u64 {
         let path = format!("/proc/{}/status", self.process.child.id());
         let status = fs::read_to_string(path).expect("the state of the process");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak of memory");
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("its memory");
         let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
         kibibytes * 1024
     }

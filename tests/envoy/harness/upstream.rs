@@ -2,7 +2,7 @@
 
 use std::io::{self, BufReader};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::admin::Admin;
 use super::http1::{self, Side};
@@ -109,6 +109,45 @@ struct State {
     answer: Answer,
     seen: Vec<Seen>,
     pace: Option<Pace>,
+    gate: Arc<Gate>,
+}
+
+/// What answers wait behind.
+#[derive(Debug, Default)]
+pub struct Gate {
+    state: Mutex<GateState>,
+    opened: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct GateState {
+    is_shut: bool,
+    arrived: usize,
+}
+
+impl Gate {
+    /// How many requests have come to it.
+    pub fn arrived(&self) -> usize {
+        self.state().arrived
+    }
+
+    /// Lets answers go, those that wait and all others.
+    pub fn open(&self) {
+        self.state().is_shut = false;
+        self.opened.notify_all();
+    }
+
+    fn pass(&self) {
+        let mut state = self.state();
+        state.arrived += 1;
+        while state.is_shut {
+            state = self.opened.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, GateState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Upstream {
@@ -136,7 +175,7 @@ impl Upstream {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let address = listener.local_addr().expect("the port");
         let answer = Answer::ok(&[b"from the upstream"]);
-        let state = Mutex::new(State { answer, seen: Vec::new(), pace: None });
+        let state = Mutex::new(State { answer, seen: Vec::new(), pace: None, gate: Arc::default() });
         (Arc::new(Self { name: name.to_owned(), address, protocol, state }), listener)
     }
 
@@ -155,6 +194,14 @@ impl Upstream {
     /// Sets how requests are answered from now on.
     pub fn answer(&self, answer: Answer) {
         self.state().answer = answer;
+    }
+
+    /// Has requests that come from now on wait for their answers (HTTP/1).
+    pub fn hold(&self) -> Arc<Gate> {
+        let gate =
+            Arc::new(Gate { state: Mutex::new(GateState { is_shut: true, arrived: 0 }), ..Gate::default() });
+        self.state().gate = Arc::clone(&gate);
+        gate
     }
 
     /// The requests seen since this was last asked.
@@ -217,6 +264,8 @@ impl Upstream {
                 trailers: body.trailers,
                 complete: whole,
             });
+            let gate = Arc::clone(&self.state().gate);
+            gate.pass();
             if !whole || self.write_answer(stream, &answer, method == "HEAD").is_err() {
                 break;
             }

@@ -1,0 +1,124 @@
+//! A request that waits for a VM: all of its worker's are busy. Envoy holds it meanwhile; when a VM may be free, or the
+//! time is over, the stream's scheduler brings it here again.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+use super::HttpFilter;
+use crate::abi::HttpFilterHandle;
+use crate::bridge::stream::EnvoyStream;
+use crate::bridge::{module, worker};
+use crate::host::stream::Services as _;
+use crate::host::types::{Direction, HeadersAction};
+use crate::host::vm::Waiting;
+use crate::lifecycle::generation::{BeginError, Generation};
+
+/// What is known of the wait. Nothing, for most.
+#[derive(Debug, Default)]
+pub(super) struct WaitingRequest {
+    place: RefCell<Option<Waiting>>,
+    /// Until when, on the clock that never goes back; 0: it never waited.
+    until: Cell<u64>,
+    /// What came with the headers.
+    end_of_stream: Cell<bool>,
+    /// The wait is over, and the headers are being shown to the plugin outside of their own hook.
+    is_late: Cell<bool>,
+}
+
+impl WaitingRequest {
+    pub(super) fn is_waiting(&self) -> bool {
+        self.place.borrow().is_some()
+    }
+
+    pub(super) fn is_late(&self) -> bool {
+        self.is_late.get()
+    }
+
+    /// Gives the place in the queue up; answers whether there was one.
+    pub(super) fn end(&self) -> bool {
+        // In a statement of its own: the next one who waits is called when the place is dropped.
+        let place = self.place.take();
+        place.is_some()
+    }
+}
+
+impl HttpFilter {
+    /// The first hook of the stream: it begins, or waits; answers whether it waits.
+    pub(super) fn begin_or_wait(&self, envoy: &HttpFilterHandle, end_of_stream: bool) -> bool {
+        self.waiting.end_of_stream.set(end_of_stream);
+        let generation = match self.generation(envoy) {
+            Some(Ok(generation)) => generation,
+            Some(Err(error)) => {
+                self.settle(envoy, Err(error.into()));
+                return false;
+            }
+            None => return false,
+        };
+        match self.begin_on(&generation) {
+            Err(error) if self.wait(envoy, &generation, &error) => {
+                self.holds_request.set(true);
+                true
+            }
+            begun => {
+                self.settle(envoy, begun);
+                false
+            }
+        }
+    }
+
+    /// A VM may be free, or the time is over.
+    pub(super) fn try_again(&self, envoy: HttpFilterHandle) {
+        if let Some(place) = self.waiting.place.take() {
+            place.come();
+        }
+        if self.begin_or_wait(&envoy, self.waiting.end_of_stream.get()) {
+            return;
+        }
+        self.waiting.is_late.set(true);
+        let end_of_stream = self.waiting.end_of_stream.get();
+        if self.is_bypassed.get() || self.begun.get().is_none() {
+            // The plugin has been turned off for the route, or the thread is inside a VM, where no stream can begin.
+            let _status = self.fail::<HeadersAction>(envoy);
+        } else {
+            let _status = self.show_request_headers(envoy, end_of_stream);
+        }
+        self.waiting.is_late.set(false);
+    }
+
+    /// Takes a place in the queue; false if waiting is no use.
+    fn wait(
+        &self,
+        envoy: &HttpFilterHandle,
+        generation: &Arc<Generation<EnvoyStream>>,
+        error: &BeginError,
+    ) -> bool {
+        // A plugin that lets the body come while it holds the headers would wait for a body that Envoy holds for us.
+        if !error.is_busy() || generation.plugin().allow_on_headers_stop_iteration {
+            return false;
+        }
+        let Ok(module) = module::module() else { return false };
+        let now = module.services.monotonic_nanoseconds();
+        if self.waiting.until.get() == 0 {
+            let wait = u64::try_from(generation.pool().rules().max_wait.as_nanos()).unwrap_or(u64::MAX);
+            self.waiting.until.set(now.saturating_add(wait));
+        }
+        let until = self.waiting.until.get();
+        let Some(scheduler) = envoy.scheduler().filter(|_| now < until) else { return false };
+        let wake = move || {
+            let _is_gone = !scheduler.commit(0);
+        };
+        let place = generation.wait(worker::index(), Box::new(wake), until);
+        *self.waiting.place.borrow_mut() = Some(place);
+        true
+    }
+
+    pub(super) fn show_request_headers(
+        &self,
+        envoy: HttpFilterHandle,
+        end_of_stream: bool,
+    ) -> <HeadersAction as super::Action>::Status {
+        self.enter(envoy, Direction::Request, super::Brings::Headers, |vm, stream| {
+            vm.on_headers(stream, Direction::Request, end_of_stream)
+        })
+    }
+}

@@ -1,0 +1,219 @@
+//! What the owner of VMs is told of them, and who waits for one.
+//!
+//! A stream that finds all VMs taken waits here, in the order of arrival, until a VM was left or a time has passed;
+//! then it is called, on the thread where that happens, and tries again on its own.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+/// Calls a stream that waits: brings its owner's thread to it. Must not come back into the VM.
+pub type Wake = Box<dyn Fn() + Send + Sync>;
+
+/// See the module's text. One for all VMs of an owner; any thread.
+#[derive(Default)]
+pub struct Watch {
+    waiting: Mutex<VecDeque<Arc<Ticket>>>,
+    /// How many wait, for those who only want to know whether somebody does.
+    count: AtomicUsize,
+    has_failure: AtomicBool,
+    /// Whoever waits does not wait for threads to leave VMs, but for VMs to go.
+    is_for_seats: bool,
+}
+
+struct Ticket {
+    wake: Wake,
+    until: u64,
+}
+
+/// A place in the queue, until it is dropped.
+pub struct Waiting {
+    watch: Arc<Watch>,
+    ticket: Arc<Ticket>,
+    has_come: bool,
+}
+
+impl Watch {
+    /// For streams that have a VM of their own, or none: they are called by [`call_next`](Self::call_next) alone.
+    pub fn for_seats() -> Self {
+        Self { is_for_seats: true, ..Self::default() }
+    }
+
+    /// A thread has left a VM.
+    pub(super) fn left(&self) {
+        if !self.is_for_seats {
+            self.call_next();
+        }
+    }
+
+    /// Waits until a moment of the clock that never goes back.
+    pub fn wait(self: &Arc<Self>, wake: Wake, until: u64) -> Waiting {
+        let ticket = Arc::new(Ticket { wake, until });
+        let mut waiting = self.waiting.lock();
+        waiting.push_back(Arc::clone(&ticket));
+        self.count.store(waiting.len(), Ordering::Release);
+        drop(waiting);
+        Waiting { watch: Arc::clone(self), ticket, has_come: false }
+    }
+
+    /// How many wait.
+    pub fn waiting(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// A VM may be free: the first who waits is called, and waits no more.
+    pub fn call_next(&self) {
+        if self.waiting() == 0 {
+            return;
+        }
+        let next = {
+            let mut waiting = self.waiting.lock();
+            let next = waiting.pop_front();
+            self.count.store(waiting.len(), Ordering::Release);
+            next
+        };
+        if let Some(ticket) = next {
+            (ticket.wake)();
+        }
+    }
+
+    /// Calls those whose time is over; answers when the next one's is.
+    pub fn call_late(&self, now: u64) -> Option<u64> {
+        let (late, next) = {
+            let mut waiting = self.waiting.lock();
+            let late: Vec<Arc<Ticket>> =
+                waiting.iter().filter(|ticket| ticket.until <= now).cloned().collect();
+            waiting.retain(|ticket| ticket.until > now);
+            self.count.store(waiting.len(), Ordering::Release);
+            (late, waiting.iter().map(|ticket| ticket.until).min())
+        };
+        for ticket in late {
+            (ticket.wake)();
+        }
+        next
+    }
+
+    /// A VM failed.
+    pub(super) fn failed(&self) {
+        self.has_failure.store(true, Ordering::Release);
+    }
+
+    /// Whether a VM has failed since the last time that this was asked. Cheap while none has.
+    pub fn take_failure(&self) -> bool {
+        self.has_failure.load(Ordering::Relaxed) && self.has_failure.swap(false, Ordering::AcqRel)
+    }
+}
+
+impl Waiting {
+    /// Until when.
+    pub fn until(&self) -> u64 {
+        self.ticket.until
+    }
+
+    /// It comes to look, called or not.
+    pub fn come(mut self) {
+        self.has_come = true;
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut waiting = self.watch.waiting.lock();
+        let before = waiting.len();
+        waiting.retain(|ticket| !Arc::ptr_eq(ticket, &self.ticket));
+        self.watch.count.store(waiting.len(), Ordering::Release);
+        let was_called = waiting.len() == before;
+        drop(waiting);
+        // Called and not coming: the next one may have the VM.
+        if was_called && !self.has_come {
+            self.watch.call_next();
+        }
+    }
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Watch").field("waiting", &self.waiting()).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Waiting {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Waiting").field("until", &self.until()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counter() -> (Arc<AtomicUsize>, Wake) {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let wake = Arc::clone(&calls);
+        let count = move || {
+            wake.fetch_add(1, Ordering::Relaxed);
+        };
+        (calls, Box::new(count))
+    }
+
+    fn calls(counter: &AtomicUsize) -> usize {
+        counter.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn who_came_first_is_called_first() {
+        let watch = Arc::new(Watch::default());
+        let ((one, wake_one), (two, wake_two)) = (counter(), counter());
+        let first = watch.wait(wake_one, 10);
+        let second = watch.wait(wake_two, 10);
+        watch.call_next();
+        assert_eq!((calls(&one), calls(&two), watch.waiting()), (1, 0, 1));
+        drop(first);
+        assert_eq!(calls(&two), 1, "the first was called and went away, so it is the second's turn");
+        drop(second);
+        watch.call_next();
+        assert_eq!((calls(&one), calls(&two), watch.waiting()), (1, 1, 0));
+    }
+
+    #[test]
+    fn who_comes_and_finds_nothing_calls_nobody() {
+        let watch = Arc::new(Watch::default());
+        let ((_, wake_one), (two, wake_two)) = (counter(), counter());
+        let first = watch.wait(wake_one, 10);
+        let _second = watch.wait(wake_two, 10);
+        watch.call_next();
+        first.come();
+        assert_eq!((calls(&two), watch.waiting()), (0, 1));
+    }
+
+    #[test]
+    fn who_goes_is_not_called() {
+        let watch = Arc::new(Watch::default());
+        let (one, wake) = counter();
+        drop(watch.wait(wake, 10));
+        watch.call_next();
+        assert_eq!((calls(&one), watch.call_late(100)), (0, None));
+    }
+
+    #[test]
+    fn who_is_late_is_called_and_the_next_time_told() {
+        let watch = Arc::new(Watch::default());
+        let ((one, wake_one), (two, wake_two)) = (counter(), counter());
+        let _first = watch.wait(wake_one, 10);
+        let _second = watch.wait(wake_two, 20);
+        assert_eq!((watch.call_late(9), watch.call_late(10)), (Some(10), Some(20)));
+        assert_eq!((calls(&one), calls(&two)), (1, 0));
+    }
+
+    #[test]
+    fn a_failure_is_told_once() {
+        let watch = Watch::default();
+        assert!(!watch.take_failure());
+        watch.failed();
+        watch.failed();
+        assert!(watch.take_failure());
+        assert!(!watch.take_failure());
+    }
+}

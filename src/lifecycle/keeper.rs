@@ -1,0 +1,143 @@
+//! The keeper: what has to be done for pools and is nobody's turn. It makes spare VMs, and calls streams that have
+//! waited for too long.
+//!
+//! One thread a process, `graft:keeper`, which sleeps while nothing is due. In tests the thread is the test's own:
+//! [`Keeper::work`].
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::error::LoadError;
+use super::pool::Pool;
+use crate::host::stream::{Services, Stream};
+use crate::telemetry::{self, Level};
+
+/// See the module's text. Any thread.
+pub struct Keeper<S: Stream> {
+    jobs: Mutex<VecDeque<Job<S>>>,
+    posted: Condvar,
+    services: Arc<S::Services>,
+}
+
+struct Job<S: Stream> {
+    pool: Weak<Pool<S>>,
+    kind: Kind,
+    /// When, on the clock that never goes back.
+    due: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Spares are missing, or the home of a pool that has one.
+    Restock,
+    /// A stream's wait may be over.
+    CallLate,
+}
+
+impl<S: Stream> Keeper<S> {
+    /// A keeper with nothing to do, and no thread.
+    pub fn new(services: Arc<S::Services>) -> Self {
+        Self { jobs: Mutex::default(), posted: Condvar::new(), services }
+    }
+
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start(self: &Arc<Self>) -> Result<(), LoadError> {
+        let keeper = Arc::clone(self);
+        thread::Builder::new()
+            .name("graft:keeper".to_owned())
+            .spawn(move || keeper.work_for_ever())
+            .map(drop)
+            .map_err(|error| LoadError::Thread(error.to_string()))
+    }
+
+    /// Spares of a pool may be missing, or its home.
+    pub fn restock(&self, pool: &Arc<Pool<S>>) {
+        self.post(Arc::downgrade(pool), Kind::Restock, 0);
+    }
+
+    /// Streams wait for a VM of this pool until a moment.
+    pub fn call_late(&self, pool: &Arc<Pool<S>>, due: u64) {
+        self.post(Arc::downgrade(pool), Kind::CallLate, due);
+    }
+
+    fn post(&self, pool: Weak<Pool<S>>, kind: Kind, due: u64) {
+        let mut jobs = self.jobs.lock();
+        // What is asked for already is done once; calls of the late are done at their time, and ask again.
+        let same = jobs.iter_mut().find(|job| job.kind == kind && job.pool.ptr_eq(&pool));
+        match same {
+            Some(job) => job.due = job.due.min(due),
+            None => jobs.push_back(Job { pool, kind, due }),
+        }
+        drop(jobs);
+        self.posted.notify_one();
+    }
+
+    /// Does all that is due; answers when the next job is.
+    pub fn work(&self) -> Option<u64> {
+        loop {
+            let now = self.services.monotonic_nanoseconds();
+            let job = {
+                let mut jobs = self.jobs.lock();
+                let place = jobs.iter().position(|job| job.due <= now);
+                match place.and_then(|place| jobs.remove(place)) {
+                    Some(job) => job,
+                    None => return jobs.iter().map(|job| job.due).min(),
+                }
+            };
+            if let Some(pool) = job.pool.upgrade() {
+                self.run(&pool, job.kind, now);
+            }
+        }
+    }
+
+    fn run(&self, pool: &Arc<Pool<S>>, kind: Kind, now: u64) {
+        match kind {
+            Kind::CallLate => {
+                if let Some(due) = pool.watch().call_late(now) {
+                    self.call_late(pool, due);
+                }
+            }
+            Kind::Restock => match pool.restock() {
+                Ok(None) => {}
+                Ok(Some(wait)) => {
+                    let wait = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
+                    self.post(Arc::downgrade(pool), Kind::Restock, now.saturating_add(wait));
+                }
+                // Asked for again by the next stream that needs one.
+                Err(error) => {
+                    telemetry::log(Level::Error, format_args!("graft: no spare VM: the plugin {error}"));
+                }
+            },
+        }
+    }
+
+    fn work_for_ever(&self) {
+        loop {
+            let next = self.work();
+            let mut jobs = self.jobs.lock();
+            let now = self.services.monotonic_nanoseconds();
+            if jobs.iter().any(|job| job.due <= now) {
+                continue;
+            }
+            match next.or_else(|| jobs.iter().map(|job| job.due).min()) {
+                Some(due) => {
+                    self.posted.wait_for(&mut jobs, Duration::from_nanos(due.saturating_sub(now)));
+                }
+                None => self.posted.wait(&mut jobs),
+            }
+        }
+    }
+}
+
+impl<S: Stream> std::fmt::Debug for Keeper<S> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Keeper").field("jobs", &self.jobs.lock().len()).finish_non_exhaustive()
+    }
+}

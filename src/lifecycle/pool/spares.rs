@@ -1,0 +1,75 @@
+//! Spare VMs: started, configured for every plugin of the pool, and idle until a worker needs one.
+//!
+//! They are made on a thread of their own ([`Keeper`](crate::lifecycle::keeper::Keeper)); so a worker whose VM failed
+//! goes on at once, and starts none while requests wait. A spare does not tick and calls nobody before it is taken.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use crate::host::contexts::Plugin;
+use crate::host::stream::Stream;
+use crate::host::vm::Lease;
+
+/// See the module's text.
+pub(super) struct Spares<S: Stream> {
+    wanted: usize,
+    vms: Mutex<Vec<Lease<S>>>,
+    /// How many are missing, for those who only want to know whether one is.
+    missing: AtomicUsize,
+    /// What each has a root context for.
+    plugins: Mutex<Vec<Weak<Plugin>>>,
+}
+
+impl<S: Stream> Spares<S> {
+    pub(super) fn new(wanted: u32) -> Self {
+        let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+        Self { wanted, vms: Mutex::default(), missing: AtomicUsize::new(wanted), plugins: Mutex::default() }
+    }
+
+    /// A spare goes to work, if one is ready.
+    pub(super) fn take(&self) -> Option<Lease<S>> {
+        loop {
+            let lease = {
+                let mut vms = self.vms.lock();
+                let lease = vms.pop();
+                self.missing.store(self.wanted.saturating_sub(vms.len()), Ordering::Relaxed);
+                lease?
+            };
+            // Another plugin's last root context may have trapped in it.
+            if !lease.lock().has_failed() {
+                lease.activate();
+                return Some(lease);
+            }
+        }
+    }
+
+    pub(super) fn put(&self, lease: Lease<S>) {
+        let mut vms = self.vms.lock();
+        vms.push(lease);
+        self.missing.store(self.wanted.saturating_sub(vms.len()), Ordering::Relaxed);
+    }
+
+    /// Whether one more is wanted. Cheap: asked once a stream.
+    pub(super) fn is_one_wanted(&self) -> bool {
+        self.missing.load(Ordering::Relaxed) > 0
+    }
+
+    /// A plugin came.
+    pub(super) fn serve(&self, plugin: &Arc<Plugin>) {
+        let mut plugins = self.plugins.lock();
+        plugins.retain(|plugin| plugin.strong_count() > 0);
+        plugins.push(Arc::downgrade(plugin));
+    }
+
+    /// The plugins that are there.
+    pub(super) fn plugins(&self) -> Vec<Arc<Plugin>> {
+        self.plugins.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// The spares that are ready.
+    pub(super) fn vms(&self) -> Vec<Lease<S>> {
+        self.vms.lock().clone()
+    }
+}

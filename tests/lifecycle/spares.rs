@@ -1,0 +1,127 @@
+//! Spare VMs: made beside the traffic, taken when a home failed or is busy.
+
+use graft::config::PluginConfig;
+
+use crate::guest::Guest;
+use crate::house::{House, config, configured, crash, fragile, open, serve, try_open_if_free, word};
+
+fn with_spares(config: &PluginConfig, spares: u32) -> PluginConfig {
+    let mut config = config.clone();
+    config.graft.pool.spare_vms = spares;
+    config
+}
+
+fn telling() -> Guest {
+    fragile().on("_initialize", &word("started")).on("proxy_on_configure", &word("configured"))
+}
+
+#[test]
+fn a_spare_takes_the_place_of_a_vm_that_failed() {
+    let house = House::new(2);
+    let plugin = house.load(&with_spares(&config("p", &telling()), 1));
+    house.registry.keeper().work();
+    assert_eq!(plugin.pool().vms().len(), 3);
+    house.services.lines.lock().clear();
+    crash(&plugin, 0);
+    house.services.lines.lock().clear();
+    serve(&plugin, 0);
+    assert!(house.said().is_empty(), "nothing was started while a request waited");
+    house.registry.keeper().work();
+    assert_eq!(house.said(), ["started", "configured"], "and then another spare is made");
+    assert_eq!(plugin.pool().vms().len(), 3);
+}
+
+#[test]
+fn without_a_spare_a_worker_starts_a_vm_itself() {
+    let house = House::new(1);
+    let plugin = house.load(&with_spares(&config("p", &telling()), 0));
+    crash(&plugin, 0);
+    house.services.lines.lock().clear();
+    serve(&plugin, 0);
+    assert_eq!(house.said(), ["started", "configured"]);
+    assert_eq!(house.registry.keeper().work(), None);
+    assert_eq!(plugin.pool().vms().len(), 1);
+}
+
+#[test]
+fn a_stream_that_begins_while_another_thread_is_in_the_home_takes_a_spare() {
+    let house = House::new(1);
+    let plugin = house.load(&with_spares(&config("p", &fragile()), 2));
+    house.registry.keeper().work();
+    let home = plugin.pool().home(0).unwrap();
+    let inside = home.lock();
+    let error = std::thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            let stream = try_open_if_free(&plugin, 0).unwrap();
+            assert!(!stream.is_on(&home));
+            stream.request().unwrap();
+            stream.end();
+            let other = plugin.pool().vms().into_iter().find(|vm| *vm != home).unwrap();
+            let _busy = other.lock();
+            let others: Vec<_> = plugin.pool().vms().into_iter().filter(|vm| *vm != home).collect();
+            let _all: Vec<_> = others.iter().filter_map(graft::host::vm::Lease::try_lock).collect();
+            // The home and one other are as many as there may be, although a spare is left.
+            try_open_if_free(&plugin, 0).err().unwrap()
+        });
+        worker.join().unwrap()
+    });
+    assert!(error.is_busy());
+    drop(inside);
+    assert!(open(&plugin, 0).is_on(&home), "the home is preferred when it is free");
+}
+
+#[test]
+fn spares_have_the_roots_of_all_plugins_of_the_pool_and_lose_those_that_go() {
+    let house = House::new(1);
+    let guest = fragile()
+        .on("proxy_on_configure", "(call $say (local.get $1))")
+        .on("proxy_on_delete", &word("deleted"));
+    let base = with_spares(&config("p", &guest), 1);
+    let (one, two) = (house.load(&configured(&base, "1")), house.load(&configured(&base, "22")));
+    house.services.lines.lock().clear();
+    house.registry.keeper().work();
+    assert_eq!(house.said(), ["1", "2"]);
+    drop(two);
+    assert_eq!(house.said(), ["deleted", "deleted"], "in the home and in the spare");
+    crash(&one, 0);
+    house.services.lines.lock().clear();
+    serve(&one, 0);
+    assert_eq!(house.said(), ["deleted"], "the stream; nothing was configured for it");
+}
+
+#[test]
+fn a_spare_neither_ticks_nor_calls_before_it_is_taken() {
+    let house = House::new(1);
+    let guest = fragile()
+        .on("proxy_on_configure", "(drop (call $proxy_set_tick_period_milliseconds (i32.const 1000)))")
+        .on("proxy_on_tick", &word("tick"));
+    let plugin = house.load(&with_spares(&config("p", &guest), 1));
+    house.registry.keeper().work();
+    let agenda = &house.registry.commons().agenda;
+    house.pass(std::time::Duration::from_secs(1));
+    agenda.work(|| house.now());
+    assert_eq!(house.said(), ["tick"], "that of the home");
+    crash(&plugin, 0);
+    house.services.lines.lock().clear();
+    serve(&plugin, 0);
+    house.pass(std::time::Duration::from_secs(1));
+    agenda.work(|| house.now());
+    assert_eq!(house.said(), ["tick"], "that of the spare, which is the home now");
+}
+
+#[test]
+fn a_spare_that_does_not_start_leaves_the_pool_as_it_is() {
+    let house = House::new(1);
+    // The second VM of a process does not start: shared data tells which it is.
+    let guest = fragile().on(
+        "proxy_on_configure",
+        "(if (i32.eqz (call $proxy_get_shared_data (text \"third\") (i32.const 16) (i32.const 20) (i32.const 24)))
+            (then unreachable))
+         (if (i32.eqz (call $proxy_get_shared_data (text \"first\") (i32.const 16) (i32.const 20) (i32.const 24)))
+            (then (drop (call $proxy_set_shared_data (text \"third\") (i32.const 0) (i32.const 0) (i32.const 0)))))
+         (drop (call $proxy_set_shared_data (text \"first\") (i32.const 0) (i32.const 0) (i32.const 0)))",
+    );
+    let plugin = house.load(&with_spares(&config("p", &guest), 1));
+    assert_eq!(house.registry.keeper().work(), None);
+    serve(&plugin, 0);
+}
