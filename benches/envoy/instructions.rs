@@ -83,7 +83,8 @@ pub fn count(bench: &Bench<'_>, workload: &Workload, variant: &Variant) -> Outco
     };
     let (envoy, response) = Envoy::start(bench.files, &setup)?;
     if !variant.is_baseline() {
-        (workload.check)(&response).doing(format!("{} under valgrind", variant.title))?;
+        (workload.check)(&response)
+            .doing(format!("{} under valgrind ({})", variant.title, response.status))?;
     }
     let run = |requests| load::run(&[], envoy.address, requests, &bench.files.folder);
     let first = run(200)?;

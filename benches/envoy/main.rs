@@ -51,7 +51,7 @@ use failure::{Outcome, fail};
 use files::{ENVOY, Files};
 use instructions::Counter;
 use report::Section;
-use requests::Bench;
+use requests::{Bench, Cells};
 use variants::{Host, Plugin, VARIANTS, Variant};
 
 /// Measures a section.
@@ -87,21 +87,25 @@ fn run() -> Outcome<()> {
     let bench = Bench { files: &files, effort, callout, counter };
     let variants = available(&bench, &arguments, &mut notes)?;
     let mut sections = Vec::new();
+    let mut outcome = Ok(());
     if arguments.wants_section("requests") {
-        let cells = requests::measure(&bench, &variants, &arguments)?;
+        let mut cells = Cells::default();
+        outcome = requests::measure(&bench, &variants, &arguments, &mut cells, &mut notes);
         sections.push(report::requests(&variants, &cells));
     }
     let others: [(&str, Measure); 3] =
         [("start", start::measure), ("memory", memory::measure), ("crash", crash::measure)];
     for (key, measure) in others {
-        if arguments.wants_section(key) {
-            sections.push(measure(&bench, &variants)?);
+        if outcome.is_ok() && arguments.wants_section(key) {
+            outcome = measure(&bench, &variants).map(|section| sections.push(section));
         }
     }
     notes.push(format!("It took {} s.", begin.elapsed().as_secs()));
+    // What there is, even if something failed on the way.
     let text = report::render(&sections, &notes);
     println!("\n{text}");
     report::write(&files, &text, &sections, &notes)?;
+    outcome?;
     if arguments.updates_docs {
         report::update_page(&text)?;
     }
