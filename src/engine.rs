@@ -141,8 +141,10 @@ fn config() -> Config {
         // V8 takes its handler away when it sees a fault that is not its own, and the next of its faults is the end of
         // Envoy.
         .signals_based_traps(false)
-        // Room to grow without moving; no guard, because nothing faults.
+        // Room to grow without moving, so that guest code may keep the address in a register: a fifth of the time of a loop
+        // over bytes. No guard, because nothing faults.
         .memory_reservation(MOST_MEMORY_BYTES)
+        .memory_may_move(false)
         .memory_guard_size(0)
         // A new VM maps its first memory copy-on-write from an image of the data segments.
         .memory_init_cow(true)

@@ -7,6 +7,7 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::thread;
 
 use super::process;
 use super::types::Level;
@@ -25,10 +26,26 @@ pub(crate) fn guard<R>(hook: &str, closed: R, run: impl FnOnce() -> R) -> R {
 
 /// Runs `run`; `None` after a panic, which is then logged.
 pub(crate) fn attempt<R>(hook: &str, run: impl FnOnce() -> R) -> Option<R> {
-    set_depth(|depth| depth.saturating_add(1));
     // What the panic left half done stays in the filter, and a filter that has panicked is not entered again.
-    let outcome = panic::catch_unwind(AssertUnwindSafe(run));
-    set_depth(|depth| depth.saturating_sub(1));
+    let mut run = Some(run);
+    let mut catch = || run.take().map(|run| panic::catch_unwind(AssertUnwindSafe(run)));
+    // The depth is looked up once: in a shared library each look at a thread-local is a call. A thread that is past its
+    // thread-locals still gets its barrier, only without the name in the log.
+    let outcome = DEPTH.try_with(|depth| {
+        depth.set(depth.get().saturating_add(1));
+        let outcome = catch();
+        depth.set(depth.get().saturating_sub(1));
+        outcome
+    });
+    settle(hook, outcome.unwrap_or_else(|_gone| catch())?)
+}
+
+/// The same below a [`guard`], which has counted the barrier already.
+pub(crate) fn attempt_within<R>(hook: &str, run: impl FnOnce() -> R) -> Option<R> {
+    settle(hook, panic::catch_unwind(AssertUnwindSafe(run)))
+}
+
+fn settle<R>(hook: &str, outcome: thread::Result<R>) -> Option<R> {
     match outcome {
         Ok(answer) => Some(answer),
         Err(payload) => {
@@ -54,11 +71,6 @@ pub(crate) fn report_panics_to_log() {
             let _kept = REPORT.try_with(|kept| kept.replace(Some(report)));
         }
     }));
-}
-
-fn set_depth(change: impl FnOnce(u32) -> u32) {
-    // A thread that is past its thread-locals still gets its barrier, only without the name in the log.
-    let _changed = DEPTH.try_with(|depth| depth.set(change(depth.get())));
 }
 
 fn take_report() -> Option<String> {

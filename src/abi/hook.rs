@@ -17,13 +17,13 @@ use std::sync::Arc;
 
 use super::buffer::envoy_bytes;
 use super::config_address::ConfigAddress;
-use super::guard::{attempt, guard};
+use super::guard::{attempt, attempt_within, guard};
 use super::http_config::HttpFilterConfigHandle;
 use super::http_filter::HttpFilterHandle;
 use super::ownership::{ConfigSlot, FilterSlot, RouteSlot};
 use super::process;
 use super::raw;
-use super::running::{self, Pass, Run};
+use super::running::{self, Pass};
 use super::table::callbacks;
 use super::types::{Answer, Level};
 
@@ -204,14 +204,16 @@ pub(crate) unsafe fn filter_new<C, T>(
             );
             return ptr::null();
         };
-        let run = Run::begin(NO_FILTER);
-        let handle = if callbacks().http_filter_get_worker_index.is_some() {
-            // SAFETY: F3, as the caller says.
-            unsafe { HttpFilterHandle::from_raw(envoy, run.pass()) }
-        } else {
-            HttpFilterHandle::closed()
-        };
-        make(&slot.config, handle).map_or(ptr::null(), FilterSlot::give)
+        running::within(NO_FILTER, |pass| {
+            let handle = if callbacks().http_filter_get_worker_index.is_some() {
+                // SAFETY: F3, as the caller says.
+                unsafe { HttpFilterHandle::from_raw(envoy, pass) }
+            } else {
+                HttpFilterHandle::closed()
+            };
+            make(&slot.config, handle).map_or(ptr::null(), FilterSlot::give)
+        })
+        .unwrap_or(ptr::null())
     })
 }
 
@@ -264,25 +266,29 @@ pub(crate) unsafe fn object_hook<T, H: ObjectHandle, R: Answer>(
         // SAFETY: F4 and F5, as the caller says.
         let slot = unsafe { FilterSlot::<T>::lend(filter) };
         let Some(slot) = slot else {
-            let missing = Run::begin(NO_FILTER);
-            // SAFETY: F3, as the caller says.
-            let handle = unsafe { H::of(envoy, missing.pass()) };
-            fail(on_failure, handle, b"graft_no_filter");
-            return R::CLOSED;
+            return running::within(NO_FILTER, |pass| {
+                // SAFETY: F3, as the caller says.
+                let handle = unsafe { H::of(envoy, pass) };
+                fail(on_failure, handle, b"graft_no_filter");
+                R::CLOSED
+            })
+            .unwrap_or(R::CLOSED);
         };
         if slot.has_panicked() {
             return R::CLOSED;
         }
-        let running = Run::begin(slot.address());
-        // SAFETY: F3, as the caller says.
-        let handle = unsafe { H::of(envoy, running.pass()) };
-        attempt(hook, || run(slot.filter(), handle)).unwrap_or_else(|| {
-            slot.mark_panicked();
-            // SAFETY: F3, as above; the handle is closed if Envoy has destroyed the filter meanwhile.
-            let handle = unsafe { H::of(envoy, running.pass()) };
-            fail(on_failure, handle, b"graft_panic");
-            R::CLOSED
+        running::within(slot.address(), |pass| {
+            // SAFETY: F3, as the caller says.
+            let handle = unsafe { H::of(envoy, pass) };
+            attempt_within(hook, || run(slot.filter(), handle)).unwrap_or_else(|| {
+                slot.mark_panicked();
+                // SAFETY: F3, as above; the handle is closed if Envoy has destroyed the filter meanwhile.
+                let handle = unsafe { H::of(envoy, pass) };
+                fail(on_failure, handle, b"graft_panic");
+                R::CLOSED
+            })
         })
+        .unwrap_or(R::CLOSED)
     });
     answer.into_raw()
 }
@@ -307,7 +313,7 @@ pub(crate) unsafe fn object_destroy<T>(hook: &'static str, filter: *const c_void
             running::mark_destroyed(slot.address());
             super::http_filter::close_schedulers(slot.address());
             // A barrier of its own: a panic here must not meet a panic of the filter's destructor on the same stack.
-            let _told = attempt(hook, || run(slot.filter()));
+            let _told = attempt_within(hook, || run(slot.filter()));
             drop(slot);
         }
     });

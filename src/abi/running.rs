@@ -47,11 +47,13 @@ impl Pass {
     }
 }
 
-/// One hook that runs. Dropping it, also by a panic, ends the run.
+/// One hook that runs, for tests that have no hook. Dropping it, also by a panic, ends the run.
+#[cfg(test)]
 pub(super) struct Run {
     pass: Pass,
 }
 
+#[cfg(test)]
 impl Run {
     /// Begins a run of a hook of the filter with this address.
     pub(super) fn begin(filter: usize) -> Self {
@@ -65,12 +67,36 @@ impl Run {
     }
 }
 
+#[cfg(test)]
 impl Drop for Run {
     fn drop(&mut self) {
         let run = self.pass.run;
-        // Runs end in the reverse order of their begin; the search is for the last one.
         // A thread that is past its thread-locals has no run left to end.
-        let _ended = RUNNING.try_with(|running| running.borrow_mut().frames.retain(|frame| frame.run != run));
+        let _ended = RUNNING.try_with(|running| running.borrow_mut().end(run));
+    }
+}
+
+/// Runs a hook of the filter with this address, with the pass for its handles. `None`: the thread is past its
+/// thread-locals, where nothing can be asked of Envoy.
+pub(super) fn within<R>(filter: usize, hook: impl FnOnce(Pass) -> R) -> Option<R> {
+    // Looked up once for the begin and the end of the run: in a shared library each look at a thread-local is a call.
+    let ran = RUNNING.try_with(|running| {
+        let pass = running.borrow_mut().begin(filter);
+        let _end = End { running, run: pass.run };
+        hook(pass)
+    });
+    ran.ok()
+}
+
+/// Ends a run when it is dropped, also by a panic.
+struct End<'a> {
+    running: &'a RefCell<Running>,
+    run: u64,
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.running.borrow_mut().end(self.run);
     }
 }
 
@@ -106,6 +132,15 @@ impl Running {
         self.runs = self.runs.wrapping_add(1);
         self.frames.push(Frame { run: self.runs, filter, is_destroyed: false });
         Pass { thread: self.thread, run: self.runs }
+    }
+
+    /// Runs end in the reverse order of their begin.
+    fn end(&mut self, run: u64) {
+        if self.frames.last().is_some_and(|frame| frame.run == run) {
+            self.frames.pop();
+        } else {
+            self.frames.retain(|frame| frame.run != run);
+        }
     }
 }
 

@@ -6,28 +6,33 @@
 //! Each thread notes which VMs it is inside: a hook that comes back into one of them finds it closed, and a context
 //! that ends meanwhile is ended when the thread has left.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+
+use smallvec::SmallVec;
 
 use super::stream::EnvoyStream;
 use crate::host::contexts::StreamIndex;
 use crate::host::vm::Lease;
 use crate::host::vm::Vm;
 
+/// Looked up once an entry: in a shared library each look at a thread-local is a call.
 #[derive(Default)]
 struct Thread {
-    /// Addresses of the VMs' locks.
-    inside: Vec<usize>,
-    ended: Vec<(Lease<EnvoyStream>, StreamIndex)>,
+    /// Addresses of the VMs' locks. More than one only where plugins of a chain call into each other's hooks.
+    inside: RefCell<SmallVec<[usize; 4]>>,
+    ended: RefCell<Vec<(Lease<EnvoyStream>, StreamIndex)>>,
+    /// Whether anything stands in `ended`.
+    has_ended: Cell<bool>,
 }
 
 thread_local! {
-    static THREAD: RefCell<Thread> = RefCell::default();
+    static THREAD: Thread = Thread::default();
 }
 
 /// Whether this thread is inside a VM.
 pub(super) fn is_inside() -> bool {
     // A thread that is past its thread-locals is inside nothing.
-    THREAD.try_with(|thread| !thread.borrow().inside.is_empty()).unwrap_or(false)
+    THREAD.try_with(|thread| !thread.inside.borrow().is_empty()).unwrap_or(false)
 }
 
 /// Runs a body inside a VM. `None`: this thread is inside that VM already.
@@ -35,66 +40,93 @@ pub(super) fn enter<R>(
     lease: &Lease<EnvoyStream>,
     body: impl FnOnce(&mut Vm<EnvoyStream>) -> R,
 ) -> Option<R> {
-    let inside = Inside::begin(lease.address())?;
-    let mut vm = lease.lock();
-    let result = body(&mut vm);
-    // Before others can come in: a context whose stream is gone must not be woken.
-    while let Some(index) = ended_in(lease) {
-        vm.end_stream(index);
+    let mut body = Some(body);
+    let entered = THREAD.try_with(|thread| body.take().and_then(|body| thread.enter(lease, body)));
+    match (entered, body) {
+        (Ok(entered), _) => entered,
+        // A thread that is past its thread-locals runs no guest above this one.
+        (Err(_gone), Some(body)) => Some(body(&mut lease.lock())),
+        (Err(_gone), None) => None,
     }
-    drop(vm);
-    drop(inside);
-    end_what_ended();
-    Some(result)
-}
-
-/// A context in this VM that ended while this thread was inside.
-fn ended_in(lease: &Lease<EnvoyStream>) -> Option<StreamIndex> {
-    let taken = THREAD.try_with(|thread| {
-        let ended = &mut thread.borrow_mut().ended;
-        let place = ended.iter().position(|(other, _)| other == lease)?;
-        Some(ended.swap_remove(place).1)
-    });
-    taken.ok().flatten()
 }
 
 /// Ends a stream's context, now or when this thread has left the VM.
 pub(super) fn end(lease: &Lease<EnvoyStream>, index: StreamIndex) {
     if enter(lease, |vm| vm.end_stream(index)).is_none() {
         let ended = (lease.clone(), index);
-        let _noted = THREAD.try_with(|thread| thread.borrow_mut().ended.push(ended));
+        let _noted = THREAD.try_with(|thread| {
+            thread.ended.borrow_mut().push(ended);
+            thread.has_ended.set(true);
+        });
     }
 }
 
-fn end_what_ended() {
-    while !is_inside() {
-        let next = THREAD.try_with(|thread| thread.borrow_mut().ended.pop()).ok().flatten();
-        let Some((lease, index)) = next else { return };
-        end(&lease, index);
+impl Thread {
+    fn enter<R>(
+        &self,
+        lease: &Lease<EnvoyStream>,
+        body: impl FnOnce(&mut Vm<EnvoyStream>) -> R,
+    ) -> Option<R> {
+        let inside = Inside::begin(self, lease.address())?;
+        let mut vm = lease.lock();
+        let result = body(&mut vm);
+        // Before others can come in: a context whose stream is gone must not be woken.
+        while let Some(index) = self.ended_in(lease) {
+            vm.end_stream(index);
+        }
+        drop(vm);
+        drop(inside);
+        if self.has_ended.get() {
+            self.end_what_ended();
+        }
+        Some(result)
+    }
+
+    /// A context in this VM that ended while this thread was inside.
+    fn ended_in(&self, lease: &Lease<EnvoyStream>) -> Option<StreamIndex> {
+        if !self.has_ended.get() {
+            return None;
+        }
+        let mut ended = self.ended.borrow_mut();
+        let place = ended.iter().position(|(other, _)| other == lease)?;
+        let (_, index) = ended.swap_remove(place);
+        self.has_ended.set(!ended.is_empty());
+        Some(index)
+    }
+
+    #[cold]
+    fn end_what_ended(&self) {
+        while self.inside.borrow().is_empty() {
+            let next = {
+                let mut ended = self.ended.borrow_mut();
+                let next = ended.pop();
+                self.has_ended.set(!ended.is_empty());
+                next
+            };
+            let Some((lease, index)) = next else { return };
+            end(&lease, index);
+        }
     }
 }
 
 /// A note that this thread is inside a VM. Taken back when it is dropped, also by a panic.
-struct Inside;
+struct Inside<'a>(&'a Thread);
 
-impl Inside {
-    fn begin(vm: usize) -> Option<Self> {
-        let is_noted = THREAD.try_with(|thread| {
-            let mut thread = thread.borrow_mut();
-            let is_new = !thread.inside.contains(&vm);
-            if is_new {
-                thread.inside.push(vm);
-            }
-            is_new
-        });
-        // Not `then_some`: a note that was not made must not be taken back.
-        is_noted.unwrap_or(true).then(|| Self)
+impl<'a> Inside<'a> {
+    fn begin(thread: &'a Thread, vm: usize) -> Option<Self> {
+        let mut inside = thread.inside.borrow_mut();
+        if inside.contains(&vm) {
+            return None;
+        }
+        inside.push(vm);
+        drop(inside);
+        Some(Self(thread))
     }
 }
 
-impl Drop for Inside {
+impl Drop for Inside<'_> {
     fn drop(&mut self) {
         // Notes are taken back in the reverse order.
-        let _past_its_thread_locals = THREAD.try_with(|thread| thread.borrow_mut().inside.pop());
+        self.0.inside.borrow_mut().pop();
     }
 }

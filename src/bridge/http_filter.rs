@@ -238,10 +238,7 @@ impl HttpFilter {
     }
 
     /// What the stream begins on. `None`: it does not begin here, or has begun.
-    fn generation(
-        &self,
-        envoy: &HttpFilterHandle,
-    ) -> Option<Result<Arc<Generation<EnvoyStream>>, StartError>> {
+    fn generation(&self, envoy: &HttpFilterHandle) -> Option<Result<Chosen<'_>, StartError>> {
         if self.begun.get().is_some()
             || self.is_bypassed.get()
             || self.has_failed.get()
@@ -255,8 +252,8 @@ impl HttpFilter {
                 self.is_bypassed.set(true);
                 None
             }
-            Some(route) => Some(route.generation(base)),
-            None => Some(Ok(Arc::clone(base))),
+            Some(route) => Some(route.generation(base).map(Chosen::Variant)),
+            None => Some(Ok(Chosen::Base(base))),
         }
     }
 
@@ -453,6 +450,25 @@ impl HttpFilter {
             }
         }
         false
+    }
+}
+
+/// What a stream begins on.
+enum Chosen<'a> {
+    /// That of the filter configuration. Not counted for each stream: all workers would write to the same place.
+    Base(&'a Arc<Generation<EnvoyStream>>),
+    /// That of a route.
+    Variant(Arc<Generation<EnvoyStream>>),
+}
+
+impl std::ops::Deref for Chosen<'_> {
+    type Target = Generation<EnvoyStream>;
+
+    fn deref(&self) -> &Generation<EnvoyStream> {
+        match self {
+            Self::Base(generation) => generation,
+            Self::Variant(generation) => generation,
+        }
     }
 }
 

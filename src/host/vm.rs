@@ -35,7 +35,7 @@ use crate::telemetry::Level;
 use crate::telemetry::gate::Gate;
 
 pub use self::copies::{CopyError, Snapshot};
-pub use self::lease::{Entered, Lease, WeakLease};
+pub use self::lease::{Entered, Lease, Look, WeakLease};
 pub use self::lines::LogLimit;
 pub use self::start::StartError;
 pub use self::watch::{Waiting, Wake, Watch};

@@ -2,7 +2,6 @@
 //! time is over, the stream's scheduler brings it here again.
 
 use std::cell::{Cell, RefCell};
-use std::sync::Arc;
 
 use super::HttpFilter;
 use crate::abi::HttpFilterHandle;
@@ -89,7 +88,7 @@ impl HttpFilter {
     fn wait(
         &self,
         envoy: &HttpFilterHandle,
-        generation: &Arc<Generation<EnvoyStream>>,
+        generation: &Generation<EnvoyStream>,
         error: &BeginError,
     ) -> bool {
         // A plugin that lets the body come while it holds the headers would wait for a body that Envoy holds for us.

@@ -163,6 +163,17 @@ impl<S: Stream> Vm<S> {
         self.inner.store.data_mut().is_idle = true;
     }
 
+    /// Whether there is anything to [`pass_on`](Self::pass_on). Most entries leave nothing behind.
+    #[inline]
+    pub(super) fn has_news(&self) -> bool {
+        let state = self.inner.store.data();
+        self.inner.has_failed
+            || state.has_changed_metrics
+            || !state.woken.is_empty()
+            || !state.changed_ticks.is_empty()
+            || !state.calls.outbox.is_empty()
+    }
+
     /// The thread that was inside leaves: others are told what the guest asked of them. Answers whether the VM has failed
     /// meanwhile. [`Lease`](super::Lease) does it.
     pub fn pass_on(&mut self) -> bool {

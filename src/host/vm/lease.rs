@@ -24,6 +24,20 @@ struct Shared<S: Stream> {
     watch: Arc<Watch>,
 }
 
+/// A VM from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Nobody is inside.
+    Free,
+    /// A thread is.
+    Busy,
+    /// A guest call trapped.
+    Failed {
+        /// It had done work for streams before.
+        has_served: bool,
+    },
+}
+
 /// Inside a VM. Its parts are dropped in this order: others are told, the lock is free, the next one is called.
 pub struct Entered<'a, S: Stream> {
     vm: MutexGuard<'a, Vm<S>>,
@@ -68,6 +82,15 @@ impl<S: Stream> Lease<S> {
     /// Goes in, when whoever is inside has left.
     pub fn lock(&self) -> Entered<'_, S> {
         Entered { vm: self.0.vm.lock(), left: Left(self) }
+    }
+
+    /// What can be seen of the VM from outside.
+    pub fn look(&self) -> Look {
+        match self.0.vm.try_lock() {
+            None => Look::Busy,
+            Some(vm) if !vm.has_failed() => Look::Free,
+            Some(vm) => Look::Failed { has_served: vm.has_served() },
+        }
     }
 
     /// Goes in if nobody is inside.
@@ -116,6 +139,16 @@ impl<S: Stream> WeakLease<S> {
 }
 
 impl<S: Stream> Entered<'_, S> {
+    #[cold]
+    fn tell(&mut self) {
+        if self.vm.wants_agenda() {
+            self.join_agenda();
+        }
+        if self.vm.pass_on() {
+            self.left.0.0.watch.failed();
+        }
+    }
+
     /// Lets the agenda find the VM.
     fn join_agenda(&mut self) {
         self.vm.commons().agenda.add(self.vm.number(), self.left.0.downgrade());
@@ -138,12 +171,10 @@ impl<S: Stream> DerefMut for Entered<'_, S> {
 }
 
 impl<S: Stream> Drop for Entered<'_, S> {
+    #[inline]
     fn drop(&mut self) {
-        if self.vm.wants_agenda() {
-            self.join_agenda();
-        }
-        if self.vm.pass_on() {
-            self.left.0.0.watch.failed();
+        if self.vm.has_news() {
+            self.tell();
         }
     }
 }

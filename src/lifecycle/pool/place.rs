@@ -1,7 +1,7 @@
 //! A worker's place in a pool: its VMs, the first of which is its home.
 
 use crate::host::stream::Stream;
-use crate::host::vm::Lease;
+use crate::host::vm::{Lease, Look};
 use crate::lifecycle::failure::{Breaker, Past};
 
 /// See the module's text. Locked by its worker alone, but for the moments in which plugins come and go.
@@ -42,18 +42,16 @@ impl<S: Stream> Place<S> {
         match &self.home {
             Occupant::Nobody => return Found::Empty(None),
             Occupant::Broken => return Found::Empty(Some(Past::Unstarted)),
-            Occupant::Vm(lease) => match lease.try_lock() {
-                Some(vm) if vm.has_failed() => {
-                    let past = if vm.has_served() { Past::Served } else { Past::Fruitless };
-                    return Found::Empty(Some(past));
-                }
-                Some(_) => return Found::Free(lease.clone()),
-                None => {}
+            Occupant::Vm(lease) => match lease.look() {
+                Look::Free => return Found::Free(lease.clone()),
+                Look::Failed { has_served: true } => return Found::Empty(Some(Past::Served)),
+                Look::Failed { has_served: false } => return Found::Empty(Some(Past::Fruitless)),
+                Look::Busy => {}
             },
         }
         // One that failed is with its streams, and nobody misses it here.
-        self.others.retain(|lease| !lease.try_lock().is_some_and(|vm| vm.has_failed()));
-        let free = self.others.iter().find(|lease| lease.try_lock().is_some());
+        self.others.retain(|lease| !matches!(lease.look(), Look::Failed { .. }));
+        let free = self.others.iter().find(|lease| lease.look() == Look::Free);
         free.map_or(Found::Busy, |lease| Found::Free(lease.clone()))
     }
 
