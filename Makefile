@@ -50,6 +50,7 @@ bench: packages build ## Measure the hot path alone, and the whole Envoy side by
 	tools/envoy 1.40.0
 	tools/plugins examples/plugins benches/envoy/plugins
 	cargo bench --locked --bench host -- $(if $(QUICK),--quick)
+	cargo bench --locked --bench isolation -- $(if $(QUICK),--quick)
 	cargo bench --locked --bench envoy -- $(if $(QUICK),--quick) $(BENCH)
 
 fuzz: packages ## Feed arbitrary input for a while (FUZZ_SECONDS=30)

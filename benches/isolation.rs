@@ -16,6 +16,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
@@ -34,8 +35,8 @@ use graft::host::vm::{LogLimit, Vm};
 /// A plugin, and a configuration that it takes.
 const PLUGINS: [(&str, &str); 3] = [
     ("add-header", r#"{"header": "x-served-by", "value": "graft"}"#),
-    ("sdk-go", ""),
-    ("sdk-assemblyscript", ""),
+    ("sdk-go", "Hello"),
+    ("sdk-assemblyscript", "Hello"),
 ];
 
 fn settings() -> Settings {
@@ -87,7 +88,10 @@ fn isolation(criterion: &mut Criterion) {
     for (name, configuration) in PLUGINS {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("target/plugins/{name}.wasm"));
         let Ok(bytes) = std::fs::read(&path) else { panic!("{} is missing: make plugins", path.display()) };
-        let commons = Commons::new(Arc::new(FakeServices::default()));
+        let services = FakeServices::default();
+        // Go does not start where clocks stand at zero.
+        services.now.store(1_000_000_000, Ordering::Relaxed);
+        let commons = Commons::new(Arc::new(services));
         let code = Code::compile_for_snapshots(&engine, &bytes).unwrap();
         let template = Template::link(&engine, &code, settings(), &commons).unwrap();
         let mut vm = Vm::start(&template).unwrap();
