@@ -12,6 +12,8 @@
 //! wasmtime's pre-initialisation crate (`wasmtime-wizer`) reads and writes the code; this module lets it see an
 //! instance. A table cannot be seen, so code that could have changed one is refused: toolchains emit none that does.
 
+mod segments;
+
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
@@ -54,7 +56,7 @@ pub fn take<T: 'static>(
     let taken = finish(wizer.snapshot(&module, &mut seen));
     match (taken, seen.missing) {
         (_, Some(name)) => Err(SnapshotError::Missing(name)),
-        (Some(Ok(bytes)), None) => Ok(bytes),
+        (Some(Ok(bytes)), None) => segments::without_spent(bytes).map_err(SnapshotError::Unsupported),
         (Some(Err(error)), None) => Err(SnapshotError::Unsupported(innermost(&error))),
         (None, None) => Err(SnapshotError::Unsupported("the snapshot did not finish".to_owned())),
     }
