@@ -5,6 +5,7 @@ use super::document;
 use super::error::{ConfigError, Subject};
 use super::node::Node;
 use super::plugin::PluginConfig;
+use super::pool::Isolation;
 
 /// The message of Envoy's own extension.
 const BUILT_IN: &str = "envoy.extensions.wasm.v3.WasmService";
@@ -37,7 +38,12 @@ pub fn parse_service(extension_name: &str, bytes: &[u8]) -> Result<ServiceConfig
     }
     let is_singleton = fields.boolean("singleton")?;
     let node = fields.require("config", "the fields of a plugin's configuration")?;
-    Ok(ServiceConfig { plugin: PluginConfig::read_named(extension_name, node)?, is_singleton })
+    let plugin = PluginConfig::read_named(extension_name, node)?;
+    if plugin.graft.isolation == Isolation::Stream {
+        let expected = "shared, because a service has no streams";
+        return Err(plugin.unexpected("config.graft.isolation", "the string \"stream\"", expected));
+    }
+    Ok(ServiceConfig { plugin, is_singleton })
 }
 
 #[cfg(test)]
@@ -74,6 +80,13 @@ mod tests {
             (
                 json!({"config": {"name": "keys"}}),
                 "plugin \"keys\": config.vm_config: missing, expected an object with the code of the plugin",
+            ),
+            (
+                json!({"config": {
+                    "vm_config": {"code": {"local": {"filename": "/x"}}},
+                    "graft": {"isolation": "stream"},
+                }}),
+                "plugin \"ext\": config.graft.isolation: the string \"stream\", expected shared, because a service has no streams",
             ),
         ] {
             assert_eq!(read(&value).unwrap_err(), expected);
