@@ -15,18 +15,21 @@
 mod exchange;
 mod grpc;
 mod lookup;
+mod orphans;
 mod table;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use self::orphans::Orphaned;
 use super::contexts::Plugin;
 use super::types::ReplyMap;
 
 pub use self::exchange::{Exchange, Fed, Incoming};
 pub use self::grpc::{NoTarget, Target, frame, target};
 pub use self::lookup::{Found, Lookup};
+pub(super) use self::orphans::Orphans;
 pub(super) use self::table::{CallState, Calls, Place};
 
 /// Names and values of headers.
@@ -227,6 +230,8 @@ pub struct CallLimits {
 pub(super) struct Holdings {
     limit: usize,
     bytes: AtomicUsize,
+    /// The VM is gone; they are counted until the last one is over.
+    orphaned: OnceLock<Orphaned>,
 }
 
 /// A part of them, given back when it is dropped.
@@ -252,7 +257,12 @@ pub struct Excess {
 
 impl Holdings {
     pub(super) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, bytes: AtomicUsize::new(0) })
+        Arc::new(Self { limit, bytes: AtomicUsize::new(0), orphaned: OnceLock::new() })
+    }
+
+    /// The VM is gone, and these go on.
+    fn leave(&self, orphaned: Orphaned) {
+        let _first = self.orphaned.set(orphaned);
     }
 
     /// A part without bytes, of a plugin's call.

@@ -449,7 +449,7 @@ impl<S: Stream> Drop for Inner<S> {
         if state.is_on_agenda {
             state.commons.agenda.forget(number);
         }
-        state.calls.cancel(None);
+        state.calls.end();
         if !state.calls.outbox.is_empty() {
             state.services.submit(number, std::mem::take(&mut state.calls.outbox));
         }

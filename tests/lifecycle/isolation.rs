@@ -1,6 +1,7 @@
 //! Isolation `stream`: each stream has a copy of the configured VM, and what it does there is nobody else's.
 
 use graft::config::{Isolation, PluginConfig, PoolConfig};
+use graft::host::calls::Command;
 use graft::host::vm::CallError;
 use graft::lifecycle::registry::Use;
 
@@ -231,4 +232,67 @@ fn as_many_streams_as_there_are_seats_have_a_vm() {
         stream.end();
         serve(&plugin, 0);
     }
+}
+
+/// Calls that the process was asked for since the last time: `+` one begins, `-` one is to end.
+fn commands(house: &House) -> String {
+    let commands = std::mem::take(&mut *house.services.commands.lock());
+    commands
+        .iter()
+        .map(|(_, command)| match command {
+            Command::Start(_) => '+',
+            Command::Cancel(_) => '-',
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+/// Headers of a call, as a guest hands them over.
+const HEADERS: &str = "\\03\\00\\00\\00\\07\\00\\00\\00\\03\\00\\00\\00\\05\\00\\00\\00\\01\\00\\00\\00\\0a\\00\\00\\00\\04\\00\\00\\00\
+    :method\\00GET\\00:path\\00/\\00:authority\\00auth\\00";
+
+/// A guest that calls in an entry point of streams, and does not wait.
+fn calling(entry_point: &'static str) -> Guest {
+    let call = format!(
+        "(drop (call $proxy_http_call (text \"auth\") (text \"{HEADERS}\") (i32.const 0) (i32.const 0)
+            (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 16)))"
+    );
+    fragile().on(entry_point, &format!("(if (i32.ne (local.get $0) (i32.const 1)) (then {call}))"))
+}
+
+#[test]
+fn what_a_stream_sent_and_did_not_wait_for_goes_on_after_it() {
+    let house = House::new(1);
+    for entry_point in ["proxy_on_context_create", "proxy_on_done", "proxy_on_delete"] {
+        let plugin = house.load(&isolated(&config("p", &calling(entry_point))));
+        commands(&house);
+        serve(&plugin, 0);
+        assert_eq!(commands(&house), "+", "{entry_point}");
+    }
+}
+
+#[test]
+fn no_more_calls_go_on_without_their_streams_than_one_vm_may_make() {
+    let house = House::new(1);
+    let mut config = isolated(&config("p", &calling("proxy_on_done")));
+    config.graft.limits.callouts = 2;
+    let plugin = house.load(&config);
+    let end = |count: usize| (0..count).for_each(|_| serve(&plugin, 0));
+    end(2);
+    let under_way = std::mem::take(&mut *house.services.commands.lock());
+    assert_eq!(under_way.len(), 2);
+    end(1);
+    assert_eq!(commands(&house), "+-", "as many go on already");
+    drop(under_way);
+    end(1);
+    assert_eq!(commands(&house), "+", "those are over");
+}
+
+#[test]
+fn calls_of_a_copy_that_crashed_end_with_it() {
+    let house = House::new(1);
+    let plugin = house.load(&isolated(&config("p", &calling("proxy_on_context_create"))));
+    commands(&house);
+    crash(&plugin, 0);
+    assert_eq!(commands(&house), "+-");
 }

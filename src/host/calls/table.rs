@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::orphans::Orphans;
 use super::{CallLimits, Command, Excess, Held, Holdings, Kind, Outgoing, Reply, Token};
 use crate::host::contexts::{Plugin, RootIndex, StreamIndex};
 
@@ -46,6 +47,8 @@ pub(in crate::host) struct Calls {
     last: u32,
     limit: usize,
     holdings: Arc<Holdings>,
+    /// Of a copy: the calls that other copies have left behind.
+    orphans: Option<Orphans>,
     under_way: BTreeMap<Token, Call>,
     half_closed: VecDeque<Token>,
     /// Commands for the process, until the thread that is inside leaves.
@@ -60,6 +63,7 @@ impl Calls {
             last: 0,
             limit: limits.calls,
             holdings: Holdings::new(limits.bytes),
+            orphans: None,
             under_way: BTreeMap::new(),
             half_closed: VecDeque::new(),
             outbox: Vec::new(),
@@ -75,6 +79,11 @@ impl Calls {
     /// Counts tokens on from a number.
     pub(in crate::host) fn after(self, last: u32) -> Self {
         Self { last, ..self }
+    }
+
+    /// They are those of a copy.
+    pub(in crate::host) fn of_copy(self, orphans: &Orphans) -> Self {
+        Self { orphans: Some(orphans.clone()), ..self }
     }
 
     /// A token for a new call of a plugin, and what it holds. `None`: there are as many as there may be.
@@ -171,6 +180,22 @@ impl Calls {
         for call in self.under_way.values_mut().filter(|call| call.origin == Some(stream)) {
             call.origin = None;
         }
+    }
+
+    /// The VM goes, and its calls with it. Those that a copy's stream did not wait for go on, and nobody is told of the
+    /// reply: what a plugin sends at the end of a stream arrives. As many as one VM may have under way, of all copies.
+    pub(in crate::host) fn end(&mut self) {
+        let goes_on = |token: &Token, call: &Call| {
+            call.place == Place::Process && matches!(token.kind(), Kind::Http | Kind::GrpcCall)
+        };
+        let count = self.under_way.iter().filter(|(token, call)| goes_on(token, call)).count();
+        if count > 0
+            && let Some(orphans) = self.orphans.as_ref().and_then(|orphans| orphans.adopt(count, self.limit))
+        {
+            self.holdings.leave(orphans);
+            self.under_way.retain(|token, call| !goes_on(token, call));
+        }
+        self.cancel(None);
     }
 
     /// Ends all calls of a root, or of every root.

@@ -7,7 +7,7 @@
 use super::{StartError, State, Vm};
 use crate::engine::Ticking;
 use crate::engine::code::CompileError;
-use crate::host::calls::Calls;
+use crate::host::calls::{Calls, Orphans};
 use crate::host::contexts::{Contexts, RootIndex, Roots};
 use crate::host::metrics::Metrics;
 use crate::host::stream::{Services, Stream};
@@ -34,6 +34,8 @@ pub struct Snapshot<S: Stream> {
     metrics: Metrics<<S::Services as Services>::Metric>,
     /// Tokens of calls that were begun before are not used again: the guest may remember them.
     last_call: u32,
+    /// Calls that copies have left behind.
+    orphans: Orphans,
     root: RootIndex,
     _ticking: Ticking,
 }
@@ -52,6 +54,7 @@ impl<S: Stream> Vm<S> {
             roots: state.contexts.roots(),
             metrics: state.metrics.clone(),
             last_call: state.calls.last(),
+            orphans: Orphans::default(),
             root,
             _ticking: template.engine.keep_ticking(),
         };
@@ -76,7 +79,7 @@ impl<S: Stream> Snapshot<S> {
         let state = State {
             contexts: Contexts::of(&self.roots),
             metrics: self.metrics.clone(),
-            calls: Calls::new(self.template.settings.calls).after(self.last_call),
+            calls: Calls::new(self.template.settings.calls).after(self.last_call).of_copy(&self.orphans),
             is_copy: true,
             is_restricted: false,
             ..State::fresh(&self.template)
