@@ -24,7 +24,7 @@ use super::commons::Commons;
 use super::contexts::{Context, Contexts, Plugin, RootIndex, RootState, StreamIndex};
 use super::entry_points::{Entry, EntryPoints};
 use super::metrics::Metrics;
-use super::shared::Space;
+use super::shared::{Reader, Space};
 use super::stream::{Services, Stream};
 use super::template::{Deadlines, Settings};
 use super::types::{AbiVersion, Status};
@@ -88,6 +88,8 @@ pub struct State<S: Stream> {
     pub(super) is_copy: bool,
     /// It is a spare: what it asks for waits until it goes to work.
     pub(super) is_idle: bool,
+    /// Queues that it registered as a spare: their messages are told to it from when it goes to work.
+    pub(super) idle_queues: Vec<(u32, Reader)>,
     /// The agenda knows it by its number.
     pub(super) is_on_agenda: bool,
     /// For building log lines and properties; its memory is used again.

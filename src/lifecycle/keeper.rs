@@ -110,9 +110,11 @@ impl<S: Stream> Keeper<S> {
                     let wait = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
                     self.post(Arc::downgrade(pool), Kind::Restock, now.saturating_add(wait));
                 }
-                // Asked for again by the next stream that needs one.
+                // Tried again later, or when a spare is taken.
                 Err(error) => {
                     telemetry::log(Level::Error, format_args!("graft: no spare VM: the plugin {error}"));
+                    let wait = u64::try_from(pool.rules().back_off.longest.as_nanos()).unwrap_or(u64::MAX);
+                    self.post(Arc::downgrade(pool), Kind::Restock, now.saturating_add(wait));
                 }
             },
         }

@@ -227,10 +227,14 @@ impl<S: Stream> Pool<S> {
                 Err(HomeError::Busy(_)) => {}
             }
         }
-        while self.spares.is_one_wanted() {
-            let mut vm = Vm::start(&self.template)?;
-            self.furnish(&mut vm)?;
-            self.spares.put(Lease::idle(vm, &self.watch));
+        while self.spares.has_room() {
+            let spare = Vm::start(&self.template).and_then(|mut vm| {
+                vm.rest();
+                self.furnish(&mut vm).map(|()| vm)
+            });
+            // Or each stream that begins would have another one tried that does not start.
+            let spare = spare.inspect_err(|_told| self.spares.give_up())?;
+            self.spares.put(Lease::idle(spare, &self.watch));
         }
         Ok(None)
     }

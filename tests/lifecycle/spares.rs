@@ -3,7 +3,9 @@
 use graft::config::PluginConfig;
 
 use crate::guest::Guest;
-use crate::house::{House, config, configured, crash, fragile, open, serve, try_open_if_free, word};
+use crate::house::{
+    House, LONGEST_WAIT, config, configured, crash, fragile, open, serve, try_open_if_free, word,
+};
 
 fn with_spares(config: &PluginConfig, spares: u32) -> PluginConfig {
     let mut config = config.clone();
@@ -112,7 +114,7 @@ fn a_spare_neither_ticks_nor_calls_before_it_is_taken() {
 #[test]
 fn a_spare_that_does_not_start_leaves_the_pool_as_it_is() {
     let house = House::new(1);
-    // The second VM of a process does not start: shared data tells which it is.
+    // The third VM of a process does not start: shared data tells which it is.
     let guest = fragile().on(
         "proxy_on_configure",
         "(if (i32.eqz (call $proxy_get_shared_data (text \"third\") (i32.const 16) (i32.const 20) (i32.const 24)))
@@ -121,7 +123,52 @@ fn a_spare_that_does_not_start_leaves_the_pool_as_it_is() {
             (then (drop (call $proxy_set_shared_data (text \"third\") (i32.const 0) (i32.const 0) (i32.const 0)))))
          (drop (call $proxy_set_shared_data (text \"first\") (i32.const 0) (i32.const 0) (i32.const 0)))",
     );
-    let plugin = house.load(&with_spares(&config("p", &guest), 1));
-    assert_eq!(house.registry.keeper().work(), None);
+    let plugin = house.load(&with_spares(&config("p", &guest), 2));
+    let keeper = house.registry.keeper();
+    let next = keeper.work();
+    assert_eq!(next, Some(house.now() + u64::try_from(LONGEST_WAIT.as_nanos()).unwrap()));
+    // Not by each stream, which would each cost a start and a line in the log.
+    let before = house.services.lines.lock().len();
     serve(&plugin, 0);
+    serve(&plugin, 0);
+    assert_eq!(keeper.work(), next);
+    assert_eq!(house.services.lines.lock().len(), before);
+    assert!(!plugin.pool().lacks_spares());
+}
+
+#[test]
+fn spares_go_with_the_last_plugin_of_their_pool() {
+    let house = House::new(2);
+    let plugin = house.load(&with_spares(&config("p", &telling()), 3));
+    house.registry.keeper().work();
+    let vms: Vec<_> = plugin.pool().vms().iter().map(graft::host::vm::Lease::downgrade).collect();
+    assert_eq!(vms.len(), 5);
+    drop(plugin);
+    assert!(vms.iter().all(|vm| vm.upgrade().is_none()));
+    assert_eq!(house.registry.keeper().work(), None);
+}
+
+#[test]
+fn a_spare_takes_no_messages_from_the_vms_that_work() {
+    let house = House::new(1);
+    let guest = fragile()
+        .on("proxy_on_configure", "(drop (call $proxy_register_shared_queue (text \"q\") (i32.const 32)))")
+        .on(
+            "proxy_on_context_create",
+            "(drop (call $proxy_enqueue_shared_queue (i32.load (i32.const 32)) (text \"m\")))",
+        )
+        .on("proxy_on_queue_ready", "(call $say (local.get $0))");
+    let plugin = house.load(&with_spares(&config("p", &guest), 1));
+    house.registry.keeper().work();
+    let agenda = &house.registry.commons().agenda;
+    agenda.work(|| house.now());
+    house.services.lines.lock().clear();
+    serve(&plugin, 0);
+    agenda.work(|| house.now());
+    assert_eq!(house.said(), ["1"], "in the home, not in the spare, which nobody tells anything");
+    crash(&plugin, 0);
+    house.services.lines.lock().clear();
+    serve(&plugin, 0);
+    agenda.work(|| house.now());
+    assert_eq!(house.said(), ["1"], "in the spare, which is the home now");
 }

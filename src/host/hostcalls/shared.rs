@@ -54,13 +54,18 @@ pub(super) fn register_queue<S: Stream>(
     let root = state.root_of(state.context()).and_then(|root| state.contexts.root(root));
     let reader = Reader { vm: state.number, root: root.ok_or(Status::BadArgument)?.id.0 };
     let (space, commons) = (Arc::clone(&state.space), Arc::clone(&state.commons));
-    // A copy ends with its stream, so the VM that was copied goes on being told.
-    let settings = state.is_copy.then(|| Arc::clone(&state.settings));
+    // A copy ends with its stream, and a spare does not work yet, so whoever is told now goes on being told.
+    let is_idle = state.is_idle;
+    let settings = (state.is_copy || is_idle).then(|| Arc::clone(&state.settings));
     let name = call.read(name, length)?;
     let token = settings
         .and_then(|settings| commons.shared.resolve(&settings.vm_id, name))
-        .or_else(|| commons.shared.register(&space, name, reader));
-    Ok(call.write_u32(token_at, token.ok_or(Status::InternalFailure)?)?)
+        .or_else(|| commons.shared.register(&space, name, reader))
+        .ok_or(Status::InternalFailure)?;
+    if is_idle {
+        call.state().idle_queues.push((token, reader));
+    }
+    Ok(call.write_u32(token_at, token)?)
 }
 
 pub(super) fn resolve_queue<S: Stream>(

@@ -156,9 +156,12 @@ impl<S: Stream> Vm<S> {
         let state = self.inner.store.data_mut();
         state.is_on_agenda = true;
         state.is_idle = false;
+        for (token, reader) in std::mem::take(&mut state.idle_queues) {
+            state.commons.shared.set_reader(token, reader);
+        }
     }
 
-    /// It is to work later, if at all.
+    /// It is to work later, if at all. Said before its plugins are configured.
     pub fn rest(&mut self) {
         self.inner.store.data_mut().is_idle = true;
     }

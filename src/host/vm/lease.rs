@@ -55,10 +55,9 @@ impl<S: Stream> Lease<S> {
         lease
     }
 
-    /// The same for a spare VM: the agenda does not know it, and what it asked for while it started waits for
+    /// The same for a spare VM, which [rests](Vm::rest): the agenda does not know it, and what it asked for while it started waits for
     /// [`activate`](Self::activate).
-    pub fn idle(mut vm: Vm<S>, watch: &Arc<Watch>) -> Self {
-        vm.rest();
+    pub fn idle(vm: Vm<S>, watch: &Arc<Watch>) -> Self {
         Self::apart(vm, watch)
     }
 

@@ -73,6 +73,7 @@ impl<S: Stream> State<S> {
             is_failure_told: false,
             is_copy: false,
             is_idle: false,
+            idle_queues: Vec::new(),
             is_on_agenda: false,
             limiter: Limiter::new(settings.limits),
             settings,

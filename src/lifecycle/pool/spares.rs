@@ -33,9 +33,9 @@ impl<S: Stream> Spares<S> {
         loop {
             let lease = {
                 let mut vms = self.vms.lock();
-                let lease = vms.pop();
+                let lease = vms.pop()?;
                 self.missing.store(self.wanted.saturating_sub(vms.len()), Ordering::Relaxed);
-                lease?
+                lease
             };
             // Another plugin's last root context may have trapped in it.
             if !lease.lock().has_failed() {
@@ -49,6 +49,16 @@ impl<S: Stream> Spares<S> {
         let mut vms = self.vms.lock();
         vms.push(lease);
         self.missing.store(self.wanted.saturating_sub(vms.len()), Ordering::Relaxed);
+    }
+
+    /// Whether there are fewer than there may be, wanted or not.
+    pub(super) fn has_room(&self) -> bool {
+        self.vms.lock().len() < self.wanted
+    }
+
+    /// None is wanted until somebody takes one or asks for a restock: the last one did not start.
+    pub(super) fn give_up(&self) {
+        self.missing.store(0, Ordering::Relaxed);
     }
 
     /// Whether one more is wanted. Cheap: asked once a stream.
