@@ -121,6 +121,7 @@ impl HttpFilter {
     /// Response headers arrived.
     pub fn on_response_headers(&self, envoy: HttpFilterHandle, end_of_stream: bool) -> HeadersStatus {
         self.is_responding.set(true);
+        self.give_up_waiting();
         self.enter(envoy, Direction::Response, Brings::Headers, |vm, stream| {
             vm.on_headers(stream, Direction::Response, end_of_stream)
         })

@@ -172,13 +172,19 @@ impl<S: Stream> Generation<S> {
     /// Has a stream that found all VMs busy called when one may be free, or when it has waited for long enough: until
     /// the moment `until`, on the clock that never goes back.
     pub fn wait(&self, worker: usize, wake: Wake, until: u64) -> Waiting {
-        let waiting = self.pool.watch().wait(wake, until);
+        let queue = self.pool.queue(worker);
+        let waiting = self.pool.watch().wait(queue, wake, until);
         self.keeper.call_late(&self.pool, until);
         // One may have come free just before.
         if self.pool.has_room(worker) {
-            self.pool.watch().call_next();
+            self.pool.watch().call_next(queue);
         }
         waiting
+    }
+
+    /// Whether streams of this worker wait: one that comes now is behind them.
+    pub fn is_waited_for(&self, worker: usize) -> bool {
+        self.pool.watch().is_waited_for(self.pool.queue(worker))
     }
 
     /// A worker's VM and the plugin's root context in it, for what is done in the root's name.

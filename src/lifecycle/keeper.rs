@@ -122,13 +122,12 @@ impl<S: Stream> Keeper<S> {
 
     fn work_for_ever(&self) {
         loop {
-            let next = self.work();
+            self.work();
             let mut jobs = self.jobs.lock();
             let now = self.services.monotonic_nanoseconds();
-            if jobs.iter().any(|job| job.due <= now) {
-                continue;
-            }
-            match next.or_else(|| jobs.iter().map(|job| job.due).min()) {
+            // Looked at anew: one that is due before the others may have come just now.
+            match jobs.iter().map(|job| job.due).min() {
+                Some(due) if due <= now => {}
                 Some(due) => {
                     self.posted.wait_for(&mut jobs, Duration::from_nanos(due.saturating_sub(now)));
                 }

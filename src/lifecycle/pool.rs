@@ -155,7 +155,7 @@ impl<S: Stream> Pool<S> {
     /// # Errors
     /// There are as many as there may be.
     pub fn seat(self: &Arc<Self>, worker: usize) -> Result<Seat<S>, HomeError> {
-        let index = worker.checked_rem(self.seats.len()).unwrap_or(0);
+        let index = self.queue(worker);
         let most = self.rules.max_vms;
         if let Some(taken) = self.seats.get(index) {
             let one_more = |taken: u32| taken.checked_add(1).filter(|taken| *taken <= most);
@@ -165,9 +165,15 @@ impl<S: Stream> Pool<S> {
         Ok(Seat { pool: Arc::clone(self), index })
     }
 
+    /// Where streams of a worker wait: workers beyond the last place, or row of seats, share the others'.
+    pub fn queue(&self, worker: usize) -> usize {
+        let places = self.other_places.len().saturating_add(1);
+        worker.checked_rem(if self.seats.is_empty() { places } else { self.seats.len() }).unwrap_or(0)
+    }
+
     /// Whether a stream that begins now would find a VM.
     pub fn has_room(&self, worker: usize) -> bool {
-        match self.seats.get(worker.checked_rem(self.seats.len()).unwrap_or(0)) {
+        match self.seats.get(self.queue(worker)) {
             Some(taken) => taken.load(Ordering::Relaxed) < self.rules.max_vms,
             None => !matches!(self.place(worker).lock().find(), Found::Busy),
         }
@@ -282,7 +288,7 @@ impl<S: Stream> Drop for Seat<S> {
         if let Some(seats) = self.pool.seats.get(self.index) {
             seats.fetch_sub(1, Ordering::Relaxed);
         }
-        self.pool.watch.call_next();
+        self.pool.watch.call_next(self.index);
     }
 }
 

@@ -17,12 +17,16 @@ struct Waiter {
 
 impl Waiter {
     fn new(plugin: &Loaded, until: u64) -> Self {
+        Self::on(plugin, 0, until)
+    }
+
+    fn on(plugin: &Loaded, worker: usize, until: u64) -> Self {
         let calls = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&calls);
         let wake = move || {
             count.fetch_add(1, Ordering::Relaxed);
         };
-        Self { calls, _place: plugin.wait(0, Box::new(wake), until) }
+        Self { calls, _place: plugin.wait(worker, Box::new(wake), until) }
     }
 
     fn calls(&self) -> usize {
@@ -102,4 +106,35 @@ fn a_stream_that_goes_away_makes_room_for_the_next() {
     stream.end();
     drop(first);
     assert_eq!(second.calls(), 1, "the first was called and did not come");
+}
+
+#[test]
+fn a_seat_that_comes_free_on_a_worker_calls_a_stream_of_that_worker() {
+    let house = House::new(2);
+    let mut config = isolated(&config("p", &fragile()));
+    config.graft.pool.max_vms = 1;
+    let plugin = house.load(&config);
+    let (one, two) = (open(&plugin, 0), open(&plugin, 1));
+    let (first, second) = (Waiter::on(&plugin, 0, LATE), Waiter::on(&plugin, 1, LATE));
+    assert!(plugin.is_waited_for(0) && plugin.is_waited_for(1));
+    two.end();
+    assert_eq!((first.calls(), second.calls()), (0, 1));
+    one.end();
+    assert_eq!((first.calls(), second.calls()), (1, 1));
+    assert!(!plugin.is_waited_for(0) && !plugin.is_waited_for(1));
+}
+
+#[test]
+fn a_shared_vm_that_is_left_calls_one_stream_of_each_worker() {
+    let house = House::new(2);
+    let mut config = config("p", &fragile());
+    config.graft.pool.max_vms = 1;
+    let plugin = house.load(&config);
+    let homes = [plugin.pool().home(0).unwrap(), plugin.pool().home(1).unwrap()];
+    let [one, two] = [homes[0].lock(), homes[1].lock()];
+    let (first, second) = (Waiter::on(&plugin, 0, LATE), Waiter::on(&plugin, 1, LATE));
+    drop(two);
+    assert_eq!(second.calls(), 1, "whose VM it was is not known, so both look");
+    drop(one);
+    assert_eq!(first.calls(), 1);
 }

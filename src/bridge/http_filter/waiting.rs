@@ -10,7 +10,8 @@ use crate::bridge::{module, worker};
 use crate::host::stream::Services as _;
 use crate::host::types::{Direction, HeadersAction};
 use crate::host::vm::Waiting;
-use crate::lifecycle::generation::{BeginError, Generation};
+use crate::lifecycle::generation::{BeginError, Begun, Generation};
+use crate::lifecycle::pool::HomeError;
 
 /// What is known of the wait. Nothing, for most.
 #[derive(Debug, Default)]
@@ -53,7 +54,7 @@ impl HttpFilter {
             }
             None => return false,
         };
-        match self.begin_on(&generation) {
+        match self.begin_in_turn(&generation) {
             Err(error) if self.wait(envoy, &generation, &error) => {
                 self.holds_request.set(true);
                 true
@@ -65,18 +66,33 @@ impl HttpFilter {
         }
     }
 
+    /// Begins, but for a stream that has just come while others wait: it goes to the end of their queue.
+    fn begin_in_turn(&self, generation: &Generation<EnvoyStream>) -> Result<Begun<EnvoyStream>, BeginError> {
+        let is_new = self.waiting.until.get() == 0;
+        if is_new && can_wait(generation) && generation.is_waited_for(worker::index()) {
+            return Err(HomeError::Busy(generation.pool().rules().max_vms).into());
+        }
+        self.begin_on(generation)
+    }
+
     /// A VM may be free, or the time is over.
-    pub(super) fn try_again(&self, envoy: HttpFilterHandle) {
+    pub(super) fn try_again(&self, mut envoy: HttpFilterHandle) {
         if let Some(place) = self.waiting.place.take() {
             place.come();
         }
         if self.begin_or_wait(&envoy, self.waiting.end_of_stream.get()) {
             return;
         }
-        self.waiting.is_late.set(true);
         let end_of_stream = self.waiting.end_of_stream.get();
-        if self.is_bypassed.get() || self.begun.get().is_none() {
-            // The plugin has been turned off for the route, or the thread is inside a VM, where no stream can begin.
+        if self.is_bypassed.get() {
+            // The request has another route meanwhile, where the plugin is off.
+            self.holds_request.set(false);
+            envoy.continue_decoding();
+            return;
+        }
+        self.waiting.is_late.set(true);
+        if self.begun.get().is_none() {
+            // The thread is inside a VM, where no stream can begin.
             let _status = self.fail::<HeadersAction>(envoy);
         } else {
             let _status = self.show_request_headers(envoy, end_of_stream);
@@ -91,8 +107,7 @@ impl HttpFilter {
         generation: &Generation<EnvoyStream>,
         error: &BeginError,
     ) -> bool {
-        // A plugin that lets the body come while it holds the headers would wait for a body that Envoy holds for us.
-        if !error.is_busy() || generation.plugin().allow_on_headers_stop_iteration {
+        if !error.is_busy() || !can_wait(generation) {
             return false;
         }
         let Ok(module) = module::module() else { return false };
@@ -111,6 +126,15 @@ impl HttpFilter {
         true
     }
 
+    /// A response overtakes a request that waits: another filter's, or Envoy's own when its time was over. The plugin has
+    /// no part in this stream, and must not let the request go on.
+    pub(super) fn give_up_waiting(&self) {
+        if self.waiting.end() {
+            self.holds_request.set(false);
+            self.is_bypassed.set(true);
+        }
+    }
+
     pub(super) fn show_request_headers(
         &self,
         envoy: HttpFilterHandle,
@@ -120,4 +144,9 @@ impl HttpFilter {
             vm.on_headers(stream, Direction::Request, end_of_stream)
         })
     }
+}
+
+/// A plugin that lets the body come while it holds the headers would wait for a body that Envoy holds for us.
+fn can_wait(generation: &Generation<EnvoyStream>) -> bool {
+    !generation.plugin().allow_on_headers_stop_iteration
 }

@@ -1,9 +1,10 @@
 //! What the owner of VMs is told of them, and who waits for one.
 //!
 //! A stream that finds all VMs taken waits here, in the order of arrival, until a VM was left or a time has passed;
-//! then it is called, on the thread where that happens, and tries again on its own.
+//! then it is called, on the thread where that happens, and tries again on its own. Workers have queues of their own:
+//! what comes free on one is no use to a stream of another.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -24,6 +25,7 @@ pub struct Watch {
 }
 
 struct Ticket {
+    queue: usize,
     wake: Wake,
     until: u64,
 }
@@ -41,18 +43,22 @@ impl Watch {
         Self { is_for_seats: true, ..Self::default() }
     }
 
-    /// A thread has left a VM.
+    /// A thread has left a VM. Whose that is, is not known here, so the first of each queue looks.
     pub(super) fn left(&self) {
-        if !self.is_for_seats {
-            self.call_next();
+        if self.is_for_seats || self.waiting() == 0 {
+            return;
         }
+        let queues: BTreeSet<usize> = self.waiting.lock().iter().map(|ticket| ticket.queue).collect();
+        queues.into_iter().for_each(|queue| self.call_next(queue));
     }
 
-    /// Waits until a moment of the clock that never goes back.
-    pub fn wait(self: &Arc<Self>, wake: Wake, until: u64) -> Waiting {
-        let ticket = Arc::new(Ticket { wake, until });
+    /// Waits in a queue until a moment of the clock that never goes back. All wait for equally long, so who comes back
+    /// with its old moment, because it found nothing when it was called, has its old place.
+    pub fn wait(self: &Arc<Self>, queue: usize, wake: Wake, until: u64) -> Waiting {
+        let ticket = Arc::new(Ticket { queue, wake, until });
         let mut waiting = self.waiting.lock();
-        waiting.push_back(Arc::clone(&ticket));
+        let place = waiting.partition_point(|other| other.until <= until);
+        waiting.insert(place, Arc::clone(&ticket));
         self.count.store(waiting.len(), Ordering::Release);
         drop(waiting);
         Waiting { watch: Arc::clone(self), ticket, has_come: false }
@@ -63,14 +69,20 @@ impl Watch {
         self.count.load(Ordering::Acquire)
     }
 
-    /// A VM may be free: the first who waits is called, and waits no more.
-    pub fn call_next(&self) {
+    /// Whether somebody waits in a queue. Cheap while nobody does at all.
+    pub fn is_waited_for(&self, queue: usize) -> bool {
+        self.waiting() > 0 && self.waiting.lock().iter().any(|ticket| ticket.queue == queue)
+    }
+
+    /// A VM may be free: the first who waits in a queue is called, and waits no more.
+    pub fn call_next(&self, queue: usize) {
         if self.waiting() == 0 {
             return;
         }
         let next = {
             let mut waiting = self.waiting.lock();
-            let next = waiting.pop_front();
+            let place = waiting.iter().position(|ticket| ticket.queue == queue);
+            let next = place.and_then(|place| waiting.remove(place));
             self.count.store(waiting.len(), Ordering::Release);
             next
         };
@@ -128,7 +140,7 @@ impl Drop for Waiting {
         drop(waiting);
         // Called and not coming: the next one may have the VM.
         if was_called && !self.has_come {
-            self.watch.call_next();
+            self.watch.call_next(self.ticket.queue);
         }
     }
 }
@@ -166,14 +178,14 @@ mod tests {
     fn who_came_first_is_called_first() {
         let watch = Arc::new(Watch::default());
         let ((one, wake_one), (two, wake_two)) = (counter(), counter());
-        let first = watch.wait(wake_one, 10);
-        let second = watch.wait(wake_two, 10);
-        watch.call_next();
+        let first = watch.wait(0, wake_one, 10);
+        let second = watch.wait(0, wake_two, 10);
+        watch.call_next(0);
         assert_eq!((calls(&one), calls(&two), watch.waiting()), (1, 0, 1));
         drop(first);
         assert_eq!(calls(&two), 1, "the first was called and went away, so it is the second's turn");
         drop(second);
-        watch.call_next();
+        watch.call_next(0);
         assert_eq!((calls(&one), calls(&two), watch.waiting()), (1, 1, 0));
     }
 
@@ -181,19 +193,52 @@ mod tests {
     fn who_comes_and_finds_nothing_calls_nobody() {
         let watch = Arc::new(Watch::default());
         let ((_, wake_one), (two, wake_two)) = (counter(), counter());
-        let first = watch.wait(wake_one, 10);
-        let _second = watch.wait(wake_two, 10);
-        watch.call_next();
+        let first = watch.wait(0, wake_one, 10);
+        let _second = watch.wait(0, wake_two, 10);
+        watch.call_next(0);
         first.come();
         assert_eq!((calls(&two), watch.waiting()), (0, 1));
+    }
+
+    #[test]
+    fn who_comes_and_finds_nothing_is_the_next_again() {
+        let watch = Arc::new(Watch::default());
+        let ((one, wake_one), (two, wake_two)) = (counter(), counter());
+        let first = watch.wait(0, wake_one, 10);
+        let _second = watch.wait(0, wake_two, 11);
+        watch.call_next(0);
+        first.come();
+        let again = Arc::clone(&one);
+        let wake = move || {
+            again.fetch_add(1, Ordering::Relaxed);
+        };
+        let _first = watch.wait(0, Box::new(wake), 10);
+        watch.call_next(0);
+        assert_eq!((calls(&one), calls(&two)), (2, 0));
+    }
+
+    #[test]
+    fn queues_are_called_apart_and_all_of_them_when_a_vm_was_left() {
+        let watch = Arc::new(Watch::default());
+        let ((one, wake_one), (two, wake_two)) = (counter(), counter());
+        let _first = watch.wait(3, wake_one, 10);
+        let _second = watch.wait(4, wake_two, 10);
+        assert!(watch.is_waited_for(4) && !watch.is_waited_for(5));
+        watch.call_next(5);
+        watch.call_next(4);
+        assert_eq!((calls(&one), calls(&two)), (0, 1));
+        let (three, wake_three) = counter();
+        let _third = watch.wait(4, wake_three, 10);
+        watch.left();
+        assert_eq!((calls(&one), calls(&two), calls(&three), watch.waiting()), (1, 1, 1, 0));
     }
 
     #[test]
     fn who_goes_is_not_called() {
         let watch = Arc::new(Watch::default());
         let (one, wake) = counter();
-        drop(watch.wait(wake, 10));
-        watch.call_next();
+        drop(watch.wait(0, wake, 10));
+        watch.call_next(0);
         assert_eq!((calls(&one), watch.call_late(100)), (0, None));
     }
 
@@ -201,8 +246,8 @@ mod tests {
     fn who_is_late_is_called_and_the_next_time_told() {
         let watch = Arc::new(Watch::default());
         let ((one, wake_one), (two, wake_two)) = (counter(), counter());
-        let _first = watch.wait(wake_one, 10);
-        let _second = watch.wait(wake_two, 20);
+        let _first = watch.wait(0, wake_one, 10);
+        let _second = watch.wait(0, wake_two, 20);
         assert_eq!((watch.call_late(9), watch.call_late(10)), (Some(10), Some(20)));
         assert_eq!((calls(&one), calls(&two)), (1, 0));
     }
