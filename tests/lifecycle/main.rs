@@ -8,6 +8,7 @@
 //! - [`pool`]: home VMs and their replacement. [`crash_loops`]: how soon. [`spares`]: VMs made ahead.
 //! - [`isolation`]: a VM for each stream. [`waiting`]: streams that find none.
 //! - [`threads`]: all of it at once. [`alone`]: what is left of a process, looked at in one that has no other test.
+//!   [`memory`]: that streams and traps do not make it larger.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -32,6 +33,7 @@ mod generations;
 mod guest;
 mod house;
 mod isolation;
+mod memory;
 mod pool;
 mod sharing;
 mod spares;
