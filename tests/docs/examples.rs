@@ -68,6 +68,15 @@ fn the_configuration_by_route_does_what_it_says() {
 }
 
 #[test]
+fn a_vm_for_each_stream_does_what_it_says() {
+    let bootstrap = text("envoy/isolation.yaml").replace("10000", "0").replace("9901", "0");
+    let envoy = Envoy::start(&bootstrap);
+    for _ in 0..2 {
+        assert!(envoy.get("/").contains("x-served-by: a VM of its own"));
+    }
+}
+
+#[test]
 fn the_logger_and_the_connections_are_valid() {
     validate("envoy/logger-and-tcp.yaml", &text("envoy/logger-and-tcp.yaml"));
 }
