@@ -1,7 +1,9 @@
 //! Isolation `stream`: each stream has a VM of its own, with plugins of every SDK, on every Envoy.
 
 use crate::harness::envoy::on_each_envoy;
-use crate::harness::{Answer, Bootstrap, Envoy, Host, Listener, Plugin, Request, Upstream, eventually};
+use crate::harness::{
+    Answer, Bootstrap, CalloutUpstream, Envoy, Host, Listener, Plugin, Request, Upstream, Version, eventually,
+};
 
 /// The plugin with a VM for each stream.
 fn isolated(plugin: Plugin) -> Plugin {
@@ -114,12 +116,11 @@ on_each_envoy! {
         "));
         let (envoy, upstream) = Envoy::with_plugins(version, &[plugin]);
         upstream.answer(Answer::ok(&[b"body"]));
+        let client = &envoy.client("main");
         let load = |rounds: usize| {
             std::thread::scope(|scope| {
                 for thread in 0..8 {
-                    let envoy = &envoy;
                     scope.spawn(move || {
-                        let client = envoy.client("main");
                         for round in 0..rounds {
                             let is_bad = (round + thread) % 4 == 0;
                             let request = Request::get("/");
@@ -137,5 +138,27 @@ on_each_envoy! {
         load(200);
         let grown = envoy.resident_memory().saturating_sub(before);
         assert!(grown < 32 * 1024 * 1024, "{grown} bytes more after 1,600 streams and 400 traps");
+    }
+
+    fn a_call_that_the_stream_does_not_wait_for_arrives(version) {
+        let callouts = CalloutUpstream::start();
+        let upstream = Upstream::http1("upstream");
+        let plugin = isolated(Plugin::scripted("tells", "
+            log: http-call callout 5000 \"\" :method GET :path /echo/told :authority callout
+        "));
+        let listener = Listener::new("main").plugin(Host::Graft, &plugin);
+        let bootstrap = Bootstrap::new().upstream(&upstream).listener(listener);
+        let envoy = Envoy::start(version, &callouts.add_to(bootstrap));
+        for count in 1..=5 {
+            assert_eq!(envoy.client("main").get("/").status, 200);
+            // On Envoy 1.37 it is the stream's, and may end with it before it arrives.
+            if version != Version::V1_37 {
+                eventually("the call to arrive", || (callouts.seen().len() == count).then_some(()));
+            }
+        }
+        eventually("all calls to end", || {
+            (envoy.admin().stat("cluster.callout.upstream_rq_active") == Some(0)).then_some(())
+        });
+        assert_eq!(envoy.count_plugin_log("on_http_call_response"), 0, "nobody is told of the reply");
     }
 }
