@@ -49,7 +49,9 @@ impl Watch {
             return;
         }
         let queues: BTreeSet<usize> = self.waiting.lock().iter().map(|ticket| ticket.queue).collect();
-        queues.into_iter().for_each(|queue| self.call_next(queue));
+        for queue in queues {
+            self.call_next(queue);
+        }
     }
 
     /// Waits in a queue until a moment of the clock that never goes back. All wait for equally long, so who comes back

@@ -7,6 +7,7 @@
 
 mod calls;
 mod foreign;
+mod isolation;
 
 /// A difference and its reason.
 pub struct Difference {
@@ -522,9 +523,30 @@ const OF_STREAMS: &[Difference] = &[
     foreign::EXPRESSIONS,
 ];
 
+/// What differs with isolation `stream` from what it is with `shared`: `-` is shared, `+` is stream.
+pub const OF_ISOLATION: &[Difference] = isolation::ALL;
+
+/// The same, where it is a matter of time whether it shows.
+pub const OF_ISOLATION_AT_TIMES: &[Difference] = isolation::AT_TIMES;
+
 /// The declared lines of a scenario, sorted.
 pub fn of(scenario: &str) -> Vec<&'static str> {
-    let mut lines: Vec<_> = all()
+    lines(all(), scenario)
+}
+
+/// The same for the kinds of isolation.
+pub fn of_isolation(scenario: &str) -> Vec<&'static str> {
+    lines(OF_ISOLATION, scenario)
+}
+
+/// Lines in which the kinds of isolation may differ or not, as it happens.
+pub fn of_isolation_at_times(scenario: &str) -> Vec<&'static str> {
+    lines(OF_ISOLATION_AT_TIMES, scenario)
+}
+
+fn lines(differences: impl IntoIterator<Item = &'static Difference>, scenario: &str) -> Vec<&'static str> {
+    let mut lines: Vec<_> = differences
+        .into_iter()
         .flat_map(|difference| difference.shows_in)
         .filter(|(name, _)| *name == scenario)
         .flat_map(|(_, lines)| lines.iter().copied())
@@ -540,7 +562,9 @@ mod tests {
 
     #[test]
     fn every_difference_names_a_scenario_that_there_is() {
-        for (name, lines) in all().flat_map(|difference| difference.shows_in) {
+        for (name, lines) in
+            all().chain(OF_ISOLATION).chain(OF_ISOLATION_AT_TIMES).flat_map(|difference| difference.shows_in)
+        {
             assert!(scenarios::ALL.iter().any(|(known, _)| known == name), "no scenario is called {name}");
             assert!(!lines.is_empty(), "{name} has no lines");
         }
@@ -549,10 +573,11 @@ mod tests {
     #[test]
     fn a_line_has_one_reason() {
         for (name, _) in scenarios::ALL {
-            let mut lines = of(name);
-            let all = lines.len();
-            lines.dedup();
-            assert_eq!(lines.len(), all, "a line of {name} is declared twice");
+            for mut lines in [of(name), [of_isolation(name), of_isolation_at_times(name)].concat()] {
+                let all = lines.len();
+                lines.dedup();
+                assert_eq!(lines.len(), all, "a line of {name} is declared twice");
+            }
         }
     }
 }

@@ -46,9 +46,36 @@ fn report() -> String {
         }
         text.push_str("```\n");
     }
+    isolation(&mut text);
     text.push('\n');
     text.push_str(END);
     text
+}
+
+/// What differs between shared VMs and one for each stream.
+fn isolation(text: &mut String) {
+    let count = scenarios::ALL.len();
+    let equal = scenarios::ALL
+        .iter()
+        .filter(|(name, _)| {
+            differences::of_isolation(name).is_empty() && differences::of_isolation_at_times(name).is_empty()
+        })
+        .count();
+    let _ = writeln!(
+        text,
+        "\n#### With a VM for each stream\n\nThe same {count} scenarios run with `graft.isolation: stream`, too. {equal} are \
+         equal in every line to those with `shared`; in the others these lines differ (`-` shared, `+` stream).",
+    );
+    for difference in differences::OF_ISOLATION.iter().chain(differences::OF_ISOLATION_AT_TIMES) {
+        let _ = writeln!(text, "\n{}\n\n```diff", difference.reason);
+        for (name, lines) in difference.shows_in {
+            let _ = writeln!(text, "# {name}");
+            for line in *lines {
+                let _ = writeln!(text, "{line}");
+            }
+        }
+        text.push_str("```\n");
+    }
 }
 
 #[test]

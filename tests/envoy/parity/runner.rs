@@ -1,6 +1,8 @@
-//! Runs a scenario on both sides and judges.
+//! Runs a scenario on two sides and judges: under both hosts, and under Graft with both kinds of isolation.
 
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::differences;
@@ -22,72 +24,70 @@ const SILENCE: &str = "0.3s";
 /// The same where streams wait for callouts.
 const SILENCE_OF_CALLOUTS: &str = "5s";
 
-/// One of the two hosts, and the logger that its plugins' lines go to.
+/// One way to run plugins, and the logger that their lines go to.
 struct Side {
     host: Host,
     logger: &'static str,
+    /// Whether each stream has a VM of its own.
+    is_isolated: bool,
 }
 
-const SIDES: [Side; 2] =
-    [Side { host: Host::BuiltIn, logger: "wasm" }, Side { host: Host::Graft, logger: "dynamic_modules" }];
+const BUILT_IN: Side = Side { host: Host::BuiltIn, logger: "wasm", is_isolated: false };
+const SHARED: Side = Side { host: Host::Graft, logger: "dynamic_modules", is_isolated: false };
+const STREAM: Side = Side { host: Host::Graft, logger: "dynamic_modules", is_isolated: true };
 
 impl Side {
     /// The name of the listener of a case.
     fn listener(&self, case: &Case) -> String {
         format!("{:?}-{}", self.host, case.name)
     }
+
+    /// The plugin of a case, as it runs here.
+    fn plugin(&self, scenario: &Scenario, case: &Case, code: &Path) -> Plugin {
+        let plugin = scenario.plugin(case, code);
+        if self.is_isolated { plugin.set("graft.isolation", "stream") } else { plugin }
+    }
 }
 
-/// Runs a scenario; fails unless the two sides differ exactly as declared.
+/// Runs a scenario under both hosts, and under Graft with a VM for each stream; fails unless they differ exactly as
+/// declared. The last has an Envoy of its own, because shared data is the process's.
 pub fn run(name: &str, scenario: &Scenario) {
-    let guests = Guests::new();
-    let code = scenario.code(&guests);
-    let upstream =
-        if scenario.http2_upstream { Upstream::http2("upstream") } else { Upstream::http1("upstream") };
-    let mut bootstrap = Bootstrap::new().upstream(&upstream).variable("TWO", "2");
-    let callouts = CalloutUpstream::start();
-    if scenario.callouts {
-        bootstrap = GrpcUpstream::start().add_to(callouts.add_to(bootstrap));
-    }
-    let tcp_upstream = TcpUpstream::echo("tcp");
-    if scenario.attached == Attached::Tcp {
-        bootstrap = bootstrap.tcp_upstream(&tcp_upstream);
-    }
-    for case in &scenario.cases {
-        for side in &SIDES {
-            let plugin = scenario.plugin(case, &code);
-            if scenario.attached == Attached::Tcp {
-                let proxy = TcpProxy::new(&side.listener(case), "tcp").plugin(side.host, &plugin);
-                bootstrap = bootstrap.tcp_proxy(proxy);
-                continue;
-            }
-            bootstrap = bootstrap.listener(listener(scenario, &side.listener(case), side.host, &plugin));
-        }
-    }
-    let envoy = Envoy::start(Version::V1_40, &bootstrap);
-    for side in &SIDES {
-        scenario.settled.iter().for_each(|text| await_more(text, 0, &envoy, side));
-    }
-    let starts = SIDES.each_ref().map(|side| plugin_lines(&envoy.log(), side.logger));
-    let outside = SIDES.each_ref().map(|side| match scenario.attached {
-        Attached::Tcp => converse(scenario, &envoy, &tcp_upstream, side),
-        Attached::Http | Attached::AccessLog | Attached::HttpAndAccessLog => {
-            play(scenario, &envoy, &upstream, &callouts, side)
-        }
+    let hosts = Stage::new(scenario, &[&BUILT_IN, &SHARED]);
+    let starts = [hosts.start(&BUILT_IN), hosts.start(&SHARED)];
+    let acts = [hosts.play(&BUILT_IN), hosts.play(&SHARED)];
+    judge(name, ["the built-in filter", "Graft"], &differences::of(name), &[], || {
+        [hosts.observe(&BUILT_IN, &starts[0], &acts[0]), hosts.observe(&SHARED, &starts[1], &acts[1])]
     });
+    let alone = Stage::new(scenario, &[&STREAM]);
+    let start = alone.start(&STREAM);
+    let act = alone.play(&STREAM);
+    let (declared, at_times) = (differences::of_isolation(name), differences::of_isolation_at_times(name));
+    judge(name, ["isolation shared", "isolation stream"], &declared, &at_times, || {
+        [hosts.observe(&SHARED, &starts[1], &acts[1]), alone.observe(&STREAM, &start, &act)]
+    });
+    hosts.end();
+    alone.end();
+}
 
+/// Fails unless what was observed differs exactly as declared, now or soon. Lines `at_times` may differ or not.
+fn judge(
+    name: &str,
+    sides: [&str; 2],
+    declared: &[&str],
+    at_times: &[&str],
+    observe: impl Fn() -> [Vec<Observed>; 2],
+) {
     let changes = || {
-        let [built_in, graft] =
-            [0, 1].map(|index| observe(scenario, &envoy, &SIDES[index], &starts[index], &outside[index]));
-        difference(&built_in, &graft)
+        let [left, right] = observe();
+        difference(&left, &right)
     };
-    let declared = differences::of(name);
     if std::env::var_os("GRAFT_SHOW").is_some() {
         within(LATE, || None::<()>);
-        show(&changes(), &observe(scenario, &envoy, &SIDES[0], &starts[0], &outside[0]));
+        show(&changes(), &observe()[0]);
     }
     let judged = within(LATE, || {
-        let summaries: BTreeSet<_> = changes().iter().map(Change::summary).collect();
+        let mut summaries: BTreeSet<_> = changes().iter().map(Change::summary).collect();
+        summaries.retain(|line| !at_times.contains(&line.as_str()));
         summaries.iter().map(String::as_str).eq(declared.iter().copied()).then_some(())
     });
     if judged.is_none() {
@@ -95,14 +95,81 @@ pub fn run(name: &str, scenario: &Scenario) {
             changes().iter().map(|change| format!("{} [{}]", change.summary(), change.place())).collect();
         let found = found.join("\n");
         let declared = declared.join("\n");
-        panic!("{name}: the sides do not differ as declared\n--- found\n{found}\n--- declared\n{declared}");
+        let [left, right] = sides;
+        panic!(
+            "{name}: {left} (-) and {right} (+) do not differ as declared\n--- found\n{found}\n--- declared\n{declared}"
+        );
     }
-    assert!(envoy.stop().status.success(), "Envoy ends well");
 }
 
-/// Prints all that the built-in filter did, and what differs: for whoever writes a scenario.
-fn show(changes: &[Change], built_in: &[Observed]) {
-    for line in built_in {
+/// An Envoy for a scenario on some sides, and what stands around it.
+struct Stage<'a> {
+    scenario: &'a Scenario,
+    envoy: Envoy,
+    upstream: Arc<Upstream>,
+    callouts: Arc<CalloutUpstream>,
+    tcp_upstream: Arc<TcpUpstream>,
+    _guests: Guests,
+}
+
+impl<'a> Stage<'a> {
+    fn new(scenario: &'a Scenario, sides: &[&Side]) -> Self {
+        let guests = Guests::new();
+        let code = scenario.code(&guests);
+        let upstream =
+            if scenario.http2_upstream { Upstream::http2("upstream") } else { Upstream::http1("upstream") };
+        let mut bootstrap = Bootstrap::new().upstream(&upstream).variable("TWO", "2");
+        let callouts = CalloutUpstream::start();
+        if scenario.callouts {
+            bootstrap = GrpcUpstream::start().add_to(callouts.add_to(bootstrap));
+        }
+        let tcp_upstream = TcpUpstream::echo("tcp");
+        if scenario.attached == Attached::Tcp {
+            bootstrap = bootstrap.tcp_upstream(&tcp_upstream);
+        }
+        for case in &scenario.cases {
+            for side in sides {
+                let plugin = side.plugin(scenario, case, &code);
+                if scenario.attached == Attached::Tcp {
+                    let proxy = TcpProxy::new(&side.listener(case), "tcp").plugin(side.host, &plugin);
+                    bootstrap = bootstrap.tcp_proxy(proxy);
+                    continue;
+                }
+                bootstrap = bootstrap.listener(listener(scenario, &side.listener(case), side.host, &plugin));
+            }
+        }
+        let envoy = Envoy::start(Version::V1_40, &bootstrap);
+        Self { scenario, envoy, upstream, callouts, tcp_upstream, _guests: guests }
+    }
+
+    /// What plugins say as they start.
+    fn start(&self, side: &Side) -> Vec<Observed> {
+        self.scenario.settled.iter().for_each(|text| await_more(text, 0, &self.envoy, side));
+        plugin_lines(&self.envoy.log(), side.logger)
+    }
+
+    /// Plays the scripts on one side; gives what is seen from outside.
+    fn play(&self, side: &Side) -> Vec<Observed> {
+        match self.scenario.attached {
+            Attached::Tcp => converse(self.scenario, &self.envoy, &self.tcp_upstream, side),
+            Attached::Http | Attached::AccessLog | Attached::HttpAndAccessLog => {
+                play(self.scenario, &self.envoy, &self.upstream, &self.callouts, side)
+            }
+        }
+    }
+
+    fn observe(&self, side: &Side, start: &[Observed], outside: &[Observed]) -> Vec<Observed> {
+        observe(self.scenario, &self.envoy, side, start, outside)
+    }
+
+    fn end(self) {
+        assert!(self.envoy.stop().status.success(), "Envoy ends well");
+    }
+}
+
+/// Prints all that was observed on the first side, and what differs: for whoever writes a scenario.
+fn show(changes: &[Change], first: &[Observed]) {
+    for line in first {
         eprintln!("{} [{}]", line.what, line.place);
     }
     eprintln!("--- changes");

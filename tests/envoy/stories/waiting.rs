@@ -85,7 +85,9 @@ on_each_envoy! {
                 })
                 .collect();
             house.gate.open();
-            requests.into_iter().for_each(|request| assert_served(&request.join().unwrap()));
+            for request in requests {
+                assert_served(&request.join().unwrap());
+            }
         });
         assert_eq!(house.seen(), ["/0", "/1", "/2", "/3", "/4"]);
     }
@@ -97,7 +99,9 @@ on_each_envoy! {
             house.await_active(12);
             house.gate.open();
             let begin = std::time::Instant::now();
-            requests.into_iter().for_each(|request| assert_served(&request.join().unwrap()));
+            for request in requests {
+                assert_served(&request.join().unwrap());
+            }
             assert!(begin.elapsed().as_secs() < 10, "somebody was not called");
         });
     }
@@ -154,7 +158,9 @@ on_each_envoy! {
             house.await_active(count + 1);
             house.gate.open();
             assert_served(&first.join().unwrap());
-            waiting.into_iter().for_each(|request| assert_served(&request.join().unwrap()));
+            for request in waiting {
+                assert_served(&request.join().unwrap());
+            }
         });
     }
 
