@@ -33,6 +33,7 @@ mod callouts;
 pub mod connection_filter;
 mod connection_stream;
 mod entering;
+mod failing;
 mod foreign;
 pub mod http_config;
 pub mod http_filter;

@@ -14,6 +14,7 @@
 //! - [`keeper`]: makes spare VMs, and calls streams that have waited for too long.
 //! - [`failure`]: crash loops wait.
 //! - [`agenda`] and [`resolver`]: the threads of ours that work for VMs.
+//! - [`tally`]: what a pool tells of itself in the statistics.
 //! - [`error`]: why a plugin could not be loaded, with the configuration's field.
 //!
 //! Nothing here knows Envoy: it is generic over the host's `Stream`.
@@ -26,3 +27,4 @@ pub mod keeper;
 pub mod pool;
 pub mod registry;
 pub mod resolver;
+pub mod tally;

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use super::callouts::{Carrying, ConnectionCalls};
 use super::connection_stream::ConnectionStream;
+use super::failing::Failing;
 use super::metrics::{Outlet, Place};
 use super::stream::EnvoyStream;
 use super::{entering, loading, module, worker};
@@ -30,7 +31,6 @@ use crate::host::stream::{Effect, Effects};
 use crate::host::types::{ConnectionAction, Direction, PeerType};
 use crate::host::vm::{CallError, Vm};
 use crate::lifecycle::generation::{Begun, Generation};
-use crate::telemetry::{self, Level};
 
 /// Details of a connection that was closed here, for access logs: because the plugin failed, and because it asked for it.
 const FAILED: &[u8] = b"wasm_fail_stream";
@@ -43,6 +43,7 @@ pub struct ConnectionConfig {
     name: String,
     generation: Arc<Generation<EnvoyStream>>,
     failure_policy: FailurePolicy,
+    failing: Failing,
     /// What Envoy calls the plugin's metrics here, and a way to it without a connection.
     pub(super) outlet: Outlet,
 }
@@ -56,7 +57,9 @@ impl ConnectionConfig {
             loading::load(name, config, &Carrying::new(None))?;
         let place = Place::Connection(envoy);
         let outlet = Outlet::open(&module.services.metrics, place, &generation.metrics());
-        Some(Arc::new(Self { name: plugin.name, generation, failure_policy: plugin.failure_policy, outlet }))
+        let failing = Failing::new(module, &plugin.name, plugin.failure_policy);
+        let failure_policy = plugin.failure_policy;
+        Some(Arc::new(Self { name: plugin.name, generation, failure_policy, failing, outlet }))
     }
 
     /// `on_network_filter_config_scheduled`: updates of metrics have come. Main thread.
@@ -103,8 +106,7 @@ impl ConnectionFilter {
     /// A client has connected: the context begins.
     pub fn on_new_connection(&self, envoy: ConnectionHandle) -> ConnectionStatus {
         if let Err(why) = self.begin(&envoy) {
-            let line = format_args!("a connection could not begin: {why}");
-            telemetry::log_plugin(Level::Error, &self.config.name, line);
+            self.config.failing.log("a connection", &why);
             return self.fail(envoy);
         }
         self.enter(envoy, Direction::Request, None, Vm::on_new_connection)
@@ -215,6 +217,7 @@ impl ConnectionFilter {
         if !has_vm_failed || !effects.is_empty() {
             self.apply(envoy, effects);
         } else if self.holds_reading.replace(false) {
+            self.config.failing.count(&envoy, self.config.outlet.ids());
             let mut envoy = envoy;
             match self.config.failure_policy {
                 FailurePolicy::Open => {
@@ -359,6 +362,7 @@ impl ConnectionFilter {
 
     /// The plugin failed: the policy decides.
     fn fail(&self, mut envoy: ConnectionHandle) -> ConnectionStatus {
+        self.config.failing.count(&envoy, self.config.outlet.ids());
         match self.config.failure_policy {
             FailurePolicy::Open => {
                 self.is_bypassed.set(true);

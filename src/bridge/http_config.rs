@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::callouts::{Carrier, Carrying};
+use super::failing::Failing;
 use super::loading;
 use super::metrics::{Outlet, Place};
 use super::route_config;
@@ -21,6 +22,8 @@ pub struct HttpConfig {
     pub generation: Arc<Generation<EnvoyStream>>,
     /// What happens to a stream whose plugin failed.
     pub failure_policy: FailurePolicy,
+    /// Those streams.
+    pub(super) failing: Failing,
     /// What Envoy calls the plugin's metrics here, and a way to it without a stream.
     pub(super) outlet: Outlet,
     /// Calls of root contexts can be made on this configuration, if this Envoy has such calls.
@@ -35,8 +38,10 @@ impl HttpConfig {
         let carrying = Carrying::new(Carrier::new(envoy.clone()));
         let loading::Loaded { plugin, generation, module } = loading::load(name, config, &carrying)?;
         let outlet = Outlet::open(&module.services.metrics, Place::Filter(envoy), &generation.metrics());
+        let failing = Failing::new(module, &plugin.name, plugin.failure_policy);
         let loaded = Arc::new(Self {
             name: plugin.name,
+            failing,
             generation,
             failure_policy: plugin.failure_policy,
             outlet,

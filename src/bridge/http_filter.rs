@@ -10,6 +10,7 @@
 //! All methods are `&self`: Envoy can call a hook while another runs on the same stack. What changes is in cells,
 //! read and written for an instant; no lock and no borrow is held while effects are applied.
 
+mod beginning;
 mod calls;
 mod reply;
 mod waiting;
@@ -25,9 +26,7 @@ use super::entering;
 use super::http_config::HttpConfig;
 use super::http_stream::HttpStream;
 use super::local_response;
-use super::route_config::RouteConfig;
 use super::stream::EnvoyStream;
-use super::{module, worker};
 use crate::abi::{
     BodyStatus, HeadersStatus, HttpFilterHandle, LocalReplyStatus, ResetReason, Scheduler, TrailersStatus,
 };
@@ -35,9 +34,8 @@ use crate::config::FailurePolicy;
 use crate::host::contexts::StreamIndex;
 use crate::host::stream::{Effect, Effects};
 use crate::host::types::{BodyAction, Direction, HeadersAction};
-use crate::host::vm::{CallError, StartError, Vm};
-use crate::lifecycle::generation::{BeginError, Begun, Generation};
-use crate::telemetry::{self, Level};
+use crate::host::vm::{CallError, Vm};
+use crate::lifecycle::generation::{BeginError, Begun};
 
 /// Details of a stream that a plugin closed, for access logs.
 const CLOSED_BY_PLUGIN: &[u8] = b"wasm_close_stream";
@@ -47,6 +45,8 @@ pub struct HttpFilter {
     config: Arc<HttpConfig>,
     /// What became of the stream's beginning; nothing yet if its request has not come here.
     begun: OnceCell<Result<Begun<EnvoyStream>, BeginError>>,
+    /// Its VM failed before the plugin had seen anything of the stream, so that it began once more.
+    begun_again: OnceCell<Begun<EnvoyStream>>,
     /// The plugin has no part in this stream: it is off here, or failed under `FAIL_OPEN`.
     is_bypassed: Cell<bool>,
     /// The plugin failed and the stream was answered for it.
@@ -81,6 +81,7 @@ impl HttpFilter {
         Some(Rc::new(Self {
             config: Arc::clone(config),
             begun: OnceCell::new(),
+            begun_again: OnceCell::new(),
             is_bypassed: Cell::new(false),
             has_failed: Cell::new(false),
             holds_request: Cell::new(false),
@@ -143,7 +144,7 @@ impl HttpFilter {
     pub fn on_stream_complete(&self, envoy: HttpFilterHandle) {
         // A request that another filter answered before it came here is logged all the same, as in the built-in host; one
         // that was answered while it waited for a VM is not worth one.
-        if !self.waiting.end() {
+        if !self.stop_waiting() {
             self.begin(&envoy);
         }
         let Some(begun) = self.begun().filter(|_| !self.is_bypassed.get()) else { return };
@@ -164,7 +165,7 @@ impl HttpFilter {
 
     /// Envoy destroys the filter: the context ends.
     pub fn on_destroy(&self) {
-        self.waiting.end();
+        self.stop_waiting();
         if let Some(begun) = self.begun() {
             let replies = self.calls.end();
             if !replies.is_empty() {
@@ -175,6 +176,9 @@ impl HttpFilter {
                 });
             }
             entering::end(&begun.lease, begun.stream);
+        }
+        if let (Some(_), Some(Ok(first))) = (self.begun_again.get(), self.begun.get()) {
+            entering::end(&first.lease, first.stream);
         }
     }
 
@@ -226,54 +230,7 @@ impl HttpFilter {
 
     /// The stream's hold on its VM, if it has one.
     fn begun(&self) -> Option<&Begun<EnvoyStream>> {
-        self.begun.get().and_then(|begun| begun.as_ref().ok())
-    }
-
-    /// Makes the stream's context, once.
-    fn begin(&self, envoy: &HttpFilterHandle) {
-        match self.generation(envoy) {
-            Some(Ok(generation)) => self.settle(envoy, self.begin_on(&generation)),
-            Some(Err(error)) => self.settle(envoy, Err(error.into())),
-            None => {}
-        }
-    }
-
-    /// What the stream begins on. `None`: it does not begin here, or has begun.
-    fn generation(&self, envoy: &HttpFilterHandle) -> Option<Result<Chosen<'_>, StartError>> {
-        if self.begun.get().is_some()
-            || self.is_bypassed.get()
-            || self.has_failed.get()
-            || entering::is_inside()
-        {
-            return None;
-        }
-        let base = &self.config.generation;
-        match envoy.route_config::<RouteConfig>() {
-            Some(route) if route.is_disabled => {
-                self.is_bypassed.set(true);
-                None
-            }
-            Some(route) => Some(route.generation(base).map(Chosen::Variant)),
-            None => Some(Ok(Chosen::Base(base))),
-        }
-    }
-
-    /// Notes how the stream's beginning went.
-    fn settle(&self, envoy: &HttpFilterHandle, begun: Result<Begun<EnvoyStream>, BeginError>) {
-        if let Err(error) = &begun {
-            let line = format_args!("a stream could not begin: {error}");
-            telemetry::log_plugin(Level::Error, &self.config.name, line);
-        }
-        let _was_empty = self.begun.set(begun);
-        if let Ok(module) = module::module()
-            && module.services.metrics.is_any_waiting(self.config.outlet.ids())
-        {
-            module.services.metrics.carry(envoy, self.config.outlet.ids());
-        }
-    }
-
-    fn begin_on(&self, generation: &Generation<EnvoyStream>) -> Result<Begun<EnvoyStream>, BeginError> {
-        generation.begin_if_free(worker::index(), HttpStream::new(Arc::clone(&self.config)).into())
+        self.begun_again.get().or_else(|| self.begun.get()?.as_ref().ok())
     }
 
     /// Runs an entry point of the plugin, and what it asked for.
@@ -284,16 +241,27 @@ impl HttpFilter {
         brings: Brings,
         call: impl FnOnce(&mut Vm<EnvoyStream>, StreamIndex) -> Result<A, CallError>,
     ) -> A::Status {
+        self.try_enter(envoy, direction, brings, call).unwrap_or_else(|envoy| self.fail::<A>(envoy))
+    }
+
+    /// The same, but nothing is done if the VM had failed before: the caller decides.
+    fn try_enter<A: Action>(
+        &self,
+        envoy: HttpFilterHandle,
+        direction: Direction,
+        brings: Brings,
+        call: impl FnOnce(&mut Vm<EnvoyStream>, StreamIndex) -> Result<A, CallError>,
+    ) -> Result<A::Status, HttpFilterHandle> {
         // The plugin has no part, or had its last word: what comes now is not for it.
         if self.is_bypassed.get() || self.has_replied.get() || self.has_failed.get() {
-            return A::CONTINUE.status();
+            return Ok(A::CONTINUE.status());
         }
-        let begun = match self.begun.get() {
-            Some(Ok(begun)) => begun,
-            Some(Err(_logged)) => return self.fail::<A>(envoy),
+        let begun = match (self.begun(), self.begun.get()) {
+            (Some(begun), _) => begun,
+            (None, Some(_logged)) => return Ok(self.fail::<A>(envoy)),
             // Another filter answered before the request came here: its reply is none of the plugin's business, as in
             // the built-in host.
-            None => return A::CONTINUE.status(),
+            (None, None) => return Ok(A::CONTINUE.status()),
         };
         let entered = entering::enter(&begun.lease, |vm| {
             let Some(stream) = http_mut(vm, begun.stream) else { return Err(envoy) };
@@ -314,7 +282,7 @@ impl HttpFilter {
             }
             Ok((called, effects, envoy, commands))
         });
-        match entered {
+        Ok(match entered {
             // Envoy came back while this very stream's plugin runs: it is answering or ending the stream.
             None => A::CONTINUE.status(),
             Some(Err(envoy)) => self.fail::<A>(envoy),
@@ -323,16 +291,19 @@ impl HttpFilter {
                 self.run(&mut envoy, commands);
                 self.follow(envoy, begun, (direction, brings), action, effects).status()
             }
-            Some(Ok((Err(_logged), effects, Some(envoy), _))) => {
+            Some(Ok((Err(error), effects, Some(envoy), _))) => {
+                if error == CallError::VmFailed && effects.is_empty() {
+                    return Err(envoy);
+                }
                 // What was denied before the trap stays denied, also where the policy is to let streams pass.
                 if self.config.failure_policy == FailurePolicy::Open && effects.iter().any(ends) {
                     self.is_bypassed.set(true);
                     self.apply(envoy, begun, effects);
-                    return A::STOP.status();
+                    return Ok(A::STOP.status());
                 }
                 self.fail::<A>(envoy)
             }
-        }
+        })
     }
 
     /// Does what an entry point answered and asked for.
@@ -380,6 +351,7 @@ impl HttpFilter {
 
     /// The plugin failed: the policy decides.
     fn fail<A: Action>(&self, mut envoy: HttpFilterHandle) -> A::Status {
+        self.config.failing.count(&envoy, self.config.outlet.ids());
         match self.config.failure_policy {
             FailurePolicy::Open => {
                 self.is_bypassed.set(true);
@@ -402,6 +374,7 @@ impl HttpFilter {
         if !self.holds_request.get() && !self.holds_response.get() {
             return;
         }
+        self.config.failing.count(&envoy, self.config.outlet.ids());
         match self.config.failure_policy {
             FailurePolicy::Open => {
                 self.is_bypassed.set(true);
@@ -451,25 +424,6 @@ impl HttpFilter {
             }
         }
         false
-    }
-}
-
-/// What a stream begins on.
-enum Chosen<'a> {
-    /// That of the filter configuration. Not counted for each stream: all workers would write to the same place.
-    Base(&'a Arc<Generation<EnvoyStream>>),
-    /// That of a route.
-    Variant(Arc<Generation<EnvoyStream>>),
-}
-
-impl std::ops::Deref for Chosen<'_> {
-    type Target = Generation<EnvoyStream>;
-
-    fn deref(&self) -> &Generation<EnvoyStream> {
-        match self {
-            Self::Base(generation) => generation,
-            Self::Variant(generation) => generation,
-        }
     }
 }
 

@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 pub use ids::Ids;
-use ids::Updates;
+pub(super) use ids::Updates;
 pub(super) use outlets::{Outlet, Place};
 
 use self::outlets::Outlets;
@@ -111,6 +111,21 @@ impl Metrics {
         self.waits.fetch_add(1, Ordering::Release);
     }
 
+    /// A configuration comes: the gauges of Graft's own are told anew, for it may be the only one that has them.
+    fn tell_gauges(&self) {
+        let gauges: Vec<Arc<Metric>> = {
+            let by_name = self.by_name.lock();
+            let is_one = |metric: &&Arc<Metric>| {
+                metric.own.is_some() && metric.kind == MetricType::Gauge && metric.value() != 0
+            };
+            by_name.values().filter(is_one).cloned().collect()
+        };
+        for metric in gauges {
+            self.keep(&metric, MetricUpdate::Set(metric.value()));
+            self.waits.fetch_add(1, Ordering::Release);
+        }
+    }
+
     fn keep(&self, metric: &Arc<Metric>, update: MetricUpdate) {
         if metric.waiting.add(update) {
             self.listed.lock().push(Arc::clone(metric));
@@ -138,7 +153,7 @@ impl Metrics {
         let ours: Vec<Arc<Metric>> = self.listed.lock().extract_if(.., |metric| takes(metric)).collect();
         for metric in ours {
             for update in metric.waiting.take() {
-                if tell(&metric, update) == Err(MetricError::Unavailable) {
+                if tell(&metric, metric.told(update)) == Err(MetricError::Unavailable) {
                     self.keep(&metric, update);
                 }
             }
@@ -173,6 +188,16 @@ impl Metric {
     /// The value that a plugin reads.
     pub fn value(&self) -> u64 {
         self.value.load(Ordering::Relaxed)
+    }
+
+    /// What Envoy is told of an update. Graft's own gauges are told as they are now: Envoy forgets a statistic with the last
+    /// configuration that had it, and another one may go on with ours.
+    fn told(&self, update: MetricUpdate) -> MetricUpdate {
+        if self.own.is_some() && self.kind == MetricType::Gauge {
+            MetricUpdate::Set(self.value())
+        } else {
+            update
+        }
     }
 
     /// Follows an update in the shadow. A gauge below zero wraps, as in Envoy.
@@ -242,6 +267,36 @@ mod tests {
         assert!(!Arc::ptr_eq(&one, &metrics.own(Stat::LogLinesLeftOut, &["two"])));
         let plugins = metrics.define(MetricType::Counter, "one");
         assert!(!Arc::ptr_eq(&one, &plugins), "whatever a plugin calls its own");
+    }
+
+    #[test]
+    fn gauges_of_grafts_are_told_as_they_are() {
+        let metrics = Metrics::default();
+        let own = metrics.own(Stat::VmsActive, &["one"]);
+        let gone = metrics.own(Stat::VmsActive, &["gone"]);
+        for (metric, update) in
+            [(&own, MetricUpdate::Add(3)), (&gone, MetricUpdate::Add(1)), (&gone, MetricUpdate::Subtract(1))]
+        {
+            metrics.wait(metric, update);
+        }
+        metrics.wait(&metrics.define(MetricType::Gauge, "a plugin's"), MetricUpdate::Add(9));
+        let told = parking_lot::Mutex::new(Vec::new());
+        let tell = || {
+            metrics.carry_where(
+                |metric| metric.own.is_some(),
+                |metric, update| {
+                    told.lock().push((metric.index, update));
+                    Ok(())
+                },
+            );
+            std::mem::take(&mut *told.lock())
+        };
+        let mut first = tell();
+        first.sort_by_key(|(index, _)| *index);
+        assert_eq!(first, [(own.index, MetricUpdate::Set(3)), (gone.index, MetricUpdate::Set(0))]);
+        assert_eq!(tell(), []);
+        metrics.tell_gauges();
+        assert_eq!(tell(), [(own.index, MetricUpdate::Set(3))], "to a configuration that comes");
     }
 
     #[test]

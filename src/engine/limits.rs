@@ -41,12 +41,23 @@ pub enum Refusal {
 pub struct Limiter {
     limits: Limits,
     refusal: Option<Refusal>,
+    has_grown: bool,
 }
 
 impl Limiter {
     /// A limiter that has refused nothing yet.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, refusal: None }
+        Self { limits, refusal: None, has_grown: false }
+    }
+
+    /// Whether [`take_growth`](Self::take_growth) would answer that memory has grown.
+    pub fn has_grown(&self) -> bool {
+        self.has_grown
+    }
+
+    /// Whether memory has grown since the last time that this was asked.
+    pub fn take_growth(&mut self) -> bool {
+        std::mem::take(&mut self.has_grown)
     }
 
     /// The last growth that was refused.
@@ -66,6 +77,7 @@ impl ResourceLimiter for Limiter {
         if desired > limit {
             self.refusal = Some(Refusal::Memory { wanted: desired, limit });
         }
+        self.has_grown |= desired <= limit;
         Ok(desired <= limit)
     }
 
@@ -104,7 +116,9 @@ mod tests {
         let mut limiter = Limiter::new(Limits { memory_bytes: 65_536, table_elements: 10 });
         assert!(limiter.memory_growing(0, 65_536, None).unwrap());
         assert_eq!(limiter.last_refusal(), None);
+        assert!(limiter.take_growth() && !limiter.take_growth());
         assert!(!limiter.memory_growing(65_536, 131_072, None).unwrap());
+        assert!(!limiter.take_growth());
         let refusal = limiter.last_refusal().unwrap();
         assert_eq!(
             refusal.to_string(),

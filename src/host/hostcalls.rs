@@ -47,6 +47,16 @@ impl From<Status> for Outcome {
     }
 }
 
+/// What a trap of the guest's allocator, which a hostcall called, carries.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InAllocator;
+
+impl std::fmt::Display for InAllocator {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("in the guest's allocator")
+    }
+}
+
 /// What a hostcall's body answers.
 pub(super) type Answer<T = ()> = Result<T, Outcome>;
 
@@ -325,7 +335,7 @@ impl<S: Stream> Call<'_, S> {
         match allocated {
             Ok(0) => Err(Status::InvalidMemoryAccess.into()),
             Ok(address) => Ok(address),
-            Err(error) => Err(Outcome::Trap(error.context("in the guest's allocator"))),
+            Err(error) => Err(Outcome::Trap(error.context(InAllocator))),
         }
     }
 

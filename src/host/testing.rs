@@ -314,6 +314,8 @@ pub struct FakeServices {
     pub level: Option<Level>,
     /// What both clocks say, in nanoseconds.
     pub now: AtomicU64,
+    /// How much time passes with each look at the clock that never goes back.
+    pub pace: AtomicU64,
     /// The process makes no calls.
     pub is_without_calls: bool,
     /// Commands for calls that no stream has in hand, and whose VM they are.
@@ -356,7 +358,8 @@ impl Services for FakeServices {
     }
 
     fn monotonic_nanoseconds(&self) -> u64 {
-        self.now.load(Ordering::Relaxed)
+        let pace = self.pace.load(Ordering::Relaxed);
+        if pace > 0 { self.now.fetch_add(pace, Ordering::Relaxed) } else { self.now.load(Ordering::Relaxed) }
     }
 
     fn define_metric(&self, _kind: MetricType, name: &str) -> FakeMetric {

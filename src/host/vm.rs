@@ -12,6 +12,7 @@ mod lines;
 mod logs;
 mod start;
 mod streams;
+mod tally;
 mod watch;
 
 use std::fmt;
@@ -38,6 +39,7 @@ pub use self::copies::{CopyError, Snapshot};
 pub use self::lease::{Entered, Lease, Look, WeakLease};
 pub use self::lines::LogLimit;
 pub use self::start::StartError;
+use self::tally::CallTimes;
 pub use self::watch::{Waiting, Wake, Watch};
 
 /// The data of a store: what hostcalls work on.
@@ -239,6 +241,9 @@ struct Inner<S: Stream> {
     has_served: bool,
     /// Whose call it was that trapped.
     failed_plugin: Option<Arc<Plugin>>,
+    /// The id of the stream's context whose call it was, if it was one's.
+    failed_stream: Option<u32>,
+    times: CallTimes<<S::Services as Services>::Metric>,
     /// Of a copy its snapshot has it.
     _ticking: Option<Ticking>,
 }
@@ -292,6 +297,7 @@ impl<S: Stream> Inner<S> {
             Phase::Configure => self.ticks.configure,
             Phase::Serve => self.ticks.call,
         });
+        let started = self.times.is_next_timed().then(|| self.store.data().services.monotonic_nanoseconds());
         // Failed until proven otherwise: should a hostcall of ours panic, the guard at the seam answers for it and
         // nobody enters this VM again.
         self.has_failed = true;
@@ -299,6 +305,9 @@ impl<S: Stream> Inner<S> {
             Ok(function) => function.call(&mut self.store, parameters),
             Err(error) => Err(error),
         };
+        if let Some(started) = started {
+            self.timed(name, started);
+        }
         match result {
             Ok(value) => {
                 self.has_failed = false;
@@ -315,7 +324,10 @@ impl<S: Stream> Inner<S> {
             .root_of(state.current)
             .and_then(|root| state.contexts.root(root))
             .map(|root| Arc::clone(&root.plugin));
-        CallError::Trapped { entry_point, reason: state.reason(phase, error), backtrace: backtrace(error) }
+        self.failed_stream = state.current_id();
+        self.count_trap(phase, error);
+        let reason = self.store.data().reason(phase, error);
+        CallError::Trapped { entry_point, reason, backtrace: backtrace(error) }
     }
 }
 
@@ -372,6 +384,12 @@ impl<S: Stream> Vm<S> {
     pub fn memory_bytes(&self) -> usize {
         let memory = self.inner.store.data().memory;
         memory.map_or(0, |memory| memory.data_size(&self.inner.store))
+    }
+
+    /// The same if it has grown since the last time that this was asked.
+    pub(super) fn take_growth(&mut self) -> Option<usize> {
+        let has_grown = self.inner.store.data_mut().limiter.take_growth();
+        has_grown.then(|| self.memory_bytes())
     }
 
     /// Ends a plugin's root context: now if it has no stream, with its last stream otherwise.
@@ -435,11 +453,15 @@ impl<S: Stream> Vm<S> {
         true
     }
 
-    /// Logs a trap once, with the plugin's name; a VM that had failed before was logged then.
+    /// Logs a trap once, with the plugin's name and the id of the stream's context; a VM that had failed before was logged
+    /// then.
     pub fn log_failure(&mut self, error: &CallError) {
         let CallError::Trapped { .. } = error else { return };
         let plugin = self.inner.failed_plugin.as_ref().map_or("", |plugin| &plugin.name);
-        let line = format!("graft: plugin {plugin:?}: {error}");
+        let line = match self.inner.failed_stream {
+            Some(id) => format!("graft: plugin {plugin:?}: stream {id}: {error}"),
+            None => format!("graft: plugin {plugin:?}: {error}"),
+        };
         self.inner.store.data().services.log(Level::Error, line.as_bytes());
     }
 }

@@ -42,6 +42,8 @@ pub struct BackOff {
 pub struct Breaker {
     in_a_row: u32,
     last: u64,
+    /// When a stream that was turned away could have come.
+    open_until: u64,
 }
 
 impl Breaker {
@@ -60,11 +62,19 @@ impl Breaker {
         });
         let waited = Duration::from_nanos(now.saturating_sub(self.last));
         if waited < wait {
-            return Err(wait.saturating_sub(waited));
+            let rest = wait.saturating_sub(waited);
+            self.open_until = now.saturating_add(u64::try_from(rest.as_nanos()).unwrap_or(u64::MAX));
+            return Err(rest);
         }
+        self.open_until = 0;
         self.in_a_row = self.in_a_row.saturating_add(1);
         self.last = now;
         Ok(())
+    }
+
+    /// Whether whoever wants a VM is turned away, and somebody was.
+    pub fn is_open(&self, now: u64) -> bool {
+        now < self.open_until
     }
 }
 
@@ -101,9 +111,11 @@ mod tests {
 
     #[test]
     fn one_stream_that_ends_well_ends_the_loop() {
-        let mut breaker = Breaker { in_a_row: 50, last: 5 };
+        let mut breaker = Breaker { in_a_row: 50, last: 5, open_until: 0 };
         assert!(breaker.replace(BACK_OFF, Past::Fruitless, 5).is_err());
+        assert!(breaker.is_open(5) && !breaker.is_open(5 + 10 * SECOND), "as long as the wait is");
         assert_eq!(breaker.replace(BACK_OFF, Past::Served, 5), Ok(()));
+        assert!(!breaker.is_open(5));
         assert_eq!(breaker.replace(BACK_OFF, Past::Fruitless, 5), Ok(()));
     }
 }

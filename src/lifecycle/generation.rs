@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::keeper::Keeper;
-use super::pool::{self, HomeError, Pool, Seat};
+use super::pool::{HomeError, Pool, Seat};
+use super::tally::{Shard, Streams};
 use crate::host::contexts::{Plugin, RootIndex, StreamIndex};
 use crate::host::stream::{Services, Stream};
-use crate::host::vm::{CallError, Lease, Snapshot, StartError, Vm, Waiting, Wake};
+use crate::host::vm::{CallError, Lease, Snapshot, StartError, Waiting, Wake};
 
 /// Why a stream could not begin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +43,8 @@ pub struct Begun<S: Stream> {
     pub stream: StreamIndex,
     /// Given back after the VM, which is the stream's own if there is a seat.
     _seat: Option<Seat<S>>,
+    /// The stream is there.
+    _shard: Option<Arc<Shard>>,
 }
 
 /// See the module's text.
@@ -53,6 +56,7 @@ pub struct Generation<S: Stream> {
     snapshot: Option<Snapshot<S>>,
     keeper: Arc<Keeper<S>>,
     workers: usize,
+    streams: Arc<Streams<S>>,
 }
 
 impl<S: Stream> Generation<S> {
@@ -69,8 +73,8 @@ impl<S: Stream> Generation<S> {
         workers: usize,
         keeper: &Arc<Keeper<S>>,
     ) -> Result<Self, StartError> {
-        let mut canary = Vm::start(pool.template())?;
-        let root = canary.create_root(&plugin)?;
+        let mut canary = pool.start_vm()?;
+        let root = pool.root(&mut canary, &plugin)?;
         let snapshot = if pool.rules().is_vm_per_stream {
             let taken = canary.snapshot(pool.template(), root);
             Some(taken.map_err(|error| StartError::Copy(error.to_string()))?)
@@ -81,13 +85,16 @@ impl<S: Stream> Generation<S> {
             pool.adopt(canary);
         }
         // Made first: should a VM on the way fail, its drop takes back the roots that were made before.
-        let generation = Self { plugin, pool, snapshot, keeper: Arc::clone(keeper), workers };
+        let copy_bytes = snapshot.as_ref().map_or(0, Snapshot::memory_bytes);
+        let streams = pool.tally().generation(&plugin.name, plugin.key, pool.workers(), copy_bytes);
+        let generation = Self { plugin, pool, snapshot, keeper: Arc::clone(keeper), workers, streams };
         match generation.pool.prepare(&generation.plugin, workers) {
             // Another plugin of the pool may be in a crash loop; this one's root is made when the loop ends.
             Ok(()) | Err(HomeError::BackingOff(_) | HomeError::Busy(_)) => {}
             Err(HomeError::Start(error)) => return Err(error),
         }
         generation.keeper.restock(&generation.pool);
+        generation.pool.report();
         Ok(generation)
     }
 
@@ -114,7 +121,7 @@ impl<S: Stream> Generation<S> {
     pub fn begin(&self, worker: usize, stream: S) -> Result<Begun<S>, BeginError> {
         match &self.snapshot {
             Some(snapshot) => self.begin_alone(snapshot, worker, stream),
-            None => self.begin_in(stream, || self.pool.home(worker)),
+            None => self.begin_in(worker, stream, || self.pool.home(worker)),
         }
     }
 
@@ -125,15 +132,17 @@ impl<S: Stream> Generation<S> {
     pub fn begin_if_free(&self, worker: usize, stream: S) -> Result<Begun<S>, BeginError> {
         match &self.snapshot {
             Some(snapshot) => self.begin_alone(snapshot, worker, stream),
-            None => self.begin_in(stream, || self.pool.free(worker)),
+            None => self.begin_in(worker, stream, || self.pool.free(worker)),
         }
     }
 
     fn begin_in(
         &self,
+        worker: usize,
         stream: S,
         find: impl Fn() -> Result<Lease<S>, HomeError>,
     ) -> Result<Begun<S>, BeginError> {
+        self.keeper.report(&self.pool);
         loop {
             let lease = find();
             if self.pool.lacks_spares() {
@@ -145,17 +154,19 @@ impl<S: Stream> Generation<S> {
                 // Another thread was inside and trapped while this one waited: the pool replaces that VM.
                 continue;
             }
-            let root = pool::root(&mut vm, &self.plugin)?;
+            let root = self.pool.root(&mut vm, &self.plugin)?;
             let stream = vm.create_stream(root, stream);
             if let Err(error) = &stream {
                 vm.log_failure(error);
             }
             drop(vm);
-            return Ok(Begun { lease, stream: stream?, _seat: None });
+            let shard = self.streams.enter(worker);
+            return Ok(Begun { lease, stream: stream?, _seat: None, _shard: shard });
         }
     }
 
     fn begin_alone(&self, snapshot: &Snapshot<S>, worker: usize, stream: S) -> Result<Begun<S>, BeginError> {
+        self.keeper.report(&self.pool);
         if self.pool.watch().take_failure() {
             // That of another stream, or the one in which the plugin ticks.
             self.keeper.restock(&self.pool);
@@ -166,12 +177,18 @@ impl<S: Stream> Generation<S> {
         if let Err(error) = &stream {
             vm.log_failure(error);
         }
-        Ok(Begun { stream: stream?, lease: Lease::of_copy(vm, self.pool.watch()), _seat: Some(seat) })
+        Ok(Begun {
+            stream: stream?,
+            lease: Lease::of_copy(vm, self.pool.watch()),
+            _seat: Some(seat),
+            _shard: self.streams.enter(worker),
+        })
     }
 
     /// Has a stream that found all VMs busy called when one may be free, or when it has waited for long enough: until
     /// the moment `until`, on the clock that never goes back.
     pub fn wait(&self, worker: usize, wake: Wake, until: u64) -> Waiting {
+        self.keeper.report(&self.pool);
         let queue = self.pool.queue(worker);
         let waiting = self.pool.watch().wait(queue, wake, until);
         self.keeper.call_late(&self.pool, until);
@@ -192,6 +209,7 @@ impl<S: Stream> Generation<S> {
     /// # Errors
     /// There is no VM and none can be made, or the plugin does not start in it.
     pub fn home(&self, worker: usize) -> Result<(Lease<S>, RootIndex), BeginError> {
+        self.keeper.report(&self.pool);
         loop {
             let lease = self.pool.home(worker)?;
             let mut vm = lease.lock();
@@ -199,7 +217,7 @@ impl<S: Stream> Generation<S> {
                 // As in `begin`.
                 continue;
             }
-            let root = pool::root(&mut vm, &self.plugin)?;
+            let root = self.pool.root(&mut vm, &self.plugin)?;
             drop(vm);
             return Ok((lease, root));
         }

@@ -1,5 +1,5 @@
-//! The keeper: what has to be done for pools and is nobody's turn. It makes spare VMs, and calls streams that have
-//! waited for too long.
+//! The keeper: what has to be done for pools and is nobody's turn. It makes spare VMs, calls streams that have
+//! waited for too long, and tells what there is in the statistics.
 //!
 //! One thread a process, `graft:keeper`, which sleeps while nothing is due. In tests the thread is the test's own:
 //! [`Keeper::work`].
@@ -15,6 +15,9 @@ use super::error::LoadError;
 use super::pool::Pool;
 use crate::host::stream::{Services, Stream};
 use crate::telemetry::{self, Level};
+
+/// How often a pool in which something goes on tells what there is, in nanoseconds.
+const REPORT_EVERY: u64 = 1_000_000_000;
 
 /// See the module's text. Any thread.
 pub struct Keeper<S: Stream> {
@@ -36,6 +39,8 @@ enum Kind {
     Restock,
     /// A stream's wait may be over.
     CallLate,
+    /// What there is may have changed since it was told.
+    Report,
 }
 
 impl<S: Stream> Keeper<S> {
@@ -65,6 +70,14 @@ impl<S: Stream> Keeper<S> {
     /// Streams wait for a VM of this pool until a moment.
     pub fn call_late(&self, pool: &Arc<Pool<S>>, due: u64) {
         self.post(Arc::downgrade(pool), Kind::CallLate, due);
+    }
+
+    /// Something goes on in this pool: what there is will be told in a while.
+    pub fn report(&self, pool: &Arc<Pool<S>>) {
+        if pool.tally().ask() {
+            let now = self.services.monotonic_nanoseconds();
+            self.post(Arc::downgrade(pool), Kind::Report, now.saturating_add(REPORT_EVERY));
+        }
     }
 
     fn post(&self, pool: Weak<Pool<S>>, kind: Kind, due: u64) {
@@ -104,19 +117,28 @@ impl<S: Stream> Keeper<S> {
                     self.call_late(pool, due);
                 }
             }
-            Kind::Restock => match pool.restock() {
-                Ok(None) => {}
-                Ok(Some(wait)) => {
-                    let wait = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
-                    self.post(Arc::downgrade(pool), Kind::Restock, now.saturating_add(wait));
+            Kind::Report => {
+                pool.tally().begin_look();
+                if pool.report() {
+                    self.report(pool);
                 }
-                // Tried again later, or when a spare is taken.
-                Err(error) => {
-                    telemetry::log(Level::Error, format_args!("graft: no spare VM: the plugin {error}"));
-                    let wait = u64::try_from(pool.rules().back_off.longest.as_nanos()).unwrap_or(u64::MAX);
-                    self.post(Arc::downgrade(pool), Kind::Restock, now.saturating_add(wait));
+            }
+            Kind::Restock => {
+                match pool.restock() {
+                    Ok(None) => {}
+                    Ok(Some(wait)) => {
+                        let wait = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
+                        self.post(Arc::downgrade(pool), Kind::Restock, now.saturating_add(wait));
+                    }
+                    // Tried again, later and later: the breaker of the home or of the spares says when.
+                    Err(error) => {
+                        let line = format_args!("no spare VM: the plugin {error}");
+                        telemetry::log_plugin(Level::Error, pool.tally().plugin(), line);
+                        self.post(Arc::downgrade(pool), Kind::Restock, now);
+                    }
                 }
-            },
+                pool.report();
+            }
         }
     }
 

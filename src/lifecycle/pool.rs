@@ -24,10 +24,12 @@ use parking_lot::Mutex;
 use self::place::{Found, Occupant, Place};
 use self::spares::Spares;
 use super::failure::BackOff;
+use super::tally::Tally;
 use crate::host::contexts::{Plugin, RootIndex};
 use crate::host::stream::{Services as _, Stream};
 use crate::host::template::Template;
 use crate::host::vm::{Lease, StartError, Vm, Watch};
+use crate::telemetry::stats::Stat;
 
 /// See the module's text.
 pub struct Pool<S: Stream> {
@@ -41,6 +43,16 @@ pub struct Pool<S: Stream> {
     rules: Rules,
     watch: Arc<Watch>,
     services: Arc<S::Services>,
+    tally: Tally<S>,
+}
+
+/// Who wants a VM.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Caller {
+    /// A stream, which waits meanwhile.
+    Stream,
+    /// Nobody yet.
+    Ahead,
 }
 
 /// How many VMs a pool has, and when.
@@ -75,8 +87,14 @@ pub enum HomeError {
 }
 
 impl<S: Stream> Pool<S> {
-    /// A pool without VMs, with a place for each worker.
-    pub fn new(template: Template<S>, workers: usize, rules: Rules, services: Arc<S::Services>) -> Self {
+    /// A pool without VMs, with a place for each worker. It counts under the name of a plugin.
+    pub fn new(
+        template: Template<S>,
+        workers: usize,
+        rules: Rules,
+        services: Arc<S::Services>,
+        plugin: &str,
+    ) -> Self {
         let (places, seats) = if rules.is_vm_per_stream { (1, workers.max(1)) } else { (workers, 0) };
         Self {
             template,
@@ -86,6 +104,7 @@ impl<S: Stream> Pool<S> {
             spares: Spares::new(rules.spare_vms),
             rules,
             watch: Arc::new(if rules.is_vm_per_stream { Watch::for_seats() } else { Watch::default() }),
+            tally: Tally::new(&services, plugin),
             services,
         }
     }
@@ -105,12 +124,50 @@ impl<S: Stream> Pool<S> {
         &self.watch
     }
 
+    /// How many workers it is made for.
+    pub fn workers(&self) -> usize {
+        self.places().count().max(self.seats.len())
+    }
+
+    /// What it tells of itself.
+    pub fn tally(&self) -> &Tally<S> {
+        &self.tally
+    }
+
+    /// Starts a VM for it.
+    ///
+    /// # Errors
+    /// It did not start.
+    pub fn start_vm(&self) -> Result<Vm<S>, StartError> {
+        let began = self.services.monotonic_nanoseconds();
+        let started = Vm::start(&self.template);
+        if started.is_ok() {
+            let took = self.services.monotonic_nanoseconds().saturating_sub(began);
+            self.tally.record(Stat::VmStartUs, took, 1000);
+        }
+        self.tally.count(if started.is_ok() { Stat::VmsCreated } else { Stat::StartFailures });
+        started
+    }
+
+    /// A plugin's root context in a VM: the one that is there, or a new one.
+    ///
+    /// # Errors
+    /// The guest trapped or refused.
+    pub fn root(&self, vm: &mut Vm<S>, plugin: &Arc<Plugin>) -> Result<RootIndex, StartError> {
+        let root = vm.root(plugin.key).map_or_else(|| vm.create_root(plugin), Ok);
+        root.inspect_err(|_failure| self.tally.count(Stat::StartFailures))
+    }
+
     /// A VM of a worker that is free: its home; or, if another thread is in there, another. A home that failed is
     /// replaced, by a spare or by one that is started here. Another thread may be inside by the time that it is used.
     ///
     /// # Errors
     /// A new VM did not start, or has to wait because the last ones failed; or all are busy.
     pub fn free(&self, worker: usize) -> Result<Lease<S>, HomeError> {
+        self.find(worker, Caller::Stream)
+    }
+
+    fn find(&self, worker: usize, caller: Caller) -> Result<Lease<S>, HomeError> {
         let mut place = self.place(worker).lock();
         match place.find() {
             Found::Free(lease) => Ok(lease),
@@ -120,16 +177,18 @@ impl<S: Stream> Pool<S> {
                     place.breaker.replace(self.rules.back_off, past, now).map_err(HomeError::BackingOff)?;
                 }
                 place.settle(Occupant::Broken);
-                let lease = match self.spares.take() {
-                    Some(spare) => spare,
-                    None => Lease::new(Vm::start(&self.template)?, &self.watch),
+                let lease = if let Some(spare) = self.take_spare() {
+                    spare
+                } else {
+                    self.tally.add(Stat::VmsStartedInline, u64::from(caller == Caller::Stream));
+                    Lease::new(self.start_vm()?, &self.watch)
                 };
                 place.settle(Occupant::Vm(lease.clone()));
                 Ok(lease)
             }
             Found::Busy => {
                 let most = usize::try_from(self.rules.max_vms).unwrap_or(usize::MAX);
-                let spare = if place.count() < most { self.spares.take() } else { None };
+                let spare = if place.count() < most { self.take_spare() } else { None };
                 let lease = spare.ok_or(HomeError::Busy(self.rules.max_vms))?;
                 place.add(lease.clone());
                 Ok(lease)
@@ -142,7 +201,15 @@ impl<S: Stream> Pool<S> {
     /// # Errors
     /// A new VM did not start, or has to wait because the last ones failed.
     pub fn home(&self, worker: usize) -> Result<Lease<S>, HomeError> {
-        match self.free(worker) {
+        self.find_home(worker, Caller::Stream)
+    }
+
+    fn take_spare(&self) -> Option<Lease<S>> {
+        self.spares.take().inspect(|_spare| self.tally.count(Stat::SparesUsed))
+    }
+
+    fn find_home(&self, worker: usize, caller: Caller) -> Result<Lease<S>, HomeError> {
+        match self.find(worker, caller) {
             Err(HomeError::Busy(most)) => {
                 self.place(worker).lock().home().cloned().ok_or(HomeError::Busy(most))
             }
@@ -208,25 +275,25 @@ impl<S: Stream> Pool<S> {
     pub fn prepare(&self, plugin: &Arc<Plugin>, workers: usize) -> Result<(), HomeError> {
         self.spares.serve(plugin);
         for worker in 0..workers.min(self.places().count()) {
-            let lease = self.home(worker)?;
+            let lease = self.find_home(worker, Caller::Ahead)?;
             let mut vm = lease.lock();
             // One that failed while this thread waited is replaced for its next stream, which makes the root then.
             if !vm.has_failed() {
-                root(&mut vm, plugin)?;
+                self.root(&mut vm, plugin)?;
             }
         }
         Ok(())
     }
 
     /// Makes the spares that are missing, and a home for the one place of a pool whose streams have VMs of their own:
-    /// nobody else would notice that it failed. Takes as long as to start and configure each. Answers how long the home
-    /// has to wait yet, if VMs fail one after the other.
+    /// nobody else would notice that it failed. Takes as long as to start and configure each. Answers how long they
+    /// have to wait yet, if VMs fail one after the other.
     ///
     /// # Errors
     /// A VM or a plugin did not start.
     pub fn restock(&self) -> Result<Option<Duration>, StartError> {
         if self.rules.is_vm_per_stream {
-            match self.home(0) {
+            match self.find_home(0, Caller::Ahead) {
                 Ok(lease) => self.furnish(&mut lease.lock())?,
                 Err(HomeError::BackingOff(wait)) => return Ok(Some(wait)),
                 Err(HomeError::Start(error)) => return Err(error),
@@ -234,15 +301,51 @@ impl<S: Stream> Pool<S> {
             }
         }
         while self.spares.has_room() {
-            let spare = Vm::start(&self.template).and_then(|mut vm| {
+            let now = self.services.monotonic_nanoseconds();
+            if let Err(wait) = self.spares.may_start(self.rules.back_off, now) {
+                return Ok(Some(wait));
+            }
+            let spare = self.start_vm().and_then(|mut vm| {
                 vm.rest();
                 self.furnish(&mut vm).map(|()| vm)
             });
-            // Or each stream that begins would have another one tried that does not start.
+            self.spares.note(spare.is_ok());
+            // Or each stream that begins would ask for another one that does not start.
             let spare = spare.inspect_err(|_told| self.spares.give_up())?;
             self.spares.put(Lease::idle(spare, &self.watch));
         }
         Ok(None)
+    }
+
+    /// Tells what there is now. Answers whether something goes on, so that it is worth looking again.
+    pub fn report(&self) -> bool {
+        let now = self.services.monotonic_nanoseconds();
+        let (mut active, mut memory, mut open) = (0_u64, 0_u64, 0_u64);
+        let bytes = |vm: &Lease<S>| u64::try_from(vm.memory_bytes()).unwrap_or(u64::MAX);
+        for place in self.places() {
+            let place = place.lock();
+            open = open.saturating_add(u64::from(place.breaker.is_open(now)));
+            for vm in place.vms().filter(|vm| !vm.has_failed()) {
+                active = active.saturating_add(1);
+                memory = memory.saturating_add(bytes(vm));
+            }
+        }
+        open = open.saturating_add(u64::from(self.spares.is_backing_off(now)));
+        let spares = self.spares.vms();
+        memory = spares.iter().map(bytes).fold(memory, u64::saturating_add);
+        let seats = self.seats.iter().map(|taken| u64::from(taken.load(Ordering::Relaxed))).sum();
+        let waiting = u64::try_from(self.watch.waiting()).unwrap_or(u64::MAX);
+        self.tally.add(Stat::VmsRetired, self.watch.take_failures());
+        let has_changed = self.tally.tell(&[
+            (Stat::VmsActive, active),
+            (Stat::VmsSpare, u64::try_from(spares.len()).unwrap_or(u64::MAX)),
+            (Stat::StreamVmsActive, seats),
+            (Stat::MemoryBytes, memory),
+            (Stat::StreamsWaiting, waiting),
+            (Stat::BreakersOpen, open),
+        ]);
+        self.services.publish_metrics();
+        has_changed || open > 0 || waiting > 0
     }
 
     /// Whether a spare is missing.
@@ -251,7 +354,7 @@ impl<S: Stream> Pool<S> {
     }
 
     fn furnish(&self, vm: &mut Vm<S>) -> Result<(), StartError> {
-        self.spares.plugins().iter().try_for_each(|plugin| root(vm, plugin).map(drop))
+        self.spares.plugins().iter().try_for_each(|plugin| self.root(vm, plugin).map(drop))
     }
 
     fn places(&self) -> impl Iterator<Item = &Mutex<Place<S>>> {
@@ -263,17 +366,6 @@ impl<S: Stream> Pool<S> {
         let places = self.other_places.len().saturating_add(1);
         let index = worker.checked_rem(places).unwrap_or(0);
         index.checked_sub(1).and_then(|index| self.other_places.get(index)).unwrap_or(&self.first_place)
-    }
-}
-
-/// A plugin's root context in a VM: the one that is there, or a new one.
-///
-/// # Errors
-/// The guest trapped or refused.
-pub fn root<S: Stream>(vm: &mut Vm<S>, plugin: &Arc<Plugin>) -> Result<RootIndex, StartError> {
-    match vm.root(plugin.key) {
-        Some(root) => Ok(root),
-        None => vm.create_root(plugin),
     }
 }
 

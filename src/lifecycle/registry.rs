@@ -172,7 +172,8 @@ impl<S: Stream> Registry<S> {
             None => Code::compile(&self.engine, bytes)?,
         };
         let template = Template::link(&self.engine, &code, settings(config, variables), &self.commons)?;
-        let pool = Arc::new(Pool::new(template, places, rules, Arc::clone(&self.commons.services)));
+        let pool =
+            Arc::new(Pool::new(template, places, rules, Arc::clone(&self.commons.services), &config.name));
         loaded.pools.insert(key, Arc::downgrade(&pool));
         Ok(pool)
     }

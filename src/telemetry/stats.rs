@@ -22,30 +22,162 @@ pub enum Kind {
 pub enum Stat {
     /// Log lines of plugins that `graft.limits.log_lines_per_second` has left out.
     LogLinesLeftOut,
+    /// Versions of a plugin that are loaded.
+    GenerationsActive,
+    /// Streams of a version.
+    StreamsActive,
+    /// Streams that wait for a VM.
+    StreamsWaiting,
+    /// VMs at work: homes and others.
+    VmsActive,
+    /// VMs that wait for work.
+    VmsSpare,
+    /// VMs of single streams.
+    StreamVmsActive,
+    /// Linear memory of all of them.
+    MemoryBytes,
+    /// Places whose next VM has to wait because the last ones failed.
+    BreakersOpen,
+    /// VMs that were started.
+    VmsCreated,
+    /// VMs whose guest trapped.
+    VmsRetired,
+    /// Spares that went to work.
+    SparesUsed,
+    /// VMs that a worker started itself while a stream waited.
+    VmsStartedInline,
+    /// VMs that did not start, and roots that did not in a VM that runs.
+    StartFailures,
+    /// Guest calls that trapped.
+    Traps,
+    /// Those of them that did not return in time.
+    DeadlineHits,
+    /// Calls that a limit refused.
+    CalloutsRefused,
+    /// Streams that had to wait for a VM.
+    Waits,
+    /// Those of them that got none.
+    WaitTimeouts,
+    /// Streams that the failure policy decided on.
+    StreamsFailed,
+    /// How long a stream waited.
+    WaitMs,
+    /// How long a guest call took.
+    CallUs,
+    /// How long a VM took to start.
+    VmStartUs,
 }
 
 impl Stat {
     /// All of them, each in the place of its number.
-    pub const ALL: [Self; 1] = [Self::LogLinesLeftOut];
+    pub const ALL: [Self; 23] = [
+        Self::LogLinesLeftOut,
+        Self::GenerationsActive,
+        Self::StreamsActive,
+        Self::StreamsWaiting,
+        Self::VmsActive,
+        Self::VmsSpare,
+        Self::StreamVmsActive,
+        Self::MemoryBytes,
+        Self::BreakersOpen,
+        Self::VmsCreated,
+        Self::VmsRetired,
+        Self::SparesUsed,
+        Self::VmsStartedInline,
+        Self::StartFailures,
+        Self::Traps,
+        Self::DeadlineHits,
+        Self::CalloutsRefused,
+        Self::Waits,
+        Self::WaitTimeouts,
+        Self::StreamsFailed,
+        Self::WaitMs,
+        Self::CallUs,
+        Self::VmStartUs,
+    ];
 
     /// How it counts.
     pub const fn kind(self) -> Kind {
         match self {
-            Self::LogLinesLeftOut => Kind::Counter,
+            Self::LogLinesLeftOut
+            | Self::VmsCreated
+            | Self::VmsRetired
+            | Self::SparesUsed
+            | Self::VmsStartedInline
+            | Self::StartFailures
+            | Self::Traps
+            | Self::DeadlineHits
+            | Self::CalloutsRefused
+            | Self::Waits
+            | Self::WaitTimeouts
+            | Self::StreamsFailed => Kind::Counter,
+            Self::GenerationsActive
+            | Self::StreamsActive
+            | Self::StreamsWaiting
+            | Self::VmsActive
+            | Self::VmsSpare
+            | Self::StreamVmsActive
+            | Self::MemoryBytes
+            | Self::BreakersOpen => Kind::Gauge,
+            Self::WaitMs | Self::CallUs | Self::VmStartUs => Kind::Histogram,
         }
     }
 
-    /// Its name, without the prefix that Envoy gives all metrics of modules.
+    /// Its name, without the prefix that Envoy gives all metrics of modules. What is measured has its unit at the end.
     pub const fn name(self) -> &'static str {
         match self {
             Self::LogLinesLeftOut => "graft_log_lines_left_out",
+            Self::GenerationsActive => "graft_generations_active",
+            Self::StreamsActive => "graft_streams_active",
+            Self::StreamsWaiting => "graft_streams_waiting",
+            Self::VmsActive => "graft_vms_active",
+            Self::VmsSpare => "graft_vms_spare",
+            Self::StreamVmsActive => "graft_stream_vms_active",
+            Self::MemoryBytes => "graft_memory_bytes",
+            Self::BreakersOpen => "graft_breakers_open",
+            Self::VmsCreated => "graft_vms_created",
+            Self::VmsRetired => "graft_vms_retired",
+            Self::SparesUsed => "graft_spares_used",
+            Self::VmsStartedInline => "graft_vms_started_inline",
+            Self::StartFailures => "graft_start_failures",
+            Self::Traps => "graft_traps",
+            Self::DeadlineHits => "graft_deadline_hits",
+            Self::CalloutsRefused => "graft_callouts_refused",
+            Self::Waits => "graft_waits",
+            Self::WaitTimeouts => "graft_wait_timeouts",
+            Self::StreamsFailed => "graft_streams_failed",
+            Self::WaitMs => "graft_wait_ms",
+            Self::CallUs => "graft_call_us",
+            Self::VmStartUs => "graft_vm_start_us",
         }
     }
 
     /// The names of its labels; each metric of it has as many values.
     pub const fn labels(self) -> &'static [&'static str] {
         match self {
-            Self::LogLinesLeftOut => &["plugin"],
+            Self::LogLinesLeftOut
+            | Self::GenerationsActive
+            | Self::StreamsWaiting
+            | Self::VmsActive
+            | Self::VmsSpare
+            | Self::StreamVmsActive
+            | Self::MemoryBytes
+            | Self::BreakersOpen
+            | Self::VmsCreated
+            | Self::VmsRetired
+            | Self::SparesUsed
+            | Self::VmsStartedInline
+            | Self::StartFailures
+            | Self::CalloutsRefused
+            | Self::Waits
+            | Self::WaitTimeouts
+            | Self::WaitMs
+            | Self::VmStartUs => &["plugin"],
+            Self::StreamsActive => &["plugin", "generation"],
+            Self::Traps => &["plugin", "cause"],
+            Self::DeadlineHits => &["plugin", "deadline"],
+            Self::StreamsFailed => &["plugin", "policy"],
+            Self::CallUs => &["plugin", "entry_point"],
         }
     }
 }
@@ -69,8 +201,29 @@ mod tests {
         for stat in Stat::ALL {
             let kind = format!("{:?}", stat.kind()).to_lowercase();
             let labels: Vec<String> = stat.labels().iter().map(|label| format!("`{label}`")).collect();
-            let row = format!("| `{}` | {kind} | {} |", stat.name(), labels.join(", "));
-            assert!(documentation.contains(&row), "docs/METRICS.md has no row that begins with: {row}");
+            let row = format!("\n| `{}` | {kind} | {} | ", stat.name(), labels.join(", "));
+            let Some((_, rest)) = documentation.split_once(&row) else {
+                panic!("docs/METRICS.md has no row that begins with: {row}");
+            };
+            let line = rest.lines().next().unwrap_or_default();
+            let cells: Vec<&str> = line.trim_end_matches('|').split(" | ").map(str::trim).collect();
+            let [unit, meaning] = cells[..] else { panic!("expected a unit and a meaning: {row}{line}") };
+            assert!(meaning.len() > 10, "{row}{line}");
+            for (ending, expected) in [("_ms", "ms"), ("_us", "µs"), ("_bytes", "bytes")] {
+                assert_eq!(stat.name().ends_with(ending), unit == expected, "{row}{line}");
+            }
+        }
+        let rows = documentation.lines().filter(|line| line.starts_with("| `graft_")).count();
+        assert_eq!(rows, Stat::ALL.len(), "docs/METRICS.md has a row of a statistic that there is not");
+    }
+
+    #[test]
+    fn what_goes_up_and_down_is_named_after_what_there_is_now() {
+        for stat in Stat::ALL {
+            let is_level = ["_active", "_spare", "_waiting", "_open", "_bytes"]
+                .iter()
+                .any(|ending| stat.name().ends_with(ending));
+            assert_eq!(is_level, stat.kind() == Kind::Gauge, "{stat:?}");
         }
     }
 }

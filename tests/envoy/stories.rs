@@ -34,6 +34,7 @@ mod sdks;
 mod services;
 mod shared_state;
 mod spares;
+mod statistics;
 mod ticks;
 mod trailers;
 mod validation;

@@ -107,7 +107,7 @@ fn what_a_guest_asked_for_before_it_trapped_can_still_be_taken() {
 }
 
 #[test]
-fn a_trap_is_logged_with_the_plugins_name() {
+fn a_trap_is_logged_with_the_plugins_name_and_the_streams_context() {
     let mut vm = trapping();
     let stream = vm.open(exchange());
     let error = vm.request_headers(stream).unwrap_err();
@@ -116,8 +116,7 @@ fn a_trap_is_logged_with_the_plugins_name() {
     let lines = vm.services.lines.lock().clone();
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert_eq!(lines[0].0, Level::Error);
-    let expected =
-        "graft: plugin \"careless\": Function: proxy_on_request_headers failed: wasm trap: integer divide";
+    let expected = "graft: plugin \"careless\": stream 2: Function: proxy_on_request_headers failed: wasm trap: integer divide";
     assert!(lines[0].1.starts_with(expected), "{}", lines[0].1);
 }
 
@@ -132,7 +131,7 @@ fn a_stream_whose_creation_traps_is_not_there_and_the_plugin_is_named() {
     vm.vm.log_failure(&error);
     let line = vm.services.log().remove(0);
     assert!(
-        line.starts_with("graft: plugin \"careless\": Function: proxy_on_context_create failed"),
+        line.starts_with("graft: plugin \"careless\": stream 2: Function: proxy_on_context_create failed"),
         "{line}"
     );
 }
@@ -148,7 +147,7 @@ fn a_trap_at_the_end_of_a_stream_is_logged_and_the_stream_is_gone() {
         let lines = vm.services.log();
         assert_eq!(lines.len(), 1);
         assert!(
-            lines[0].starts_with(&format!("graft: plugin \"careless\": Function: {entry} failed")),
+            lines[0].starts_with(&format!("graft: plugin \"careless\": stream 2: Function: {entry} failed")),
             "{lines:?}"
         );
     }

@@ -7,7 +7,7 @@
 //!   [`contexts`], [`calls`], [`grpc`], [`lookups`], [`ticks`], [`shared_data`], [`shared_queues`], [`wasi`].
 //! - What replies bring, and whose they are: [`replies`].
 //! - What cuts across them: [`addresses`], [`restricted`], [`capabilities`], [`linking`], [`start`],
-//!   [`entry_points`], [`failure`], [`limits`].
+//!   [`entry_points`], [`failure`], [`limits`], [`statistics`].
 //! - [`table`]: that nothing of the host's tables is left out here or in `docs/PROXY_WASM.md`.
 
 #![allow(
@@ -47,6 +47,7 @@ mod restricted;
 mod shared_data;
 mod shared_queues;
 mod start;
+mod statistics;
 mod streams;
 mod table;
 mod ticks;

@@ -24,7 +24,7 @@ fn wait(plugin: &Loaded, worker: usize) -> Option<Duration> {
 }
 
 /// Crashes VMs that served nothing until the next one has to wait; answers how many there were.
-fn crash_until_it_waits(plugin: &Loaded, worker: usize) -> usize {
+pub fn crash_until_it_waits(plugin: &Loaded, worker: usize) -> usize {
     for crashes in 0..100 {
         match try_open(plugin, worker) {
             Ok(stream) => {
@@ -124,8 +124,14 @@ fn a_plugin_can_be_loaded_while_another_of_its_pool_is_in_a_loop() {
     serve(&looping, 0);
 }
 
-/// Code that starts as long as the clock says no more than 1. While code starts, the clock is WASI's.
+/// Code that starts as long as the clock says no more than 1.
 fn starting_early() -> Guest {
+    starting_unless("(i64.gt_u {now} (i64.const 1))")
+}
+
+/// Code that traps at its start if this is true of what the clock says. While code starts, the clock is WASI's.
+pub fn starting_unless(condition: &str) -> Guest {
+    let condition = condition.replace("{now}", "(i64.load (i32.const 8))");
     fragile()
         .import(
             r#"(import "wasi_snapshot_preview1" "clock_time_get"
@@ -133,8 +139,10 @@ fn starting_early() -> Guest {
         )
         .on(
             "_initialize",
-            "(drop (call $clock_time_get (i32.const 1) (i64.const 0) (i32.const 8)))
-             (if (i64.gt_u (i64.load (i32.const 8)) (i64.const 1)) (then unreachable))",
+            &format!(
+                "(drop (call $clock_time_get (i32.const 1) (i64.const 0) (i32.const 8)))
+                 (if {condition} (then unreachable))"
+            ),
         )
 }
 

@@ -7,6 +7,7 @@
 //! - [`generations`]: old and new side by side. [`canary`]: a plugin that does not start harms nobody.
 //! - [`pool`]: home VMs and their replacement. [`crash_loops`]: how soon. [`spares`]: VMs made ahead.
 //! - [`isolation`]: a VM for each stream. [`waiting`]: streams that find none.
+//! - [`statistics`]: what an operator sees of all that in numbers.
 //! - [`threads`]: all of it at once. [`alone`]: what is left of a process, looked at in one that has no other test.
 //!   [`memory`]: that streams and traps do not make it larger.
 
@@ -37,5 +38,6 @@ mod memory;
 mod pool;
 mod sharing;
 mod spares;
+mod statistics;
 mod threads;
 mod waiting;

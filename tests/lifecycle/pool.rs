@@ -105,7 +105,7 @@ fn a_stream_that_does_not_begin_costs_the_vm_and_is_told_once() {
     let lines = house.services.log();
     assert_eq!(lines.len(), 1);
     assert!(
-        lines[0].starts_with("graft: plugin \"careless\": Function: proxy_on_context_create"),
+        lines[0].starts_with("graft: plugin \"careless\": stream 2: Function: proxy_on_context_create"),
         "{lines:?}"
     );
     assert!(plugin.pool().vms()[0].lock().has_failed());

@@ -9,7 +9,7 @@ use crate::bridge::stream::EnvoyStream;
 use crate::bridge::{module, worker};
 use crate::host::stream::Services as _;
 use crate::host::types::{Direction, HeadersAction};
-use crate::host::vm::Waiting;
+use crate::host::vm::{Vm, Waiting};
 use crate::lifecycle::generation::{BeginError, Begun, Generation};
 use crate::lifecycle::pool::HomeError;
 
@@ -19,6 +19,8 @@ pub(super) struct WaitingRequest {
     place: RefCell<Option<Waiting>>,
     /// Until when, on the clock that never goes back; 0: it never waited.
     until: Cell<u64>,
+    /// Since when.
+    since: Cell<u64>,
     /// What came with the headers.
     end_of_stream: Cell<bool>,
     /// The wait is over, and the headers are being shown to the plugin outside of their own hook.
@@ -35,7 +37,7 @@ impl WaitingRequest {
     }
 
     /// Gives the place in the queue up; answers whether there was one.
-    pub(super) fn end(&self) -> bool {
+    fn end(&self) -> bool {
         // In a statement of its own: the next one who waits is called when the place is dropped.
         let place = self.place.take();
         place.is_some()
@@ -60,6 +62,7 @@ impl HttpFilter {
                 true
             }
             begun => {
+                self.has_waited(begun.as_ref().is_err_and(BeginError::is_busy));
                 self.settle(envoy, begun);
                 false
             }
@@ -100,6 +103,27 @@ impl HttpFilter {
         self.waiting.is_late.set(false);
     }
 
+    /// Counts a wait that is over, if there was one.
+    fn has_waited(&self, has_timed_out: bool) {
+        if self.waiting.until.replace(0) == 0 {
+            return;
+        }
+        if let Ok(module) = module::module() {
+            let waited = module.services.monotonic_nanoseconds().saturating_sub(self.waiting.since.get());
+            // Its route's generation is in the same pool.
+            self.config.generation.pool().tally().waited(waited, has_timed_out);
+        }
+    }
+
+    /// Gives the place in the queue up, if there is one: the stream goes. Answers whether it waited.
+    pub(super) fn stop_waiting(&self) -> bool {
+        let waited = self.waiting.end();
+        if waited {
+            self.has_waited(false);
+        }
+        waited
+    }
+
     /// Takes a place in the queue; false if waiting is no use.
     fn wait(
         &self,
@@ -115,6 +139,7 @@ impl HttpFilter {
         if self.waiting.until.get() == 0 {
             let wait = u64::try_from(generation.pool().rules().max_wait.as_nanos()).unwrap_or(u64::MAX);
             self.waiting.until.set(now.saturating_add(wait));
+            self.waiting.since.set(now);
         }
         let until = self.waiting.until.get();
         let Some(scheduler) = envoy.scheduler().filter(|_| now < until) else { return false };
@@ -140,9 +165,14 @@ impl HttpFilter {
         envoy: HttpFilterHandle,
         end_of_stream: bool,
     ) -> <HeadersAction as super::Action>::Status {
-        self.enter(envoy, Direction::Request, super::Brings::Headers, |vm, stream| {
-            vm.on_headers(stream, Direction::Request, end_of_stream)
-        })
+        let call =
+            |vm: &mut Vm<EnvoyStream>, stream| vm.on_headers(stream, Direction::Request, end_of_stream);
+        let headers = super::Brings::Headers;
+        match self.try_enter(envoy, Direction::Request, headers, call) {
+            Ok(status) => status,
+            Err(envoy) if self.begin_again(&envoy) => self.enter(envoy, Direction::Request, headers, call),
+            Err(envoy) => self.fail::<HeadersAction>(envoy),
+        }
     }
 }
 

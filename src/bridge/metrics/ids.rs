@@ -178,7 +178,7 @@ impl Ids {
             return false;
         };
         metric.shadow(update);
-        let _refused = envoy.tell(metric.kind, update, id, &labels);
+        let _refused = envoy.tell(metric.kind, metric.told(update), id, &labels);
         true
     }
 

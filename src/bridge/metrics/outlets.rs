@@ -126,6 +126,7 @@ impl Outlet {
             let after = list.iter().take_while(|other| other.place.rank() <= open.place.rank()).count();
             list.insert(after, Arc::clone(&open));
         }
+        metrics.tell_gauges();
         metrics.deliver();
         Self(open)
     }

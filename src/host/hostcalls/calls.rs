@@ -15,10 +15,11 @@ use crate::host::calls::{self, Command, Kind, NoTarget, Outgoing, Pairs, Refusal
 use crate::host::calls::{CallState, Exchange, Place, Target};
 use crate::host::contexts::Context;
 use crate::host::pairs;
-use crate::host::stream::{Services as _, Stream};
+use crate::host::stream::{MetricUpdate, Services as _, Stream};
 use crate::host::types::Status;
 use crate::host::vm::State;
 use crate::telemetry::Level;
+use crate::telemetry::stats::Stat;
 
 #[allow(clippy::too_many_arguments)] // The ABI has them.
 pub(super) fn http_call<S: Stream>(
@@ -308,6 +309,11 @@ pub(super) fn over_a_limit<S: Stream>(state: &mut State<S>) -> Status {
             limits.bytes
         );
         state.log(state.context(), Level::Warn, line.as_bytes());
+    }
+    if let Some(plugin) = state.plugin() {
+        let counter = state.services.stat(Stat::CalloutsRefused, &[&plugin.name]);
+        state.services.update_metric(&counter, MetricUpdate::Add(1));
+        state.has_changed_metrics = true;
     }
     Status::InternalFailure
 }

@@ -172,6 +172,7 @@ impl<S: Stream> Vm<S> {
         let state = self.inner.store.data();
         self.inner.has_failed
             || state.has_changed_metrics
+            || state.limiter.has_grown()
             || !state.woken.is_empty()
             || !state.changed_ticks.is_empty()
             || !state.calls.outbox.is_empty()

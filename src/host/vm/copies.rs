@@ -37,6 +37,8 @@ pub struct Snapshot<S: Stream> {
     /// Calls that copies have left behind.
     orphans: Orphans,
     root: RootIndex,
+    /// Linear memory that a copy begins with.
+    memory_bytes: usize,
     _ticking: Ticking,
 }
 
@@ -49,18 +51,20 @@ impl<S: Stream> Vm<S> {
     pub fn snapshot(&mut self, template: &Template<S>, root: RootIndex) -> Result<Snapshot<S>, CopyError> {
         let code = template.code().snapshot(&template.engine, &mut self.inner.store, self.inner.instance)?;
         let state = self.inner.store.data();
-        let snapshot = Snapshot {
+        let mut snapshot = Snapshot {
             template: template.link_snapshot(&code)?,
             roots: state.contexts.roots(),
             metrics: state.metrics.clone(),
             last_call: state.calls.last(),
             orphans: Orphans::default(),
             root,
+            memory_bytes: 0,
             _ticking: template.engine.keep_ticking(),
         };
         // Its functions are looked up when they are called, so it must be known that they can be.
         let mut copy = snapshot.copy()?;
         copy.entry_points.check(&mut copy.inner.store).map_err(StartError::from)?;
+        snapshot.memory_bytes = copy.memory_bytes();
         Ok(snapshot)
     }
 
@@ -85,6 +89,11 @@ impl<S: Stream> Snapshot<S> {
             ..State::fresh(&self.template)
         };
         Vm::instantiate(&self.template, state, None)
+    }
+
+    /// Bytes of linear memory that a copy begins with.
+    pub fn memory_bytes(&self) -> usize {
+        self.memory_bytes
     }
 
     /// The plugin's root context in each copy.

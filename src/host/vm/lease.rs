@@ -4,6 +4,7 @@
 //! thread leaves, once, however it leaves; and then whoever waits for a VM is called.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -22,6 +23,9 @@ pub struct WeakLease<S: Stream>(Weak<Shared<S>>);
 struct Shared<S: Stream> {
     vm: Mutex<Vm<S>>,
     watch: Arc<Watch>,
+    /// What others may know without going in: bytes of memory, whether the guest trapped. Written by who is inside.
+    memory: AtomicUsize,
+    has_failed: AtomicBool,
 }
 
 /// A VM from outside.
@@ -67,7 +71,8 @@ impl<S: Stream> Lease<S> {
     }
 
     fn apart(vm: Vm<S>, watch: &Arc<Watch>) -> Self {
-        Self(Arc::new(Shared { vm: Mutex::new(vm), watch: Arc::clone(watch) }))
+        let (memory, has_failed) = (AtomicUsize::new(vm.memory_bytes()), AtomicBool::new(vm.has_failed()));
+        Self(Arc::new(Shared { vm: Mutex::new(vm), watch: Arc::clone(watch), memory, has_failed }))
     }
 
     /// The VM goes to work: its ticks run, and what it asked for while it started is passed on.
@@ -107,6 +112,16 @@ impl<S: Stream> Lease<S> {
         WeakLease(Arc::downgrade(&self.0))
     }
 
+    /// Bytes of linear memory that the guest had when a thread last left it.
+    pub fn memory_bytes(&self) -> usize {
+        self.0.memory.load(Ordering::Relaxed)
+    }
+
+    /// Whether the guest has trapped, as far as threads have left it.
+    pub fn has_failed(&self) -> bool {
+        self.0.has_failed.load(Ordering::Relaxed)
+    }
+
     /// How many hold this VM.
     pub fn holders(&self) -> usize {
         Arc::strong_count(&self.0)
@@ -143,8 +158,13 @@ impl<S: Stream> Entered<'_, S> {
         if self.vm.wants_agenda() {
             self.join_agenda();
         }
+        let shared = &self.left.0.0;
+        if let Some(bytes) = self.vm.take_growth() {
+            shared.memory.store(bytes, Ordering::Relaxed);
+        }
         if self.vm.pass_on() {
-            self.left.0.0.watch.failed();
+            shared.has_failed.store(true, Ordering::Relaxed);
+            shared.watch.failed();
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use wasmtime::{Module, PoolConcurrencyLimitError, Store};
 
+use super::tally::CallTimes;
 use super::{CallError, Inner, Phase, State, Ticks, Vm};
 use crate::engine::limits::Limiter;
 use crate::engine::{MOST_VMS, Ticking};
@@ -140,6 +141,8 @@ impl<S: Stream> Vm<S> {
             has_failed: false,
             has_served: false,
             failed_plugin: None,
+            failed_stream: None,
+            times: CallTimes::after(number),
             _ticking: ticking,
         };
         Ok(Self { inner, entry_points })

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -20,6 +20,8 @@ pub struct Watch {
     /// How many wait, for those who only want to know whether somebody does.
     count: AtomicUsize,
     has_failure: AtomicBool,
+    /// VMs that failed and have not been counted.
+    failures: AtomicU64,
     /// Whoever waits does not wait for threads to leave VMs, but for VMs to go.
     is_for_seats: bool,
 }
@@ -111,7 +113,13 @@ impl Watch {
 
     /// A VM failed.
     pub(super) fn failed(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
         self.has_failure.store(true, Ordering::Release);
+    }
+
+    /// How many VMs have failed since the last time that this was asked.
+    pub fn take_failures(&self) -> u64 {
+        self.failures.swap(0, Ordering::Relaxed)
     }
 
     /// Whether a VM has failed since the last time that this was asked. Cheap while none has.
@@ -262,5 +270,6 @@ mod tests {
         watch.failed();
         assert!(watch.take_failure());
         assert!(!watch.take_failure());
+        assert_eq!((watch.take_failures(), watch.take_failures()), (2, 0), "and all are counted");
     }
 }

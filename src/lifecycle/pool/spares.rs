@@ -5,12 +5,14 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use crate::host::contexts::Plugin;
 use crate::host::stream::Stream;
 use crate::host::vm::Lease;
+use crate::lifecycle::failure::{BackOff, Breaker, Past};
 
 /// See the module's text.
 pub(super) struct Spares<S: Stream> {
@@ -20,12 +22,20 @@ pub(super) struct Spares<S: Stream> {
     missing: AtomicUsize,
     /// What each has a root context for.
     plugins: Mutex<Vec<Weak<Plugin>>>,
+    /// The last one did not start: how soon the next is tried.
+    breaker: Mutex<Option<Breaker>>,
 }
 
 impl<S: Stream> Spares<S> {
     pub(super) fn new(wanted: u32) -> Self {
         let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
-        Self { wanted, vms: Mutex::default(), missing: AtomicUsize::new(wanted), plugins: Mutex::default() }
+        Self {
+            wanted,
+            vms: Mutex::default(),
+            missing: AtomicUsize::new(wanted),
+            plugins: Mutex::default(),
+            breaker: Mutex::default(),
+        }
     }
 
     /// A spare goes to work, if one is ready.
@@ -59,6 +69,26 @@ impl<S: Stream> Spares<S> {
     /// None is wanted until somebody takes one or asks for a restock: the last one did not start.
     pub(super) fn give_up(&self) {
         self.missing.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether one may be started now: those that do not start come less and less often.
+    ///
+    /// # Errors
+    /// How long to wait yet.
+    pub(super) fn may_start(&self, back_off: BackOff, now: u64) -> Result<(), Duration> {
+        let mut breaker = self.breaker.lock();
+        breaker.as_mut().map_or(Ok(()), |breaker| breaker.replace(back_off, Past::Unstarted, now))
+    }
+
+    /// One was started, or was not.
+    pub(super) fn note(&self, has_started: bool) {
+        let mut breaker = self.breaker.lock();
+        *breaker = (!has_started).then(|| breaker.unwrap_or_default());
+    }
+
+    /// Whether those that do not start keep the next from being tried.
+    pub(super) fn is_backing_off(&self, now: u64) -> bool {
+        self.breaker.lock().is_some_and(|breaker| breaker.is_open(now))
     }
 
     /// Whether one more is wanted. Cheap: asked once a stream.
