@@ -141,7 +141,7 @@ impl<S: Stream> Tally<S> {
         let level = |stat, labels: &[&str]| Level::new(&*self.services, stat, labels);
         let streams = Arc::new(Streams {
             services: Arc::clone(&self.services),
-            shards: (0..workers.max(1)).map(|_| Arc::new(Shard)).collect(),
+            shards: (0..workers.max(1)).map(|_| OnceLock::new()).collect(),
             copy_bytes: u64::try_from(copy_bytes).unwrap_or(u64::MAX),
             levels: Mutex::new(StreamLevels {
                 loaded: level(Stat::GenerationsActive, &[plugin]),
@@ -166,7 +166,8 @@ impl<S: Stream> Drop for Tally<S> {
 /// The streams of a generation. How many there are is how many hold a shard.
 pub struct Streams<S: Stream> {
     services: Arc<S::Services>,
-    shards: Box<[Arc<Shard>]>,
+    /// Made with a worker's first stream.
+    shards: Box<[OnceLock<Arc<Shard>>]>,
     copy_bytes: u64,
     levels: Mutex<StreamLevels<S>>,
 }
@@ -185,13 +186,15 @@ pub struct Shard;
 impl<S: Stream> Streams<S> {
     /// A stream begins on a worker, and is there until this is dropped.
     pub fn enter(&self, worker: usize) -> Option<Arc<Shard>> {
-        self.shards.get(worker.checked_rem(self.shards.len()).unwrap_or(0)).cloned()
+        let shard = self.shards.get(worker.checked_rem(self.shards.len()).unwrap_or(0))?;
+        Some(Arc::clone(shard.get_or_init(|| Arc::new(Shard))))
     }
 
     /// How many there are.
     pub fn count(&self) -> u64 {
         let held = |shard: &Arc<Shard>| Arc::strong_count(shard).saturating_sub(1);
-        u64::try_from(self.shards.iter().map(held).sum::<usize>()).unwrap_or(u64::MAX)
+        u64::try_from(self.shards.iter().filter_map(OnceLock::get).map(held).sum::<usize>())
+            .unwrap_or(u64::MAX)
     }
 
     fn tell(&self) -> bool {

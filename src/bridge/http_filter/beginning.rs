@@ -105,3 +105,52 @@ impl HttpFilter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    use super::super::HttpFilter;
+    use crate::abi::HeadersStatus;
+    use crate::abi::testing::{FakeEnvoy, FakeStream};
+    use crate::bridge::http_config::HttpConfig;
+
+    /// Lets all requests go on, and traps in its tick.
+    const GUEST: &str = r#"(module
+        (memory (export "memory") 1)
+        (func (export "proxy_abi_version_0_2_1"))
+        (func (export "malloc") (param i32) (result i32) (i32.const 1024))
+        (func (export "proxy_on_context_create") (param i32 i32))
+        (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 0))
+        (func (export "proxy_on_tick") (param i32) unreachable))"#;
+
+    #[test]
+    fn a_stream_whose_vm_fails_before_its_first_call_begins_in_another() {
+        let envoy = FakeEnvoy::install();
+        let code = STANDARD.encode(wat::parse_str(GUEST).unwrap());
+        let plugin = format!(
+            r#"{{"name": "p", "vm_config": {{"runtime": "envoy.wasm.runtime.v8",
+                "code": {{"local": {{"inline_bytes": "{code}"}}}}}}}}"#
+        );
+        let config = envoy.config();
+        let loaded = HttpConfig::new(config.handle(), b"graft", plugin.as_bytes());
+        let loaded = loaded.unwrap_or_else(|| panic!("{:?}", envoy.log_lines()));
+        let mut stream = FakeStream::default();
+        let filter = envoy.inside_hook(&mut stream, |handle| HttpFilter::new(&loaded, handle)).unwrap();
+        envoy.inside_hook(&mut stream, |handle| filter.begin(&handle));
+        filter.begun().unwrap().lease.lock().on_tick(1);
+        assert!(filter.begun().unwrap().lease.lock().has_failed());
+        let status = envoy.inside_hook(&mut stream, |handle| filter.show_request_headers(handle, true));
+        assert_eq!(status, HeadersStatus::Continue);
+        assert!(!filter.begun().unwrap().lease.lock().has_failed());
+
+        // What the plugin has seen is lost with its VM.
+        filter.begun().unwrap().lease.lock().on_tick(1);
+        let status = envoy.inside_hook(&mut stream, |handle| filter.show_request_headers(handle, true));
+        assert_ne!(status, HeadersStatus::Continue);
+        assert_eq!(stream.responses.len(), 1);
+        filter.on_destroy();
+        config.close();
+    }
+}
