@@ -133,6 +133,7 @@ impl<S: Stream> Vm<S> {
         store.data_mut().memory = template.exports.memory(&mut store, instance);
         store.data_mut().allocator = template.exports.allocator(instance).map(|(_, allocator)| allocator);
         let entry_points = EntryPoints::new(instance, template.abi, &template.exports);
+        let times = CallTimes::new(number, store.data().is_copy);
         let inner = Inner {
             store,
             instance,
@@ -142,7 +143,7 @@ impl<S: Stream> Vm<S> {
             has_served: false,
             failed_plugin: None,
             failed_stream: None,
-            times: CallTimes::after(number),
+            times,
             _ticking: ticking,
         };
         Ok(Self { inner, entry_points })

@@ -1,7 +1,8 @@
 //! What a VM counts of its guest's calls: traps and their causes, and how long calls take.
 //!
 //! A call costs one increment. Each 64th reads the clock, twice, and its time goes to a histogram: enough for
-//! percentiles of what happens often, and less than a nanosecond a call.
+//! percentiles of what happens often, and less than a nanosecond a call. Copies, which have to look their metric up each
+//! time, do so for each 256th.
 
 use wasmtime::Trap;
 
@@ -12,8 +13,9 @@ use crate::host::hostcalls::InAllocator;
 use crate::host::stream::{MetricUpdate, Services, Stream};
 use crate::telemetry::stats::Stat;
 
-/// Of so many calls of a VM one is timed. A power of two, so that numbers may wrap; a divisor of 256.
+/// Of so many calls of a VM one is timed. Powers of two, so that numbers may wrap.
 const EVERY: u32 = 64;
+const EVERY_OF_COPIES: u32 = 256;
 
 /// Most metrics that a VM remembers, which are entry points by plugins.
 const MOST_KNOWN: usize = 128;
@@ -21,21 +23,23 @@ const MOST_KNOWN: usize = 128;
 /// Which calls are timed, and where the times go.
 pub(super) struct CallTimes<M> {
     calls: u32,
+    every: u32,
     /// By entry point and key of the plugin.
     known: Vec<(&'static str, u64, M)>,
 }
 
 impl<M: Clone> CallTimes<M> {
-    /// Of a VM of this number. Copies that live for a few calls take turns that way.
-    pub(super) fn after(number: u64) -> Self {
+    /// Of a VM of this number. Copies, which live for a few calls, take turns that way.
+    pub(super) fn new(number: u64, is_copy: bool) -> Self {
+        let every = if is_copy { EVERY_OF_COPIES } else { EVERY };
         let [low, ..] = number.to_le_bytes();
-        Self { calls: low.into(), known: Vec::new() }
+        Self { calls: low.into(), every, known: Vec::new() }
     }
 
     /// One more call. Answers whether it is timed.
     pub(super) fn is_next_timed(&mut self) -> bool {
         self.calls = self.calls.wrapping_add(1);
-        self.calls.is_multiple_of(EVERY)
+        self.calls & self.every.wrapping_sub(1) == 0
     }
 
     fn metric(&mut self, name: &'static str, plugin: u64, define: impl FnOnce() -> M) -> M {
@@ -120,18 +124,18 @@ mod tests {
 
     #[test]
     fn each_64th_call_is_timed_and_copies_take_turns() {
-        let mut times = CallTimes::<()>::after(0);
+        let mut times = CallTimes::<()>::new(0, false);
         let with_clock: Vec<u32> = (1..=200).filter(|_| times.is_next_timed()).collect();
         assert_eq!(with_clock, [64, 128, 192]);
-        let first_calls = (0..640).filter(|number| CallTimes::<()>::after(*number).is_next_timed());
+        let first_calls = (0..2560).filter(|number| CallTimes::<()>::new(*number, true).is_next_timed());
         assert_eq!(first_calls.count(), 10);
-        let mut times = CallTimes::<()> { calls: u32::MAX, known: Vec::new() };
+        let mut times = CallTimes::<()> { calls: u32::MAX, every: EVERY, known: Vec::new() };
         assert!(times.is_next_timed(), "numbers wrap at a multiple");
     }
 
     #[test]
     fn a_metric_is_defined_once_for_each_plugin_and_the_table_is_bounded() {
-        let mut times = CallTimes::after(0);
+        let mut times = CallTimes::new(0, false);
         assert_eq!(times.metric("one", 1, || 11), 11);
         assert_eq!(times.metric("one", 1, || unreachable!()), 11);
         assert_eq!(times.metric("one", 2, || 12), 12);
