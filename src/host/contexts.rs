@@ -11,7 +11,8 @@ use std::sync::Arc;
 use super::calls::{Command, Reply, Token};
 use super::foreign::{Declarations, Expressions};
 use super::stream::{Effect, Effects, Stream};
-use super::types::{Direction, HeaderMap};
+use super::types::{Direction, HeaderMap, Status};
+use super::vm::ENTRY_BYTES;
 
 /// A configured use of code, as its guest and its log lines see it.
 #[derive(Debug)]
@@ -156,9 +157,29 @@ pub struct StreamContext<S> {
     pub(super) replies: Vec<(Token, Reply)>,
     /// What its guest declared from it.
     pub(super) declarations: Declarations,
+    kept_bytes: usize,
 }
 
+/// Most bytes that a guest has the proxy keep with one stream beside its body: headers, metadata, filter state, spans.
+/// Far above what any peer takes, whose headers are some ten kilobytes; a guest that holds its streams could fill the
+/// process otherwise, in as many calls as it likes. What it takes away again is not given back, so that nothing has to
+/// be measured anew.
+const MOST_KEPT_BYTES: usize = 4 * 1024 * 1024;
+
 impl<S: Stream> StreamContext<S> {
+    /// Counts what the proxy is asked to keep until the stream ends.
+    ///
+    /// # Errors
+    /// It is more than a stream may have; nothing was counted.
+    pub(super) fn keep(&mut self, bytes: usize) -> Result<(), Status> {
+        let kept = self.kept_bytes.saturating_add(bytes).saturating_add(ENTRY_BYTES);
+        if kept > MOST_KEPT_BYTES {
+            return Err(Status::InternalFailure);
+        }
+        self.kept_bytes = kept;
+        Ok(())
+    }
+
     /// A direction's state.
     pub fn half(&self, direction: Direction) -> &Half {
         match direction {
@@ -345,6 +366,7 @@ impl<S: Stream> Contexts<S> {
             commands: Vec::new(),
             replies: Vec::new(),
             declarations: Declarations::default(),
+            kept_bytes: 0,
         });
         if let Some(root) = self.root_mut(root) {
             root.streams = root.streams.saturating_add(1);

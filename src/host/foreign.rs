@@ -34,6 +34,15 @@ pub(super) struct Scene<'a, S: Stream> {
 }
 
 impl<'a, S: Stream> Scene<'a, S> {
+    /// Counts what the proxy is asked to keep with the stream, in this call and in all.
+    ///
+    /// # Errors
+    /// It is more than either may have.
+    fn keep(&mut self, bytes: usize) -> Result<(), Status> {
+        self.state.keep(bytes)?;
+        self.stream.as_mut().map_or(Ok(()), |stream| stream.keep(bytes))
+    }
+
     /// The proxy's side of the stream.
     ///
     /// # Errors

@@ -42,6 +42,9 @@ pub use self::start::StartError;
 use self::tally::CallTimes;
 pub use self::watch::{Waiting, Wake, Watch};
 
+/// What an entry that the proxy keeps costs it beside its bytes, so that empty ones count too.
+pub(super) const ENTRY_BYTES: usize = 128;
+
 /// The data of a store: what hostcalls work on.
 #[allow(clippy::struct_excessive_bools)] // Facts about the call that runs, each on its own.
 pub struct State<S: Stream> {
@@ -117,9 +120,7 @@ impl<S: Stream> State<S> {
     /// # Errors
     /// It is more; nothing was counted.
     pub(super) fn keep(&mut self, bytes: usize) -> Result<(), Status> {
-        /// What an entry costs the proxy beside its bytes, so that empty ones count too.
-        const ENTRY: usize = 128;
-        let kept = self.kept_bytes.saturating_add(bytes).saturating_add(ENTRY);
+        let kept = self.kept_bytes.saturating_add(bytes).saturating_add(ENTRY_BYTES);
         if kept > self.settings.limits.memory_bytes {
             return Err(Status::InternalFailure);
         }

@@ -261,6 +261,31 @@ fn what_the_proxy_keeps_for_a_guest_in_one_call_is_bounded_by_its_memory() {
 }
 
 #[test]
+fn what_the_proxy_keeps_with_a_stream_is_bounded_however_many_calls_ask() {
+    let adds = "
+        (drop (call $proxy_add_header_map_value
+            (i32.const 0) (i32.const 16) (i32.const 2) (i32.const 1000) (i32.const 60000)))";
+    let mut vm = Guest::new()
+        .allowing_stop_iteration()
+        .answer("proxy_on_request_headers", 1, "")
+        .answer("proxy_on_request_body", 1, adds)
+        .start();
+    let stream = vm.open(exchange());
+    vm.request_headers(stream).unwrap();
+    let before = vm.stream(stream).request_headers.as_ref().unwrap().len();
+    for _ in 0..200 {
+        vm.request_body(stream).unwrap();
+    }
+    // 4 MiB of 60,130 bytes each.
+    assert_eq!(vm.stream(stream).request_headers.as_ref().unwrap().len(), before + 69);
+    // Another stream has as much of its own.
+    let other = vm.open(exchange());
+    vm.request_headers(other).unwrap();
+    vm.request_body(other).unwrap();
+    assert_eq!(vm.stream(other).request_headers.as_ref().unwrap().len(), before + 1);
+}
+
+#[test]
 fn empty_entries_are_bounded_too() {
     let (count, status, _) = repeated(
         "(call $proxy_add_header_map_value (i32.const 0) (i32.const 16) (i32.const 2) (i32.const 0) (i32.const 0))",

@@ -77,7 +77,7 @@ pub(super) fn declare_property<S: Stream>(scene: Scene<'_, S>, message: &[u8]) -
 
 /// `{1: string path, 2: string value, 3: enum span}`: an object that Envoy makes of the value, by the factory of the
 /// path's name.
-pub(super) fn set_envoy_filter_state<S: Stream>(scene: Scene<'_, S>, message: &[u8]) -> Answer {
+pub(super) fn set_envoy_filter_state<S: Stream>(mut scene: Scene<'_, S>, message: &[u8]) -> Answer {
     let (mut path, mut object, mut life) = ("", "", LifeSpan::FilterChain);
     wire::read(message, |number, value| {
         match number {
@@ -89,7 +89,7 @@ pub(super) fn set_envoy_filter_state<S: Stream>(scene: Scene<'_, S>, message: &[
         Some(())
     })
     .ok_or(Status::BadArgument)?;
-    scene.state.keep(path.len().saturating_add(object.len()))?;
+    scene.keep(path.len().saturating_add(object.len()))?;
     scene.stream()?.set_filter_state_object(path.as_bytes(), object.as_bytes(), life)?;
     Ok(Vec::new())
 }

@@ -10,7 +10,7 @@ use crate::host::types::Status;
 use crate::host::wire;
 
 /// `{1: string namespace, 2: string key, 3: google.protobuf.Value value}`.
-pub(super) fn set<S: Stream>(scene: Scene<'_, S>, message: &[u8]) -> Answer {
+pub(super) fn set<S: Stream>(mut scene: Scene<'_, S>, message: &[u8]) -> Answer {
     let (mut namespace, mut key, mut value) = ("", "", None);
     wire::read(message, |number, field| {
         match number {
@@ -23,7 +23,7 @@ pub(super) fn set<S: Stream>(scene: Scene<'_, S>, message: &[u8]) -> Answer {
     })
     .ok_or(Status::BadArgument)?;
     let value = value.filter(|_| !namespace.is_empty()).ok_or(Status::BadArgument)?;
-    scene.state.keep(namespace.len().saturating_add(key.len()).saturating_add(message.len()))?;
+    scene.keep(namespace.len().saturating_add(key.len()).saturating_add(message.len()))?;
     scene.stream()?.set_metadata(namespace.as_bytes(), key.as_bytes(), &value)?;
     Ok(Vec::new())
 }

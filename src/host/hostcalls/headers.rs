@@ -117,6 +117,7 @@ pub(super) fn set_pairs<S: Stream>(call: &mut Call<'_, S>, map: u32, address: u3
         // Pairs that are no pairs are no bytes, and more than these are none.
         let bytes = call.read(address, length)?.len().min(pairs::LONGEST);
         call.state().keep(bytes)?;
+        stream.keep(bytes)?;
         let names: Vec<Vec<u8>> = stream.stream.headers(map).iter().map(|(name, _)| name.to_vec()).collect();
         for name in &names {
             stream.stream.remove_header(map, name);
@@ -164,7 +165,9 @@ fn change<S: Stream>(
         let name = memory::read(memory, name.0, name.1).ok_or(Status::InvalidMemoryAccess)?;
         let value = memory::read(memory, value.0, value.1).ok_or(Status::InvalidMemoryAccess)?;
         let (map, stream) = writable(map, stream)?;
-        state.keep(name.len().saturating_add(value.len()))?;
+        let bytes = name.len().saturating_add(value.len());
+        state.keep(bytes)?;
+        stream.keep(bytes)?;
         // What the proxy refuses (a name that is no header name) the built-in host drops in silence.
         edit(&mut stream.stream, map, name, value);
         modified(map, stream);
