@@ -599,8 +599,18 @@ typedef void envoy_dynamic_module_callback_http_filter_scheduler_delete_fn(
     envoy_dynamic_module_type_http_filter_scheduler_module_ptr scheduler);
 
 /*
+ * A call with one answer, without trailers, as that of an extension; it ends with the stream, and shares its numbers with
+ * the calls below. No hook comes while it is being started. Since 1.37 with this signature.
+ */
+typedef envoy_dynamic_module_type_http_callout_init_result envoy_dynamic_module_callback_http_filter_http_callout_fn(
+    envoy_dynamic_module_type_http_filter_envoy_ptr filter, uint64_t* callout_id,
+    envoy_dynamic_module_type_module_buffer cluster, envoy_dynamic_module_type_module_http_header* headers,
+    size_t headers_length, envoy_dynamic_module_type_module_buffer body, uint64_t timeout_milliseconds);
+
+/*
  * Calls of a stream, with the answer in parts. They end with the stream. `stream_id` is Envoy's number for the call.
- * No hook comes while a call is being started; sending and resetting re-enter. Since 1.37.
+ * No hook comes while a call is being started; sending and resetting re-enter. Since 1.37, which frees the request's
+ * headers too early when the cluster has no room for another pending request, and crashes.
  */
 typedef envoy_dynamic_module_type_http_callout_init_result
 envoy_dynamic_module_callback_http_filter_start_http_stream_fn(

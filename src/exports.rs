@@ -294,22 +294,6 @@ pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_scheduled(
     }
 }
 
-// ---- Callouts of a stream: none is started. ----
-
-/// The answer to a callout of a stream.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_http_callout_done(
-    _envoy: *mut c_void,
-    _filter: *const c_void,
-    _callout_id: u64,
-    _result: CalloutResult,
-    _headers: *mut EnvoyHeader,
-    _headers_length: usize,
-    _body_chunks: *mut EnvoyBuffer,
-    _body_chunks_length: usize,
-) {
-}
-
 // ---- Callouts of a configuration: none is started. ----
 
 /// The answer to a callout of a configuration.

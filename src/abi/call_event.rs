@@ -27,7 +27,12 @@ pub enum CallEvent<'a> {
     Complete,
     /// It broke off.
     Reset,
+    /// It was longer than Envoy keeps of an answer that comes at once.
+    TooLong,
 }
+
+/// An answer that came at once: its parts, or why there are none.
+pub(crate) type WholeAnswer<'a> = SmallVec<[CallEvent<'a>; 2]>;
 
 /// Why a call was not started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,6 +152,30 @@ fn started(
             Err(CallRefusal::NoCluster)
         }
         _ => Err(CallRefusal::Failed),
+    }
+}
+
+/// An answer that Envoy tells at once.
+///
+/// # Safety
+/// The arrays and their bytes are those of the hook that runs (F6).
+pub(crate) unsafe fn whole_answer<'a>(
+    result: raw::envoy_dynamic_module_type_http_callout_result,
+    (list, length): (*const EnvoyHeader, usize),
+    (chunks, chunks_length): (*const EnvoyBuffer, usize),
+) -> WholeAnswer<'a> {
+    match result {
+        raw::envoy_dynamic_module_type_http_callout_result_Success => {
+            // SAFETY: F6.
+            let headers = unsafe { headers(list, length) };
+            // SAFETY: F6.
+            let pieces = unsafe { pieces(chunks, chunks_length) };
+            [CallEvent::Headers(headers, false), CallEvent::Data(pieces, true)].into_iter().collect()
+        }
+        raw::envoy_dynamic_module_type_http_callout_result_ExceedResponseBufferLimit => {
+            std::iter::once(CallEvent::TooLong).collect()
+        }
+        _ => std::iter::once(CallEvent::Reset).collect(),
     }
 }
 

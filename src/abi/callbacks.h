@@ -100,6 +100,7 @@
   ENTRY(bootstrap_extension_config_set_gauge)                           \
   ENTRY(bootstrap_extension_config_record_histogram_value)              \
   /* calls */                                                           \
+  ENTRY(http_filter_http_callout)                                       \
   ENTRY(http_filter_start_http_stream)                                  \
   ENTRY(http_filter_reset_http_stream)                                  \
   ENTRY(http_stream_send_data)                                          \

@@ -53,6 +53,13 @@ fn feed(exchange: &mut Exchange, event: &CallEvent<'_>) -> Fed {
         CallEvent::Trailers(trailers) => exchange.feed(Incoming::Trailers(trailers)),
         CallEvent::Complete => exchange.feed(Incoming::Complete),
         CallEvent::Reset => exchange.feed(Incoming::Reset),
+        CallEvent::TooLong => {
+            tell_failed(
+                exchange,
+                "it is longer than Envoy keeps (its runtime key http.async_response_buffer_limit)",
+            );
+            exchange.feed(Incoming::Reset)
+        }
         CallEvent::Data(pieces, end) => {
             let mut all = Fed::default();
             let (last, first) =
@@ -65,11 +72,14 @@ fn feed(exchange: &mut Exchange, event: &CallEvent<'_>) -> Fed {
         }
     };
     if let Some(excess) = fed.excess {
-        let token = exchange.token().0;
-        let plugin = exchange.plugin();
-        tell(format_args!("graft: plugin {plugin:?}: the reply to its callout {token} has failed: {excess}"));
+        tell_failed(exchange, excess);
     }
     fed
+}
+
+fn tell_failed(exchange: &Exchange, why: impl std::fmt::Display) {
+    let (plugin, token) = (exchange.plugin(), exchange.token().0);
+    tell(format_args!("graft: plugin {plugin:?}: the reply to its callout {token} has failed: {why}"));
 }
 
 fn join(all: &mut Fed, next: Fed) {

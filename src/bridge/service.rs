@@ -56,6 +56,13 @@ impl Service {
         }
     }
 
+    /// `on_bootstrap_extension_shutdown`, while Envoy is whole.
+    pub fn on_shutdown(&self) {
+        if let Ok(module) = module::module() {
+            module.services.calls.shut_down();
+        }
+    }
+
     /// `on_bootstrap_extension_config_scheduled`: commands for calls have come, or updates of metrics.
     pub fn on_scheduled(&self) {
         self.carrying.on_scheduled();

@@ -4,7 +4,7 @@ use std::ffi::c_void;
 
 use super::{CalloutResult, EnvoyBuffer, EnvoyHeader};
 use crate::abi::hook;
-use crate::abi::{CallEvent, call_event, raw};
+use crate::abi::{call_event, raw};
 use crate::bridge::service::Service;
 
 type Completion = raw::envoy_dynamic_module_type_event_cb;
@@ -70,14 +70,20 @@ pub unsafe extern "C" fn envoy_dynamic_module_on_bootstrap_extension_drain_start
 ) {
 }
 
-/// Nothing has to be finished.
+/// Envoy shuts down, and waits until it is told to go on.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn envoy_dynamic_module_on_bootstrap_extension_shutdown(
     _envoy: *mut c_void,
-    _extension: *const c_void,
+    extension: *const c_void,
     completion: Completion,
     context: *mut c_void,
 ) {
+    // SAFETY: F5, the extension is its configuration.
+    unsafe {
+        hook::config_hook::<Service>("on_bootstrap_extension_shutdown", extension, |service| {
+            service.on_shutdown()
+        });
+    }
     if let Some(completion) = completion {
         // SAFETY: F15, Envoy's own function with its own argument, called once.
         unsafe { completion(context) };
@@ -111,19 +117,15 @@ pub unsafe extern "C" fn envoy_dynamic_module_on_bootstrap_extension_http_callou
     body_chunks: *mut EnvoyBuffer,
     body_chunks_length: usize,
 ) {
-    let is_answered = result == raw::envoy_dynamic_module_type_http_callout_result_Success;
     // SAFETY: F6.
-    let headers = unsafe { call_event::headers(headers, headers_length) };
-    // SAFETY: F6.
-    let pieces = unsafe { call_event::pieces(body_chunks, body_chunks_length) };
+    let answer = unsafe {
+        call_event::whole_answer(result, (headers, headers_length), (body_chunks, body_chunks_length))
+    };
     // SAFETY: F5.
     unsafe {
         hook::config_hook::<Service>("on_bootstrap_extension_http_callout_done", config, |service| {
-            if is_answered {
-                service.on_call_event(callout_id, CallEvent::Headers(headers, false));
-                service.on_call_event(callout_id, CallEvent::Data(pieces, true));
-            } else {
-                service.on_call_event(callout_id, CallEvent::Reset);
+            for event in answer {
+                service.on_call_event(callout_id, event);
             }
         });
     }

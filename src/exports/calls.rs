@@ -2,11 +2,39 @@
 
 use std::ffi::c_void;
 
-use super::{EnvoyBuffer, EnvoyHeader, StreamResetReason};
+use super::{CalloutResult, EnvoyBuffer, EnvoyHeader, StreamResetReason};
 use crate::abi::hook::{self, OnFailure};
 use crate::abi::{CallEvent, call_event};
 use crate::bridge::http_config::HttpConfig;
 use crate::bridge::http_filter::HttpFilter;
+
+/// The whole answer to a call of a stream.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_http_callout_done(
+    envoy: *mut c_void,
+    filter: *const c_void,
+    callout_id: u64,
+    result: CalloutResult,
+    headers: *mut EnvoyHeader,
+    headers_length: usize,
+    body_chunks: *mut EnvoyBuffer,
+    body_chunks_length: usize,
+) {
+    // SAFETY: F6.
+    let answer = unsafe {
+        call_event::whole_answer(result, (headers, headers_length), (body_chunks, body_chunks_length))
+    };
+    // SAFETY: F3, F4, F5.
+    unsafe {
+        hook::stream_hook::<HttpFilter, _>(
+            "on_http_filter_http_callout_done",
+            OnFailure::FailStream,
+            envoy,
+            filter,
+            |filter, envoy| filter.on_call_done(envoy, callout_id, &answer),
+        );
+    }
+}
 
 /// The headers of the answer to a call of a stream.
 #[unsafe(no_mangle)]

@@ -3,8 +3,8 @@
 use std::ffi::c_void;
 
 use super::{CalloutResult, EnvoyBuffer, EnvoyHeader, hook, raw};
+use crate::abi::call_event;
 use crate::abi::hook::OnFailure;
-use crate::abi::{CallEvent, call_event};
 use crate::bridge::connection_filter::{ConnectionConfig, ConnectionFilter};
 
 type DataStatus = raw::envoy_dynamic_module_type_on_network_filter_data_status;
@@ -173,11 +173,10 @@ pub unsafe extern "C" fn envoy_dynamic_module_on_network_filter_http_callout_don
     body_chunks: *mut EnvoyBuffer,
     body_chunks_length: usize,
 ) {
-    let is_answered = result == raw::envoy_dynamic_module_type_http_callout_result_Success;
     // SAFETY: F6.
-    let headers = unsafe { call_event::headers(headers, headers_length) };
-    // SAFETY: F6.
-    let pieces = unsafe { call_event::pieces(body_chunks, body_chunks_length) };
+    let answer = unsafe {
+        call_event::whole_answer(result, (headers, headers_length), (body_chunks, body_chunks_length))
+    };
     // SAFETY: F3, F4, F5.
     unsafe {
         hook::object_hook::<ConnectionFilter, _, _>(
@@ -185,14 +184,7 @@ pub unsafe extern "C" fn envoy_dynamic_module_on_network_filter_http_callout_don
             OnFailure::FailStream,
             envoy,
             filter,
-            |filter, envoy| {
-                if is_answered {
-                    let answer = [CallEvent::Headers(headers, false), CallEvent::Data(pieces, true)];
-                    filter.on_call_done(envoy, callout_id, &answer);
-                } else {
-                    filter.on_call_done(envoy, callout_id, &[CallEvent::Reset]);
-                }
-            },
+            |filter, envoy| filter.on_call_done(envoy, callout_id, &answer),
         );
     }
 }

@@ -51,7 +51,7 @@ pub(super) const HOOKS: raw::graft_hook_table = raw::graft_hook_table {
     on_http_filter_downstream_below_write_buffer_low_watermark: Some(
         watermarks::envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark,
     ),
-    on_http_filter_http_callout_done: Some(envoy_dynamic_module_on_http_filter_http_callout_done),
+    on_http_filter_http_callout_done: Some(calls::envoy_dynamic_module_on_http_filter_http_callout_done),
     on_http_filter_http_stream_headers: Some(calls::envoy_dynamic_module_on_http_filter_http_stream_headers),
     on_http_filter_http_stream_data: Some(calls::envoy_dynamic_module_on_http_filter_http_stream_data),
     on_http_filter_http_stream_trailers: Some(

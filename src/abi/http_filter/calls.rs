@@ -17,6 +17,17 @@ impl HttpFilterHandle {
         unsafe { call_event::start(start, envoy, request) }
     }
 
+    /// Starts a call whose answer comes at once and without trailers, with `on_call_done`.
+    ///
+    /// # Errors
+    /// Why it was not started.
+    pub fn start_whole_call(&mut self, request: &CallRequest<'_>) -> Result<u64, CallRefusal> {
+        let start = callbacks().http_filter_http_callout.ok_or(CallRefusal::Failed)?;
+        let envoy = self.envoy().ok_or(CallRefusal::Failed)?;
+        // SAFETY: F2, F3.
+        unsafe { call_event::start_whole(start, envoy, request) }
+    }
+
     /// Sends more of the request's body. Envoy may come back with the call's end.
     pub fn send_call_data(&mut self, number: u64, data: &[u8], end_of_stream: bool) -> bool {
         let (Some(send), Some(envoy)) = (callbacks().http_stream_send_data, self.envoy()) else {
@@ -92,9 +103,13 @@ mod tests {
         assert!(!kept.send_call_trailers(1, &[]));
         kept.reset_call(1);
         assert!(envoy.told_of_calls().is_empty());
-        envoy.remove_callbacks(|table| table.http_filter_start_http_stream = None);
-        let started =
-            envoy.inside_hook(&mut FakeStream::default(), |mut handle| handle.start_call(&request()));
-        assert_eq!(started, Err(CallRefusal::Failed));
+        envoy.remove_callbacks(|table| {
+            table.http_filter_start_http_stream = None;
+            table.http_filter_http_callout = None;
+        });
+        let started = envoy.inside_hook(&mut FakeStream::default(), |mut handle| {
+            [handle.start_call(&request()), handle.start_whole_call(&request())]
+        });
+        assert_eq!(started, [Err(CallRefusal::Failed); 2]);
     }
 }

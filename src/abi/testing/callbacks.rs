@@ -473,6 +473,7 @@ pub(super) fn complete_table() -> Callbacks {
         http_filter_set_gauge: update_callback!(set_gauge),
         http_filter_record_histogram_value: update_callback!(record_histogram),
         get_most_specific_route_config: Some(get_route_config),
+        http_filter_http_callout: Some(calls::start_whole),
         http_filter_start_http_stream: Some(calls::start),
         http_filter_reset_http_stream: Some(calls::reset),
         http_stream_send_data: Some(calls::send_data),

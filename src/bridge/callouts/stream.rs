@@ -49,7 +49,12 @@ fn begin(envoy: &mut HttpFilterHandle, request: &Request) -> Result<u64, Refusal
         end_of_stream: request.is_complete && request.trailers.is_empty(),
         timeout: request.timeout_milliseconds(),
     };
-    envoy.start_call(&call).map_err(refusal_of)
+    // Envoy 1.37 crashes when a call whose answer comes in parts finds no room in the cluster (`max_pending_requests`), so
+    // there it makes only those that cannot come at once.
+    let is_plain = request.kind == Kind::Http && request.trailers.is_empty();
+    let started =
+        if is_plain && !has_config_calls() { envoy.start_whole_call(&call) } else { envoy.start_call(&call) };
+    started.map_err(refusal_of)
 }
 
 /// Sends the trailers, if there are any.
@@ -207,7 +212,7 @@ mod tests {
     use super::super::tests::request;
     use super::*;
     use crate::abi::testing::{FakeEnvoy, FakeStream};
-    use crate::host::calls::Outgoing;
+    use crate::host::calls::{Outgoing, Pairs};
 
     fn headers(end: bool) -> CallEvent<'static> {
         CallEvent::Headers([(&b":status"[..], &b"200"[..])].into_iter().collect(), end)
@@ -311,6 +316,12 @@ mod tests {
         envoy.remove_callbacks(|table| table.http_filter_config_start_http_stream = None);
         assert_eq!(start(), Start::UnderWay(1));
         assert!(envoy.told_of_calls().last().unwrap().starts_with("trailers 1: "));
+        // Without trailers its answer comes at once.
+        let plain = Request { trailers: Pairs::new(), ..request(4, Kind::Http) };
+        envoy.remove_callbacks(|table| table.http_filter_start_http_stream = None);
+        let started =
+            envoy.inside_hook(&mut FakeStream::default(), |mut handle| super::start(&mut handle, &plain));
+        assert_eq!(started, Start::UnderWay(1));
         envoy.refuse_calls(Some(CallRefusal::NoCluster));
         assert_eq!(start(), Start::Refused(Refusal::NoCluster));
     }

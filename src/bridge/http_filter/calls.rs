@@ -20,6 +20,16 @@ impl HttpFilter {
         }
     }
 
+    /// The whole answer to a call of this stream came.
+    pub fn on_call_done(&self, mut envoy: HttpFilterHandle, number: u64, answer: &[CallEvent<'_>]) {
+        let Some(begun) = self.begun() else { return };
+        let replies: Vec<_> =
+            answer.iter().flat_map(|event| self.calls.feed(&mut envoy, number, event)).collect();
+        if !replies.is_empty() {
+            self.deliver(envoy, begun, replies);
+        }
+    }
+
     /// Has the guest see replies, those that were brought and those that came by way of the process, and does what it and
     /// others asked of this stream.
     pub(super) fn deliver(

@@ -75,6 +75,11 @@ impl CalloutUpstream {
         upstream
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Adds the clusters `callout`, which is this server, and `nobody`, whose address refuses.
     pub fn add_to(&self, bootstrap: Bootstrap) -> Bootstrap {
         bootstrap.cluster(CLUSTER, self.address, Protocol::Http1).cluster(

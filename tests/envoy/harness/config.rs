@@ -451,6 +451,15 @@ impl Bootstrap {
         self
     }
 
+    /// Lets the last cluster have one connection and one request that waits for it.
+    pub fn with_room_for_one(mut self) -> Self {
+        if let Some(cluster) = self.clusters.last_mut() {
+            cluster["circuit_breakers"] =
+                json!({ "thresholds": [{ "max_connections": 1, "max_pending_requests": 1 }] });
+        }
+        self
+    }
+
     /// Adds a plugin that runs without a filter, once or once for each worker.
     pub fn service(mut self, plugin: &Plugin, is_singleton: bool) -> Self {
         self.services.push(plugin.service(is_singleton));

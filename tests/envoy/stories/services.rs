@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use crate::harness::envoy::on_each_envoy;
 use crate::harness::grpc_upstream::GrpcUpstream;
-use crate::harness::{Bootstrap, Envoy, Host, Listener, Plugin, Upstream, Version, eventually, within};
+use crate::harness::upstream::Protocol;
+use crate::harness::{
+    Bootstrap, CalloutUpstream, Envoy, Host, Listener, Plugin, Upstream, Version, eventually, within,
+};
 
 /// Calls while it is configured: it is made as soon as clusters are ready.
 const GRPC: &str = "
@@ -139,6 +142,28 @@ on_each_envoy! {
             assert_eq!(grpc.seen(), ["Say: hello"]);
         }
         assert!(envoy.stop().status.success());
+    }
+
+    /// One has the only connection, the other waits for it.
+    fn an_envoy_with_a_service_ends_whatever_callouts_wait_for(version) {
+        let (upstream, callouts) = (Upstream::http1("upstream"), CalloutUpstream::start());
+        let caller = Plugin::scripted("caller", "
+            request_headers: http-call small 60000 \"\" :method GET :path /hang :authority a
+        ");
+        let bootstrap = Bootstrap::new()
+            .upstream(&upstream)
+            .listener(Listener::new("main").plugin(Host::Graft, &caller))
+            .service(&Plugin::scripted("service", ""), true)
+            .cluster("small", callouts.address(), Protocol::Http1)
+            .with_room_for_one();
+        let envoy = Envoy::start(version, &bootstrap);
+        assert_eq!(envoy.client("main").get("/").status, 200);
+        if version != Version::V1_37 {
+            eventually("the first callout to wait", || (callouts.waiting() == 1).then_some(()));
+        }
+        assert_eq!(envoy.client("main").get("/").status, 200);
+        let ended = envoy.stop();
+        assert!(ended.status.success(), "{ended}");
     }
 
     fn a_service_that_is_no_singleton_runs_for_each_worker(version) {
