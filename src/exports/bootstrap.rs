@@ -81,7 +81,7 @@ pub unsafe extern "C" fn envoy_dynamic_module_on_bootstrap_extension_shutdown(
     // SAFETY: F5, the extension is its configuration.
     unsafe {
         hook::config_hook::<Service>("on_bootstrap_extension_shutdown", extension, |service| {
-            service.on_shutdown()
+            service.on_shutdown();
         });
     }
     if let Some(completion) = completion {

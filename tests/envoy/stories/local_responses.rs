@@ -54,6 +54,21 @@ on_each_envoy! {
         assert_eq!(envoy.client("headers").get("/").status, 403);
     }
 
+    /// With the headers held until the body is whole, there is still another answer to give.
+    fn a_plugin_that_holds_the_response_answers_in_its_place(version) {
+        let script = format!("
+            response_headers: return 1
+            response_body: if-eos {REPLY}
+            response_body: return 1
+        ");
+        let plugin = Plugin::scripted("main", &script).set("allow_on_headers_stop_iteration", true);
+        let (envoy, upstream) = Envoy::with_plugins(version, &[plugin]);
+        upstream.answer(Answer::ok(&[b"secret ", b"answer"]).header("x-secret", "yes"));
+        let response = envoy.client("main").get("/");
+        assert_eq!((response.status, response.end), (403, End::Complete));
+        assert_eq!((response.text().as_str(), response.header("x-secret")), ("not for you", None));
+    }
+
     fn a_grpc_call_gets_a_grpc_status(version) {
         let upstream = Upstream::http2("upstream");
         let envoy = Envoy::start(version, &Bootstrap::new()
