@@ -92,7 +92,12 @@ impl Code {
         if !bytes.starts_with(MAGIC) {
             return Err(CompileError::NotWasm { found: describe(bytes) });
         }
-        let module = compile(engine, &snapshot::instrument(bytes)?)?;
+        let instrumented = match snapshot::instrument(bytes) {
+            Ok(instrumented) => instrumented,
+            // What is no valid code at all is not to be blamed on the isolation.
+            Err(error) => return Err(compile(engine, bytes).err().unwrap_or_else(|| error.into())),
+        };
+        let module = compile(engine, &instrumented)?;
         Ok(Self { digest: Digest::of(bytes), module, bytes: Some(bytes.into()) })
     }
 

@@ -116,7 +116,13 @@ impl<S: Stream> Registry<S> {
         loaded.forget_the_dead();
         let pool = match loaded.pools.get(&pool_key).and_then(Weak::upgrade) {
             Some(pool) => pool,
-            None => self.make_pool(&mut loaded, config, (&bytes, &variables), pool_key, workers.places)?,
+            None => self.make_pool(
+                &mut loaded,
+                config,
+                (&bytes, &variables),
+                pool_key,
+                (purpose, workers.places),
+            )?,
         };
         let plugin = Plugin {
             key: 0,
@@ -163,9 +169,9 @@ impl<S: Stream> Registry<S> {
         config: &PluginConfig,
         (bytes, variables): (&[u8], &[(String, String)]),
         key: Key,
-        places: usize,
+        (purpose, places): (Use, usize),
     ) -> Result<Arc<Pool<S>>, LoadError> {
-        let rules = rules(config);
+        let rules = rules(purpose, config);
         let code = match loaded.code(&Digest::of(bytes), rules.is_vm_per_stream) {
             Some(code) => code,
             None if rules.is_vm_per_stream => Code::compile_for_snapshots(&self.engine, bytes)?,
@@ -259,11 +265,15 @@ fn digest(parts: &[Vec<u8>]) -> Key {
     hash.finalize().into()
 }
 
-fn rules(config: &PluginConfig) -> Rules {
+fn rules(purpose: Use, config: &PluginConfig) -> Rules {
     let pool = &config.graft.pool;
     Rules {
         is_vm_per_stream: config.graft.isolation == Isolation::Stream,
-        spare_vms: pool.spare_vms,
+        spare_vms: match purpose {
+            Use::Filter => pool.spare_vms,
+            // Nobody waits for a service, and its start is to be seen once for each VM that works.
+            Use::Service | Use::Singleton => 0,
+        },
         max_vms: pool.max_vms,
         max_wait: pool.max_wait,
         back_off: BackOff { base: config.reload.base_interval, longest: config.reload.max_interval },

@@ -1,12 +1,12 @@
 //! Isolation `stream`: each stream has a copy of the configured VM, and what it does there is nobody else's.
 
-use graft::config::{Isolation, PluginConfig, PoolConfig};
+use graft::config::{Code, Isolation, PluginConfig, PoolConfig};
 use graft::host::calls::Command;
 use graft::host::vm::CallError;
 use graft::lifecycle::registry::Use;
 
 use crate::guest::Guest;
-use crate::house::{House, config, configured, crash, fragile, open, serve, try_open, word};
+use crate::house::{House, config, config_of, configured, crash, fragile, open, serve, try_open, word};
 
 /// The plugin with a VM for each stream.
 pub fn isolated(config: &PluginConfig) -> PluginConfig {
@@ -215,6 +215,15 @@ fn code_that_changes_tables_is_refused_with_the_setting_that_asks_for_it() {
         "plugin \"p\": graft.isolation: the code cannot be copied for each stream: unsupported `table.set` \
          instruction, expected code that changes no table and drops no segment (or graft.isolation: shared)"
     );
+}
+
+#[test]
+fn code_that_is_not_valid_is_refused_for_that() {
+    let house = House::new(1);
+    let broken = config_of("p", Code::Inline(b"\0asm\x01\0\0\0\x01".to_vec()));
+    let (shared, stream) = (house.refuse(&broken), house.refuse(&isolated(&broken)));
+    assert_eq!(shared, stream);
+    assert!(!stream.contains("isolation"), "{stream}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Spare VMs: made beside the traffic, taken when a home failed or is busy.
 
 use graft::config::PluginConfig;
+use graft::lifecycle::registry::Use;
 
 use crate::guest::Guest;
 use crate::house::{
@@ -169,4 +170,14 @@ fn a_spare_takes_no_messages_from_the_vms_that_work() {
     serve(&plugin, 0);
     agenda.work(|| house.now());
     assert_eq!(house.said(), ["1"], "in the spare, which is the home now");
+}
+
+#[test]
+fn a_service_has_no_spare() {
+    let house = House::new(1);
+    for purpose in [Use::Service, Use::Singleton] {
+        let service = house.registry.load(purpose, &config("p", &telling())).unwrap();
+        house.registry.keeper().work();
+        assert_eq!(service.pool().vms().len(), 1);
+    }
 }

@@ -16,6 +16,7 @@ fn slow_to_start(said: &str) -> Plugin {
     "
         ),
     )
+    .set("graft.isolation", "shared")
 }
 
 fn ready(said: &str) -> String {
