@@ -316,13 +316,14 @@ mod tests {
         envoy.remove_callbacks(|table| table.http_filter_config_start_http_stream = None);
         assert_eq!(start(), Start::UnderWay(1));
         assert!(envoy.told_of_calls().last().unwrap().starts_with("trailers 1: "));
+        envoy.refuse_calls(Some(CallRefusal::NoCluster));
+        assert_eq!(start(), Start::Refused(Refusal::NoCluster));
+        envoy.refuse_calls(None);
         // Without trailers its answer comes at once.
         let plain = Request { trailers: Pairs::new(), ..request(4, Kind::Http) };
         envoy.remove_callbacks(|table| table.http_filter_start_http_stream = None);
         let started =
             envoy.inside_hook(&mut FakeStream::default(), |mut handle| super::start(&mut handle, &plain));
-        assert_eq!(started, Start::UnderWay(1));
-        envoy.refuse_calls(Some(CallRefusal::NoCluster));
-        assert_eq!(start(), Start::Refused(Refusal::NoCluster));
+        assert_eq!(started, Start::UnderWay(2));
     }
 }
