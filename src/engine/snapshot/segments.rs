@@ -6,7 +6,7 @@
 
 use wasm_encoder::reencode::{Reencode, RoundtripReencoder};
 use wasm_encoder::{DataSection, Module, RawSection};
-use wasmparser::{DataKind, Operator, Parser, Payload};
+use wasmparser::{DataKind, DataSectionReader, Operator, Parser, Payload};
 
 /// The code without its empty passive segments, or as it is if an instruction could name one.
 ///
@@ -19,31 +19,28 @@ pub(super) fn without_spent(bytes: Vec<u8>) -> Result<Vec<u8>, String> {
     let mut module = Module::new();
     for payload in Parser::new(0).parse_all(&bytes) {
         let payload = payload.map_err(|error| error.to_string())?;
-        match &payload {
+        if let Payload::DataSection(segments) = payload {
+            module.section(&kept(segments)?);
+        } else if let Payload::DataCountSection { .. } = payload {
             // Only instructions that name segments want it.
-            Payload::DataCountSection { .. } => {}
-            Payload::DataSection(segments) => {
-                let mut kept = DataSection::new();
-                for segment in segments.clone() {
-                    let segment = segment.map_err(|error| error.to_string())?;
-                    let is_spent = matches!(segment.kind, DataKind::Passive) && segment.data.is_empty();
-                    if !is_spent {
-                        RoundtripReencoder
-                            .parse_data(&mut kept, segment)
-                            .map_err(|error| error.to_string())?;
-                    }
-                }
-                module.section(&kept);
-            }
-            other => {
-                if let Some((id, range)) = other.as_section() {
-                    let data = bytes.get(range).unwrap_or_default();
-                    module.section(&RawSection { id, data });
-                }
-            }
+        } else if let Some((id, range)) = payload.as_section() {
+            module.section(&RawSection { id, data: bytes.get(range).unwrap_or_default() });
         }
     }
     Ok(module.finish())
+}
+
+/// The segments that hold something, or that write it.
+fn kept(segments: DataSectionReader<'_>) -> Result<DataSection, String> {
+    let mut kept = DataSection::new();
+    for segment in segments {
+        let segment = segment.map_err(|error| error.to_string())?;
+        let is_spent = matches!(segment.kind, DataKind::Passive) && segment.data.is_empty();
+        if !is_spent {
+            RoundtripReencoder.parse_data(&mut kept, segment).map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(kept)
 }
 
 fn names_segments(bytes: &[u8]) -> wasmparser::Result<bool> {
@@ -67,9 +64,8 @@ mod tests {
     fn segments(bytes: &[u8]) -> Vec<usize> {
         Parser::new(0)
             .parse_all(bytes)
-            .filter_map(|payload| match payload.unwrap() {
-                Payload::DataSection(segments) => Some(segments),
-                _ => None,
+            .filter_map(|payload| {
+                if let Payload::DataSection(segments) = payload.unwrap() { Some(segments) } else { None }
             })
             .flat_map(|segments| segments.into_iter().map(|segment| segment.unwrap().data.len()))
             .collect()
