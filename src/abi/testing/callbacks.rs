@@ -396,9 +396,6 @@ pub(super) fn complete_table() -> Callbacks {
     unsafe extern "C" fn set_buffer_limit(envoy: *mut c_void, bytes: u64) {
         stream(envoy).buffer_limit = bytes;
     }
-    unsafe extern "C" fn get_worker_index(_: *mut c_void) -> u32 {
-        1
-    }
     unsafe extern "C" fn get_timing(_: *mut c_void, out: *mut raw::envoy_dynamic_module_type_timing_info) {
         let timing = raw::envoy_dynamic_module_type_timing_info {
             start_time_unix_ns: 1,
@@ -465,7 +462,6 @@ pub(super) fn complete_table() -> Callbacks {
         http_clear_route_cache: Some(clear_route_cache),
         http_get_buffer_limit: Some(get_buffer_limit),
         http_set_buffer_limit: Some(set_buffer_limit),
-        http_filter_get_worker_index: Some(get_worker_index),
         http_get_timing_info: Some(get_timing),
         http_filter_increment_counter: update_callback!(increment_counter),
         http_filter_increment_gauge: update_callback!(increment_gauge),

@@ -137,9 +137,14 @@ unsafe extern "C" fn continue_reading(envoy: *mut c_void) {
     reenter(envoy);
 }
 
+unsafe extern "C" fn get_worker_index(_: *mut c_void) -> u32 {
+    1
+}
+
 /// The callbacks of this file.
 pub(super) fn table() -> Callbacks {
     Callbacks {
+        http_filter_get_worker_index: Some(get_worker_index),
         access_logger_config_define_counter: Some(define_metric),
         access_logger_config_define_gauge: Some(define_metric),
         access_logger_config_define_histogram: Some(define_metric),
