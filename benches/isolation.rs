@@ -51,6 +51,7 @@ fn settings() -> Settings {
             call: Duration::from_secs(20),
         },
         capabilities: Capabilities::All,
+        strict_local_responses: false,
         calls: CallLimits { calls: 100, bytes: 1024 * 1024 },
         shared_bytes: 1024 * 1024,
         log_limit: LogLimit::new(0),

@@ -8,7 +8,7 @@ use super::node::Node;
 pub use super::pool::{Isolation, PoolConfig};
 
 /// The fields of `graft`.
-pub(super) const FIELDS: &[&str] = &["isolation", "pool", "limits"];
+pub(super) const FIELDS: &[&str] = &["isolation", "pool", "limits", "strict_local_responses"];
 
 /// The fields of `graft.limits`.
 pub(super) const LIMIT_FIELDS: &[&str] = &[
@@ -32,6 +32,8 @@ pub struct GraftConfig {
     pub pool: PoolConfig,
     /// What one VM may use.
     pub limits: Limits,
+    /// Whether a local response that would reach nobody is refused, in place of OK as in Envoy's own filter.
+    pub strict_local_responses: bool,
 }
 
 /// What one VM may use. A guest that asks for more is refused it; one that takes longer is ended.
@@ -104,6 +106,7 @@ impl GraftConfig {
             isolation,
             pool: fields.read_or("pool", pool, |node| PoolConfig::read(node, isolation))?,
             limits: fields.read_or("limits", Limits::default(), Limits::read)?,
+            strict_local_responses: fields.boolean("strict_local_responses")?,
         })
     }
 }
@@ -215,7 +218,8 @@ mod tests {
         }
         assert_eq!(
             read(&json!({"insulation": "stream"})).unwrap_err(),
-            "plugin \"p\": insulation: unknown field, did you mean isolation?, expected isolation, pool, limits"
+            "plugin \"p\": insulation: unknown field, did you mean isolation?, expected isolation, pool, limits, \
+             strict_local_responses"
         );
     }
 }

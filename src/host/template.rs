@@ -69,6 +69,8 @@ pub struct Settings {
     pub deadlines: Deadlines,
     /// Restriction.
     pub capabilities: Capabilities,
+    /// Whether a local response that would reach nobody is refused.
+    pub strict_local_responses: bool,
     /// Callouts under way.
     pub calls: CallLimits,
     /// Bytes of data and queues that plugins of this VM id share; the first of them decides.

@@ -295,6 +295,7 @@ fn settings(config: &PluginConfig, variables: &[(String, String)]) -> Settings {
             configure: limits.configure_deadline,
             call: limits.call_deadline,
         },
+        strict_local_responses: config.graft.strict_local_responses,
         calls: CallLimits {
             calls: usize::try_from(limits.callouts).unwrap_or(usize::MAX),
             bytes: usize::try_from(limits.callout_bytes).unwrap_or(usize::MAX),

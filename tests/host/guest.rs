@@ -134,6 +134,7 @@ impl Guest {
                     call: Duration::from_secs(20),
                 },
                 capabilities: Capabilities::All,
+                strict_local_responses: false,
                 calls: CallLimits { calls: 100, bytes: 1024 * 1024 },
                 shared_bytes: 1024 * 1024,
                 log_limit: LogLimit::new(0),
@@ -254,6 +255,12 @@ impl Guest {
             configure: Duration::from_millis(start),
             call: Duration::from_millis(call),
         };
+        self
+    }
+
+    /// Refuses local responses that would reach nobody.
+    pub fn strict_local_responses(mut self) -> Self {
+        self.settings.strict_local_responses = true;
         self
     }
 

@@ -107,6 +107,26 @@ fn a_local_response_can_be_asked_for_anywhere_and_a_root_has_none() {
 }
 
 #[test]
+fn where_it_would_reach_nobody_a_strict_host_says_so() {
+    let everywhere = ["proxy_on_configure", "proxy_on_request_headers", "proxy_on_log", "proxy_on_done"];
+    let guest = || everywhere.iter().fold(Guest::new(), |guest, entry| guest.on(entry, SEND));
+    for (guest, nobody) in [(guest(), "0"), (guest().strict_local_responses(), "2")] {
+        let mut vm = guest.start();
+        let stream = vm.open(exchange());
+        assert_eq!(vm.said(), [nobody], "a root context");
+        vm.request_headers(stream).unwrap();
+        assert_eq!(vm.said(), ["0"], "a request can be answered");
+        drop(vm.effects(stream));
+        vm.vm.on_log(stream).unwrap();
+        vm.vm.on_done(stream).unwrap();
+        assert_eq!(vm.said(), [nobody, nobody], "the exchange is over");
+        assert_eq!(vm.effects(stream), []);
+    }
+    let (said, effects) = asked(Guest::new().strict_local_responses(), &format!("{SEND} {SEND}"));
+    assert_eq!((said, effects), (vec!["0".to_owned(), "2".to_owned()], vec![sent(None)]), "the second");
+}
+
+#[test]
 fn continuing_is_an_effect_of_the_direction_named() {
     let body = "(call $say (call $proxy_continue_stream (i32.const 1)))
                 (call $say (call $proxy_continue_stream (i32.const 0)))";

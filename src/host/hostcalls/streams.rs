@@ -25,15 +25,16 @@ pub(super) fn send_local_response<S: Stream>(
     grpc_status: u32,
 ) -> Answer {
     call.with_stream(|call, stream| {
+        let is_strict = call.state().settings.strict_local_responses;
         let details = call.read(details, details_length)?;
         let body = call.read(body, body_length)?;
         let headers = call.read(headers, headers_length)?;
-        // A root has no stream to answer, and a stream is answered once: OK and nothing happens, as in the built-in
-        // host. So a guest that answers in an endless loop has its bytes held once.
-        let answers =
-            |stream: &&mut StreamContext<S>| !stream.stream.is_connection() && !stream.has_local_response();
-        if let Some(stream) = stream.filter(answers) {
-            stream.ask(Effect::LocalResponse(Box::new(LocalResponse {
+        match stream.filter(|stream| can_be_answered(stream)) {
+            // OK and nothing happens, as in the built-in host, unless the plugin's operator wants to know. So a guest that
+            // answers in an endless loop has its bytes held once.
+            None if is_strict => return Err(Status::BadArgument.into()),
+            None => {}
+            Some(stream) => stream.ask(Effect::LocalResponse(Box::new(LocalResponse {
                 status,
                 details: without_white_space(details),
                 body: body.to_vec(),
@@ -41,11 +42,16 @@ pub(super) fn send_local_response<S: Stream>(
                     .map(|(name, value)| (name.to_ascii_lowercase(), value.to_vec()))
                     .collect(),
                 grpc_status: (grpc_status <= LAST_GRPC_STATUS).then_some(grpc_status),
-            })));
+            }))),
         }
         call.state().is_stopped = true;
         Ok(())
     })
+}
+
+/// Whether an answer would reach the client: a stream is answered once, and not any more when it is over. A root has none.
+fn can_be_answered<S: Stream>(stream: &StreamContext<S>) -> bool {
+    !stream.stream.is_connection() && !stream.has_local_response() && !stream.is_logging && !stream.is_done
 }
 
 /// Envoy's access log is a line of words.
