@@ -10,6 +10,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::callouts::Carrying;
 use super::entering;
@@ -18,8 +19,14 @@ use super::metrics::{Outlet, Place};
 use super::stream::EnvoyStream;
 use super::{loading, module, worker};
 use crate::abi::{AccessLogConfigHandle, AccessLogHandle};
+use crate::host::stream::Services as _;
 use crate::lifecycle::generation::Generation;
+use crate::telemetry::gate::Gate;
 use crate::telemetry::{self, Level};
+
+/// Lines about exchanges that could not be logged, and in which time.
+const LINES: u32 = 10;
+const EVERY: Duration = Duration::from_secs(10);
 
 /// One use of a plugin as an access logger. Made on the main thread; read by all workers.
 #[derive(Debug)]
@@ -30,6 +37,8 @@ pub struct LogConfig {
     pub(super) outlet: Outlet,
     /// For updates of metrics.
     pub(super) envoy: AccessLogConfigHandle,
+    /// Lines about exchanges that could not be logged: each is one of many, where one is.
+    failures: Gate,
 }
 
 /// A logger of one thread.
@@ -46,7 +55,13 @@ impl LogConfig {
             loading::load(name, config, &Carrying::new(None))?;
         let place = Place::Logger(envoy.clone());
         let outlet = Outlet::open(&module.services.metrics, place, &generation.metrics());
-        Some(Arc::new(Self { name: plugin.name, generation, outlet, envoy }))
+        Some(Arc::new(Self {
+            name: plugin.name,
+            generation,
+            outlet,
+            envoy,
+            failures: Gate::new(LINES, EVERY),
+        }))
     }
 
     /// `on_access_logger_config_destroy`: Envoy's configuration is gone.
@@ -67,9 +82,11 @@ impl AccessLogger {
         if exchange.timing_info().request_complete_ns.is_none() {
             return;
         }
-        if let Err(why) = self.log(exchange) {
-            let line = format_args!("an exchange could not be logged: {why}");
-            telemetry::log_plugin(Level::Error, &self.config.name, line);
+        if let (Err(why), Ok(module)) = (self.log(exchange), module::module()) {
+            let line =
+                format_args!("graft: plugin {:?}: an exchange could not be logged: {why}", self.config.name);
+            let now = module.services.monotonic_nanoseconds();
+            telemetry::log_sparingly(&self.config.failures, now, Level::Error, line);
         }
     }
 

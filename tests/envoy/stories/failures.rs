@@ -53,6 +53,19 @@ on_each_envoy! {
         }
     }
 
+    fn the_log_says_where_a_plugin_failed_by_the_names_of_its_functions(version) {
+        for (plugin, request, function) in [
+            ("sdk-http", Request::get("/panic"), "rust_panic"),
+            ("legacy", Request::get("/").header("x-do", "fall-over"), "fall_over"),
+        ] {
+            let (envoy, _upstream) = Envoy::with_plugins(version, &[Plugin::built(plugin).configuration("old")]);
+            assert_eq!(envoy.client("main").send(&request).status, 503, "{plugin}");
+            envoy.await_log("Proxy-Wasm plugin in-VM backtrace:");
+            let is_named = |line: &crate::harness::log::Line| line.text.contains(function);
+            assert!(envoy.log().iter().any(is_named), "{plugin}: {:?}", envoy.complaints());
+        }
+    }
+
     fn the_next_stream_is_served(version) {
         let (envoy, _upstream) = Envoy::with_plugins(version, &[Plugin::scripted("recovers", "
             request_headers: if-header request x-do panic panic \"as told\"

@@ -63,6 +63,9 @@ static int wants(const char *what) {
     return wanted;
 }
 
+/* A function of its own, for its name in the host's backtrace. */
+static __attribute__((noinline)) void fall_over(void) { __builtin_trap(); }
+
 EXPORT(proxy_on_context_create) void proxy_on_context_create(uint32_t context, uint32_t parent) {
     (void)context;
     note(parent == 0 ? "create root" : "create stream", 0, NULL, 0);
@@ -96,6 +99,7 @@ EXPORT(proxy_on_request_headers) uint32_t proxy_on_request_headers(uint32_t cont
     note_configuration("configuration in a stream");
     mark(REQUEST_HEADERS, "x-legacy");
     note("clear route cache", proxy_clear_route_cache(), NULL, 0);
+    if (wants("fall-over")) fall_over();
     if (wants("resume")) {
         note("continue request", proxy_continue_request(), NULL, 0);
         return PAUSE;
