@@ -132,7 +132,8 @@ on_each_envoy! {
                 assert!(scene.callouts.seen().is_empty());
                 let complaints = scene.envoy.complaints();
                 let told = |line: &crate::harness::log::Line| line.text.contains("connections HTTP calls without trailers");
-                assert_eq!(complaints.iter().filter(|line| told(line)).count(), 2, "{complaints:?}");
+                // Once, for both: a plugin that calls again and again does not fill the log.
+                assert_eq!(complaints.iter().filter(|line| told(line)).count(), 1, "{complaints:?}");
             } else if has_http_filter {
                 scene.envoy.await_plugin_log("on_grpc_close root 14");
                 scene.envoy.await_plugin_log("pairs call-trailers -> 0 [x-t=1]");
