@@ -194,10 +194,6 @@ impl Stream for ConnectionStream {
         metric: &Arc<Metric>,
         update: MetricUpdate,
     ) -> bool {
-        let Some(envoy) = &self.envoy else {
-            services.metrics.wait(metric, update);
-            return false;
-        };
-        self.config.outlet.ids().update(envoy, &services.metrics, metric, update)
+        self.config.outlet.ids().update_or_wait(self.envoy.as_ref(), &services.metrics, metric, update)
     }
 }

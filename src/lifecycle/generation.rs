@@ -179,7 +179,7 @@ impl<S: Stream> Generation<S> {
         }
         Ok(Begun {
             stream: stream?,
-            lease: Lease::of_copy(vm, self.pool.watch()),
+            lease: Lease::apart(vm, self.pool.watch()),
             _seat: Some(seat),
             _shard: self.streams.enter(worker),
         })

@@ -312,7 +312,7 @@ impl<S: Stream> Pool<S> {
             self.spares.note(spare.is_ok());
             // Or each stream that begins would ask for another one that does not start.
             let spare = spare.inspect_err(|_told| self.spares.give_up())?;
-            self.spares.put(Lease::idle(spare, &self.watch));
+            self.spares.put(Lease::apart(spare, &self.watch));
         }
         Ok(None)
     }

@@ -182,6 +182,21 @@ impl Ids {
         true
     }
 
+    /// The same for a stream that may not be at hand: then the change waits (false).
+    pub(in crate::bridge) fn update_or_wait(
+        &self,
+        envoy: Option<&impl Updates>,
+        metrics: &Metrics,
+        metric: &Arc<Metric>,
+        update: MetricUpdate,
+    ) -> bool {
+        let Some(envoy) = envoy else {
+            metrics.wait(metric, update);
+            return false;
+        };
+        self.update(envoy, metrics, metric, update)
+    }
+
     /// Tells Envoy alone.
     pub(super) fn tell(
         &self,

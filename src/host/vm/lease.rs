@@ -6,7 +6,6 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -59,18 +58,9 @@ impl<S: Stream> Lease<S> {
         lease
     }
 
-    /// The same for a spare VM, which [rests](Vm::rest): the agenda does not know it, and what it asked for while it started waits for
-    /// [`activate`](Self::activate).
-    pub fn idle(vm: Vm<S>, watch: &Arc<Watch>) -> Self {
-        Self::apart(vm, watch)
-    }
-
-    /// The same for a copy, which joins the agenda when its guest asks for something that is answered there.
-    pub fn of_copy(vm: Vm<S>, watch: &Arc<Watch>) -> Self {
-        Self::apart(vm, watch)
-    }
-
-    fn apart(vm: Vm<S>, watch: &Arc<Watch>) -> Self {
+    /// The same without the agenda, which is joined later: by a spare VM, which [rests](Vm::rest), when it is
+    /// [activated](Self::activate); by a copy when its guest asks for something that is answered there.
+    pub fn apart(vm: Vm<S>, watch: &Arc<Watch>) -> Self {
         let (memory, has_failed) = (AtomicUsize::new(vm.memory_bytes()), AtomicBool::new(vm.has_failed()));
         Self(Arc::new(Shared { vm: Mutex::new(vm), watch: Arc::clone(watch), memory, has_failed }))
     }
@@ -100,11 +90,6 @@ impl<S: Stream> Lease<S> {
     /// Goes in if nobody is inside.
     pub fn try_lock(&self) -> Option<Entered<'_, S>> {
         self.0.vm.try_lock().map(|vm| Entered { vm, left: Left(self) })
-    }
-
-    /// Goes in if whoever is inside leaves within a time.
-    pub fn try_lock_for(&self, time: Duration) -> Option<Entered<'_, S>> {
-        self.0.vm.try_lock_for(time).map(|vm| Entered { vm, left: Left(self) })
     }
 
     /// A way to the VM that does not keep it.

@@ -129,11 +129,6 @@ impl Watch {
 }
 
 impl Waiting {
-    /// Until when.
-    pub fn until(&self) -> u64 {
-        self.ticket.until
-    }
-
     /// It comes to look, called or not.
     pub fn come(mut self) {
         self.has_come = true;
@@ -163,7 +158,7 @@ impl std::fmt::Debug for Watch {
 
 impl std::fmt::Debug for Waiting {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Waiting").field("until", &self.until()).finish_non_exhaustive()
+        formatter.debug_struct("Waiting").field("until", &self.ticket.until).finish_non_exhaustive()
     }
 }
 
