@@ -41,6 +41,7 @@ mod plugin;
 mod pool;
 mod route;
 mod service;
+mod swap;
 mod vm;
 mod wire;
 
@@ -58,4 +59,5 @@ pub use graft::{GraftConfig, Isolation, Limits, PoolConfig};
 pub use plugin::{PluginConfig, parse_plugin};
 pub use route::{RouteConfig, parse_route};
 pub use service::{ServiceConfig, parse_service};
+pub use swap::{CanaryConfig, LoadMode, Retry, SwapConfig};
 pub use vm::VmConfig;

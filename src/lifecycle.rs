@@ -1,13 +1,17 @@
 //! Plugins over time: what is loaded, which VMs it runs in, and what happens when one of them dies.
 //!
 //! ```text
-//!   configuration ──► Registry ──► Generation ──► Pool ──► Vm (one a worker)
-//!                     digest→code    plugin,        VM key     ├ root context of generation 1
-//!                     key→pool       root context   template   └ root context of generation 2
+//!   configuration ──► Registry ──► Slot ──► Generation ──► Pool ──► Vm (one a worker)
+//!                                   ▲         plugin,        VM key     ├ root context of generation 1
+//!                       Loader ─────┘         root context   template   └ root context of generation 2
+//!                       Supply, Inventory
 //! ```
 //!
-//! - [`registry`]: one per process. The same bytes are compiled once, plugins with the same VM key share VMs, and
-//!   the same plugin configured twice is one generation.
+//! - [`registry`]: one per process: the slot of each plugin.
+//! - [`slot`]: where a plugin's generations are published, one after the other.
+//! - [`loader`]: the threads that make them. [`supply`]: what gives them bytes.
+//! - [`inventory`]: what is loaded. The same bytes are compiled once, plugins with the same VM key share VMs, and the
+//!   same plugin configured twice is one generation.
 //! - [`generation`]: one loaded version of a plugin. Streams begin on it; when nobody holds it any more, its root
 //!   contexts end.
 //! - [`pool`]: the VMs of a key. A VM that failed is replaced when the next stream comes.
@@ -23,8 +27,12 @@ pub mod agenda;
 pub mod error;
 pub mod failure;
 pub mod generation;
+pub mod inventory;
 pub mod keeper;
+pub mod loader;
 pub mod pool;
 pub mod registry;
 pub mod resolver;
+pub mod slot;
+pub mod supply;
 pub mod tally;

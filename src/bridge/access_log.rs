@@ -14,13 +14,13 @@ use std::time::Duration;
 
 use super::callouts::Carrying;
 use super::entering;
+use super::loading::{self, Held};
 use super::log_stream::LogStream;
 use super::metrics::{Outlet, Place};
 use super::stream::EnvoyStream;
-use super::{loading, module, worker};
+use super::{module, worker};
 use crate::abi::{AccessLogConfigHandle, AccessLogHandle};
 use crate::host::stream::Services as _;
-use crate::lifecycle::generation::Generation;
 use crate::telemetry::gate::Gate;
 use crate::telemetry::{self, Level};
 
@@ -32,7 +32,7 @@ const EVERY: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct LogConfig {
     name: String,
-    generation: Arc<Generation<EnvoyStream>>,
+    slot: Held,
     /// What Envoy calls the plugin's metrics here, and a way to it at any time.
     pub(super) outlet: Outlet,
     /// For updates of metrics.
@@ -51,22 +51,16 @@ impl LogConfig {
     /// `on_access_logger_config_new`: loads the plugin. `None` refuses the configuration; the reason is one line in the
     /// log.
     pub fn new(envoy: AccessLogConfigHandle, name: &[u8], config: &[u8]) -> Option<Arc<Self>> {
-        let loading::Loaded { plugin, generation, module } =
-            loading::load(name, config, &Carrying::new(None))?;
+        let loading::Loaded { plugin, slot, module } = loading::load(name, config, &Carrying::new(None))?;
         let place = Place::Logger(envoy.clone());
-        let outlet = Outlet::open(&module.services.metrics, place, &generation.metrics());
-        Some(Arc::new(Self {
-            name: plugin.name,
-            generation,
-            outlet,
-            envoy,
-            failures: Gate::new(LINES, EVERY),
-        }))
+        let outlet = Outlet::open(&module.services.metrics, place, &slot.metrics());
+        Some(Arc::new(Self { name: plugin.name, slot, outlet, envoy, failures: Gate::new(LINES, EVERY) }))
     }
 
     /// `on_access_logger_config_destroy`: Envoy's configuration is gone.
     pub fn on_destroy(&self) {
         self.outlet.close();
+        self.slot.release();
     }
 }
 
@@ -97,8 +91,9 @@ impl AccessLogger {
         if entering::is_inside() {
             return Err(INSIDE.to_owned());
         }
-        let (lease, root) =
-            self.config.generation.home(worker::index()).map_err(|error| error.to_string())?;
+        let current = self.config.slot.current().map_err(|error| error.to_string())?;
+        let (lease, root) = current.home(worker::index()).map_err(|error| error.to_string())?;
+        drop(current);
         if let Ok(module) = module::module()
             && module.services.metrics.is_any_waiting(self.config.outlet.ids())
         {

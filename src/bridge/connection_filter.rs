@@ -18,9 +18,10 @@ use std::sync::Arc;
 use super::callouts::{Carrying, ConnectionCalls};
 use super::connection_stream::ConnectionStream;
 use super::failing::Failing;
+use super::loading::{self, Held};
 use super::metrics::{Outlet, Place};
 use super::stream::EnvoyStream;
-use super::{entering, loading, module, worker};
+use super::{entering, module, worker};
 use crate::abi::{
     CallEvent, ConnectionConfigHandle, ConnectionEvent, ConnectionHandle, ConnectionStatus, UnknownNumber,
 };
@@ -30,7 +31,7 @@ use crate::host::contexts::StreamIndex;
 use crate::host::stream::{Effect, Effects};
 use crate::host::types::{ConnectionAction, Direction, PeerType};
 use crate::host::vm::{CallError, Vm};
-use crate::lifecycle::generation::{Begun, Generation};
+use crate::lifecycle::generation::Begun;
 
 /// Details of a connection that was closed here, for access logs: because the plugin failed, and because it asked for it.
 const FAILED: &[u8] = b"wasm_fail_stream";
@@ -41,7 +42,7 @@ const UPSTREAM_CLOSED: &[u8] = b"wasm_upstream_close";
 #[derive(Debug)]
 pub struct ConnectionConfig {
     name: String,
-    generation: Arc<Generation<EnvoyStream>>,
+    slot: Held,
     failure_policy: FailurePolicy,
     failing: Failing,
     /// What Envoy calls the plugin's metrics here, and a way to it without a connection.
@@ -53,13 +54,12 @@ impl ConnectionConfig {
     /// log.
     #[allow(clippy::needless_pass_by_value)] // The seam hands it over.
     pub fn new(envoy: ConnectionConfigHandle, name: &[u8], config: &[u8]) -> Option<Arc<Self>> {
-        let loading::Loaded { plugin, generation, module } =
-            loading::load(name, config, &Carrying::new(None))?;
+        let loading::Loaded { plugin, slot, module } = loading::load(name, config, &Carrying::new(None))?;
         let place = Place::Connection(envoy);
-        let outlet = Outlet::open(&module.services.metrics, place, &generation.metrics());
+        let outlet = Outlet::open(&module.services.metrics, place, &slot.metrics());
         let failing = Failing::new(module, &plugin.name, plugin.failure_policy);
         let failure_policy = plugin.failure_policy;
-        Some(Arc::new(Self { name: plugin.name, generation, failure_policy, failing, outlet }))
+        Some(Arc::new(Self { name: plugin.name, slot, failure_policy, failing, outlet }))
     }
 
     /// `on_network_filter_config_scheduled`: updates of metrics have come. Main thread.
@@ -70,6 +70,7 @@ impl ConnectionConfig {
     /// `on_network_filter_config_destroy`: Envoy's configuration is gone; connections may still hold this one.
     pub fn on_destroy(&self) {
         self.outlet.close();
+        self.slot.release();
     }
 }
 
@@ -242,11 +243,11 @@ impl ConnectionFilter {
             return Err("it came while a plugin of this thread runs".to_owned());
         }
         let connection = ConnectionStream::new(Arc::clone(&self.config));
-        let begun = self
-            .config
-            .generation
+        let current = self.config.slot.current().map_err(|error| error.to_string())?;
+        let begun = current
             .begin(worker::index(), EnvoyStream::Connection(connection))
             .map_err(|error| error.to_string())?;
+        drop(current);
         let _was_empty = self.begun.set(begun);
         if let Ok(module) = module::module()
             && module.services.metrics.is_any_waiting(self.config.outlet.ids())

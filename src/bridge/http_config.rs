@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use super::callouts::{Carrier, Carrying};
 use super::failing::Failing;
-use super::loading;
+use super::loading::{self, Held};
 use super::metrics::{Outlet, Place};
 use super::route_config;
-use super::stream::EnvoyStream;
 use crate::abi::{CallEvent, HttpFilterConfigHandle};
 use crate::config::FailurePolicy;
-use crate::lifecycle::generation::Generation;
 use crate::telemetry::{self, Level};
 
 /// See the module's text. Made on the main thread; read by all workers.
@@ -18,8 +16,8 @@ use crate::telemetry::{self, Level};
 pub struct HttpConfig {
     /// Name of the plugin, for logs.
     pub name: String,
-    /// What streams begin on.
-    pub generation: Arc<Generation<EnvoyStream>>,
+    /// Where the generations are that streams begin on.
+    pub(super) slot: Held,
     /// What happens to a stream whose plugin failed.
     pub failure_policy: FailurePolicy,
     /// Those streams.
@@ -36,13 +34,13 @@ impl HttpConfig {
     #[allow(clippy::needless_pass_by_value)] // The seam hands it over.
     pub fn new(envoy: HttpFilterConfigHandle, name: &[u8], config: &[u8]) -> Option<Arc<Self>> {
         let carrying = Carrying::new(Carrier::new(envoy.clone()));
-        let loading::Loaded { plugin, generation, module } = loading::load(name, config, &carrying)?;
-        let outlet = Outlet::open(&module.services.metrics, Place::Filter(envoy), &generation.metrics());
+        let loading::Loaded { plugin, slot, module } = loading::load(name, config, &carrying)?;
+        let outlet = Outlet::open(&module.services.metrics, Place::Filter(envoy), &slot.metrics());
         let failing = Failing::new(module, &plugin.name, plugin.failure_policy);
         let loaded = Arc::new(Self {
             name: plugin.name,
             failing,
-            generation,
+            slot,
             failure_policy: plugin.failure_policy,
             outlet,
             carrying,
@@ -70,5 +68,6 @@ impl HttpConfig {
     pub fn on_destroy(&self) {
         self.carrying.end();
         self.outlet.close();
+        self.slot.release();
     }
 }

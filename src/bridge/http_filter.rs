@@ -263,6 +263,9 @@ impl HttpFilter {
             // the built-in host.
             (None, None) => return Ok(A::CONTINUE.status()),
         };
+        if begun.is_over() {
+            return Ok(self.fail::<A>(envoy));
+        }
         let entered = entering::enter(&begun.lease, |vm| {
             let Some(stream) = http_mut(vm, begun.stream) else { return Err(envoy) };
             stream.attach(envoy, (brings == Brings::Body).then_some(direction));
@@ -351,7 +354,7 @@ impl HttpFilter {
 
     /// The plugin failed: the policy decides.
     fn fail<A: Action>(&self, mut envoy: HttpFilterHandle) -> A::Status {
-        self.config.failing.count(&envoy, self.config.outlet.ids());
+        self.count_failure(&envoy);
         match self.config.failure_policy {
             FailurePolicy::Open => {
                 self.is_bypassed.set(true);
@@ -368,13 +371,20 @@ impl HttpFilter {
         }
     }
 
+    fn count_failure(&self, envoy: &HttpFilterHandle) {
+        self.config.failing.count(envoy, self.config.outlet.ids());
+        if let Some(begun) = self.begun() {
+            begun.note_failure();
+        }
+    }
+
     /// The VM died while the stream waited in it: the policy decides. A stream that does not wait finds out at its next
     /// hook.
     fn fail_what_waits(&self, mut envoy: HttpFilterHandle) {
         if !self.holds_request.get() && !self.holds_response.get() {
             return;
         }
-        self.config.failing.count(&envoy, self.config.outlet.ids());
+        self.count_failure(&envoy);
         match self.config.failure_policy {
             FailurePolicy::Open => {
                 self.is_bypassed.set(true);

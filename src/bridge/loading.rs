@@ -2,22 +2,60 @@
 //!
 //! Whatever is refused is one line in the log, and Envoy refuses the configuration.
 
+use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::callouts::Carrying;
 use super::module::{self, Module};
 use super::stream::EnvoyStream;
+use super::worker;
 use crate::config::{self, ConfigError, PluginConfig};
 use crate::lifecycle::error::LoadError;
-use crate::lifecycle::generation::Generation;
 use crate::lifecycle::registry::Use;
+use crate::lifecycle::slot::Slot;
 use crate::telemetry::{self, Level};
 
-/// A plugin that is loaded.
+/// A plugin that is loaded, or being loaded.
 pub(super) struct Loaded {
     pub(super) plugin: PluginConfig,
-    pub(super) generation: Arc<Generation<EnvoyStream>>,
+    pub(super) slot: Held,
     pub(super) module: &'static Module,
+}
+
+/// A configuration's hold on the slot of its plugin.
+#[derive(Debug)]
+pub(super) struct Held {
+    slot: Arc<Slot<EnvoyStream>>,
+    is_released: AtomicBool,
+}
+
+impl Held {
+    fn new(slot: Arc<Slot<EnvoyStream>>) -> Self {
+        Self { slot, is_released: AtomicBool::new(false) }
+    }
+
+    /// Envoy gives the configuration up: nothing more has to be loaded for it. Streams may be there yet.
+    pub(super) fn release(&self) {
+        if !self.is_released.swap(true, Ordering::AcqRel) {
+            self.slot.release();
+        }
+    }
+}
+
+impl Drop for Held {
+    /// One that was refused has no other end.
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+impl Deref for Held {
+    type Target = Slot<EnvoyStream>;
+
+    fn deref(&self) -> &Slot<EnvoyStream> {
+        &self.slot
+    }
 }
 
 /// Loads a plugin for streams, from the name and the bytes of a configuration. `carrying` can make the calls that the
@@ -35,7 +73,7 @@ pub(super) fn accepted<T>(parsed: Result<T, ConfigError>) -> Option<T> {
 /// Loads a plugin whose configuration is parsed.
 pub(super) fn start(purpose: Use, plugin: PluginConfig, carrying: &Carrying) -> Option<Loaded> {
     match find(purpose, &plugin, carrying) {
-        Ok((module, generation)) => Some(Loaded { plugin, generation, module }),
+        Ok((module, slot)) => Some(Loaded { plugin, slot: Held::new(slot), module }),
         Err(error) => {
             telemetry::log(Level::Error, format_args!("graft: {}", error.describe(&plugin)));
             None
@@ -43,17 +81,26 @@ pub(super) fn start(purpose: Use, plugin: PluginConfig, carrying: &Carrying) -> 
     }
 }
 
-type Found = (&'static Module, Arc<Generation<EnvoyStream>>);
+type Found = (&'static Module, Arc<Slot<EnvoyStream>>);
 
 fn find(purpose: Use, plugin: &PluginConfig, carrying: &Carrying) -> Result<Found, LoadError> {
     let module = module::module()?;
     carrying.begin(&module.services.calls);
-    let generation = module.registry.load(purpose, plugin)?;
-    let template = generation.pool().template();
-    telemetry::log_plugin(
-        Level::Info,
-        &plugin.name,
-        format_args!("loaded code sha256:{} (Proxy-Wasm {})", template.code().digest(), template.abi()),
-    );
-    Ok((module, generation))
+    let slot = module.registry.open(purpose, plugin, worker::is_any_busy())?;
+    match slot.stable() {
+        Some(generation) => {
+            let template = generation.pool().template();
+            telemetry::log_plugin(
+                Level::Info,
+                &plugin.name,
+                format_args!(
+                    "loaded code sha256:{} (Proxy-Wasm {})",
+                    template.code().digest(),
+                    template.abi()
+                ),
+            );
+        }
+        None => telemetry::log_plugin(Level::Info, &plugin.name, format_args!("is loaded in the background")),
+    }
+    Ok((module, slot))
 }

@@ -44,6 +44,7 @@ pub fn module() -> Result<&'static Module, LoadError> {
         agenda::work_off(registry.commons())?;
         if !process::is_validation_mode() {
             registry.keeper().start()?;
+            registry.loader().start();
         }
         Ok(Module { registry, services })
     })

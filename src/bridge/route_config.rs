@@ -26,7 +26,7 @@ pub struct RouteConfig {
     name: String,
     /// The plugin is off for this route.
     pub is_disabled: bool,
-    configuration: Option<Vec<u8>>,
+    configuration: Option<Arc<[u8]>>,
     /// A plugin of its name took it.
     is_accepted: AtomicBool,
     variants: RwLock<Vec<Variant>>,
@@ -71,7 +71,7 @@ impl RouteConfig {
         let route = Arc::new(Self {
             name,
             is_disabled: parsed.disabled,
-            configuration: parsed.configuration,
+            configuration: parsed.configuration.map(Arc::from),
             is_accepted: AtomicBool::new(false),
             variants: RwLock::default(),
         });
@@ -114,10 +114,11 @@ impl RouteConfig {
     }
 
     fn try_on(&self, config: &HttpConfig) -> Result<(), RouteError> {
-        if self.is_disabled {
-            return Ok(());
-        }
-        let tried = self.generation(&config.generation).map_err(|error| RouteError {
+        let (Some(configuration), false) = (&self.configuration, self.is_disabled) else { return Ok(()) };
+        // Later generations are tried before they are published.
+        config.slot.add_route(configuration);
+        let Some(base) = config.slot.stable() else { return Ok(()) };
+        let tried = self.generation(&base).map_err(|error| RouteError {
             plugin: config.name.clone(),
             route: self.name.clone(),
             error,

@@ -7,12 +7,11 @@
 use std::sync::Arc;
 
 use super::callouts::{Carrier, Carrying};
+use super::loading::{self, Held};
 use super::metrics::{Outlet, Place};
-use super::stream::EnvoyStream;
-use super::{loading, module};
+use super::module;
 use crate::abi::{BootstrapHandle, CallEvent};
 use crate::config;
-use crate::lifecycle::generation::Generation;
 use crate::lifecycle::registry::Use;
 use crate::telemetry::{self, Level};
 
@@ -20,7 +19,7 @@ use crate::telemetry::{self, Level};
 #[derive(Debug)]
 pub struct Service {
     /// Held, so that its VMs live.
-    _generation: Arc<Generation<EnvoyStream>>,
+    slot: Held,
     carrying: Carrying,
     /// Its metrics, and a way to Envoy for those of everybody that Envoy takes from services alone.
     outlet: Outlet,
@@ -38,14 +37,13 @@ impl Service {
             (Use::Service, "once for each worker")
         };
         let carrying = Carrying::new(Carrier::bootstrap(envoy.clone()));
-        let loading::Loaded { plugin, generation, module } =
-            loading::start(purpose, service.plugin, &carrying)?;
+        let loading::Loaded { plugin, slot, module } = loading::start(purpose, service.plugin, &carrying)?;
         let place = Place::Service(envoy.clone());
-        let outlet = Outlet::open(&module.services.metrics, place, &generation.metrics());
+        let outlet = Outlet::open(&module.services.metrics, place, &slot.metrics());
         // Without this Envoy would never serve.
         envoy.signal_init_complete();
         telemetry::log_plugin(Level::Info, &plugin.name, format_args!("runs as a service, {how_often}"));
-        Some(Arc::new(Self { _generation: generation, carrying, outlet }))
+        Some(Arc::new(Self { slot, carrying, outlet }))
     }
 
     /// Clusters are ready: calls that waited go out.
@@ -79,5 +77,6 @@ impl Service {
     pub fn on_destroy(&self) {
         self.carrying.end();
         self.outlet.close();
+        self.slot.release();
     }
 }

@@ -22,6 +22,11 @@ pub(super) fn index() -> usize {
     })
 }
 
+/// Whether any worker has had a stream yet.
+pub(super) fn is_any_busy() -> bool {
+    NEXT.load(Ordering::Relaxed) > 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

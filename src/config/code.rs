@@ -75,6 +75,17 @@ impl Code {
     }
 }
 
+/// Where it is, for people.
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Inline(bytes) => write!(f, "{} bytes in the configuration", bytes.len()),
+            Self::Environment(name) => write!(f, "environment variable {name}"),
+        }
+    }
+}
+
 impl fmt::Debug for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     ConfigError, GraftConfig, capabilities, code, environment, failure, graft, parse_plugin, parse_route,
-    plugin, pool, route, vm,
+    plugin, pool, route, swap, vm,
 };
 
 const PAGE: &str = include_str!("../../docs/CONFIG.md");
@@ -127,6 +127,9 @@ fn the_tables_hold_every_field_and_no_other() {
         paths("graft.", graft::FIELDS),
         paths("graft.pool.", pool::FIELDS),
         paths("graft.limits.", graft::LIMIT_FIELDS),
+        paths("graft.swap.", swap::FIELDS),
+        paths("graft.swap.retry.", swap::RETRY_FIELDS),
+        paths("graft.swap.canary.", swap::CANARY_FIELDS),
     ]
     .concat()
     .into_iter()

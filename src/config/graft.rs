@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::error::ConfigError;
 use super::node::Node;
 pub use super::pool::{Isolation, PoolConfig};
+use super::swap::SwapConfig;
 
 /// The fields of `graft`.
-pub(super) const FIELDS: &[&str] = &["isolation", "pool", "limits", "strict_local_responses"];
+pub(super) const FIELDS: &[&str] = &["isolation", "pool", "limits", "strict_local_responses", "swap"];
 
 /// The fields of `graft.limits`.
 pub(super) const LIMIT_FIELDS: &[&str] = &[
@@ -34,6 +35,8 @@ pub struct GraftConfig {
     pub limits: Limits,
     /// Whether a local response that would reach nobody is refused, in place of OK as in Envoy's own filter.
     pub strict_local_responses: bool,
+    /// How it is loaded, and how a new version takes over.
+    pub swap: SwapConfig,
 }
 
 /// What one VM may use. A guest that asks for more is refused it; one that takes longer is ended.
@@ -107,6 +110,7 @@ impl GraftConfig {
             pool: fields.read_or("pool", pool, |node| PoolConfig::read(node, isolation))?,
             limits: fields.read_or("limits", Limits::default(), Limits::read)?,
             strict_local_responses: fields.boolean("strict_local_responses")?,
+            swap: fields.read_or("swap", SwapConfig::default(), SwapConfig::read)?,
         })
     }
 }
@@ -219,7 +223,7 @@ mod tests {
         assert_eq!(
             read(&json!({"insulation": "stream"})).unwrap_err(),
             "plugin \"p\": insulation: unknown field, did you mean isolation?, expected isolation, pool, limits, \
-             strict_local_responses"
+             strict_local_responses, swap"
         );
     }
 }

@@ -32,6 +32,8 @@ pub struct PluginConfig {
     /// The name of the plugin in logs, in stats and to itself; the slot that its generations are
     /// published in. Where the configuration gives none, the name of the filter.
     pub name: String,
+    /// The configuration gives a name. One that does not is not found again by it: the filters of a chain may have the same.
+    pub is_named: bool,
     /// Which of the plugins that the code holds this is, to the code.
     pub root_id: String,
     /// The code and its VM.
@@ -90,13 +92,14 @@ impl PluginConfig {
     fn read(name: &str, node: &Node<'_>) -> Result<Self, ConfigError> {
         let fields = node.fields(FIELDS)?;
         // The name was looked at already; here it is checked.
-        fields.string("name")?;
+        let is_named = !fields.string("name")?.is_empty();
         let (vm, vm_capabilities) =
             VmConfig::read(fields.require("vm_config", "an object with the code of the plugin")?)?;
         let capabilities =
             fields.read_or("capability_restriction_config", Capabilities::default(), Capabilities::read)?;
         Ok(Self {
             name: name.to_owned(),
+            is_named,
             root_id: fields.string("root_id")?,
             vm,
             configuration: fields.read_or("configuration", Vec::new(), any::read)?,
@@ -114,6 +117,7 @@ impl fmt::Debug for PluginConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PluginConfig")
             .field("name", &self.name)
+            .field("is_named", &self.is_named)
             .field("root_id", &self.root_id)
             .field("vm", &self.vm)
             .field("configuration", &format_args!("<{} bytes>", self.configuration.len()))

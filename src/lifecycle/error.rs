@@ -25,6 +25,9 @@ pub enum LoadError {
     /// The code or the plugin did not start.
     #[error("the plugin {0}")]
     Start(#[from] StartError),
+    /// A route's configuration of the plugin, which it took before.
+    #[error("per-route configuration: the plugin {0}")]
+    Route(StartError),
     /// The system gives no thread for the agenda.
     #[error("no thread for timers and replies: {0}, expected the system to allow one more")]
     Thread(String),
@@ -34,12 +37,27 @@ pub enum LoadError {
 }
 
 impl LoadError {
+    /// Whether the same configuration may succeed later, without another code.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Fetch(error) => error.is_retryable(),
+            Self::Start(_) | Self::Route(_) | Self::Thread(_) | Self::Engine(_) => true,
+            Self::Config(_) | Self::Compile(_) | Self::Link(_) => false,
+        }
+    }
+
+    /// Whether it is likely to pass soon, so that it is worth waiting for.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Fetch(_)) && self.is_retryable()
+    }
+
     /// One line for the log: plugin, field, what was found, what was expected. (A trap adds its backtrace.)
     pub fn describe(&self, config: &PluginConfig) -> String {
         let field = match self {
             Self::Config(error) => return error.to_string(),
             Self::Compile(CompileError::Snapshot(_)) => "graft.isolation",
             Self::Fetch(_) | Self::Compile(_) | Self::Link(_) => config.vm.code.path(),
+            Self::Route(_) => "configuration",
             Self::Start(error) => match error {
                 StartError::ConfigureRefused => "configuration",
                 StartError::VmStartRefused => "vm_config.configuration",

@@ -37,6 +37,14 @@ pub struct BackOff {
     pub longest: Duration,
 }
 
+impl BackOff {
+    /// The wait after so many others: each is twice as long as the last.
+    pub fn wait(&self, doublings: u32) -> Duration {
+        let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
+        self.base.saturating_mul(factor).min(self.longest)
+    }
+}
+
 /// Counts fruitless replacements of one home VM. Time comes in as nanoseconds of a clock that never goes back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Breaker {
@@ -56,10 +64,7 @@ impl Breaker {
             self.in_a_row = 0;
         }
         let doublings = self.in_a_row.checked_sub(past.free_replacements());
-        let wait = doublings.map_or(Duration::ZERO, |doublings| {
-            let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
-            back_off.base.saturating_mul(factor).min(back_off.longest)
-        });
+        let wait = doublings.map_or(Duration::ZERO, |doublings| back_off.wait(doublings));
         let waited = Duration::from_nanos(now.saturating_sub(self.last));
         if waited < wait {
             let rest = wait.saturating_sub(waited);

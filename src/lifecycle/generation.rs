@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::keeper::Keeper;
 use super::pool::{HomeError, Pool, Seat};
+use super::slot::NotLoaded;
 use super::tally::{Shard, Streams};
 use crate::host::contexts::{Plugin, RootIndex, StreamIndex};
 use crate::host::stream::{Services, Stream};
@@ -21,6 +24,9 @@ pub enum BeginError {
     /// The guest trapped when its context was created.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// There is no generation yet.
+    #[error(transparent)]
+    NotLoaded(#[from] NotLoaded),
 }
 
 impl BeginError {
@@ -28,10 +34,16 @@ impl BeginError {
     pub fn is_busy(&self) -> bool {
         match self {
             Self::Home(HomeError::Busy(_)) | Self::Start(StartError::NoPlace(_)) => true,
-            Self::Home(HomeError::Start(_) | HomeError::BackingOff(_)) | Self::Start(_) | Self::Call(_) => {
-                false
-            }
+            Self::Home(HomeError::Start(_) | HomeError::BackingOff(_))
+            | Self::Start(_)
+            | Self::Call(_)
+            | Self::NotLoaded(_) => false,
         }
+    }
+
+    /// Whether a stream that waits may find a generation.
+    pub fn is_loading(&self) -> bool {
+        *self == Self::NotLoaded(NotLoaded::Loading)
     }
 }
 
@@ -44,7 +56,21 @@ pub struct Begun<S: Stream> {
     /// Given back after the VM, which is the stream's own if there is a seat.
     _seat: Option<Seat<S>>,
     /// The stream is there.
-    _shard: Option<Arc<Shard>>,
+    shard: Option<Arc<Shard>>,
+}
+
+impl<S: Stream> Begun<S> {
+    /// Whether its generation was replaced and may have no streams any more.
+    pub fn is_over(&self) -> bool {
+        self.shard.as_ref().is_some_and(|shard| shard.is_over())
+    }
+
+    /// The stream failed: its plugin trapped, or answered it with 500 or above.
+    pub fn note_failure(&self) {
+        if let Some(shard) = &self.shard {
+            shard.note_failure();
+        }
+    }
 }
 
 /// See the module's text.
@@ -57,6 +83,8 @@ pub struct Generation<S: Stream> {
     keeper: Arc<Keeper<S>>,
     workers: usize,
     streams: Arc<Streams<S>>,
+    /// Its variants for routes that were made ahead, so that their first streams find them.
+    variants: Mutex<Vec<Arc<Self>>>,
 }
 
 impl<S: Stream> Generation<S> {
@@ -87,7 +115,15 @@ impl<S: Stream> Generation<S> {
         // Made first: should a VM on the way fail, its drop takes back the roots that were made before.
         let copy_bytes = snapshot.as_ref().map_or(0, Snapshot::memory_bytes);
         let streams = pool.tally().generation(&plugin.name, plugin.key, pool.workers(), copy_bytes);
-        let generation = Self { plugin, pool, snapshot, keeper: Arc::clone(keeper), workers, streams };
+        let generation = Self {
+            plugin,
+            pool,
+            snapshot,
+            keeper: Arc::clone(keeper),
+            workers,
+            streams,
+            variants: Mutex::default(),
+        };
         match generation.pool.prepare(&generation.plugin, workers) {
             // Another plugin of the pool may be in a crash loop; this one's root is made when the loop ends.
             Ok(()) | Err(HomeError::BackingOff(_) | HomeError::Busy(_)) => {}
@@ -101,6 +137,36 @@ impl<S: Stream> Generation<S> {
     /// The plugin.
     pub fn plugin(&self) -> &Arc<Plugin> {
         &self.plugin
+    }
+
+    /// How many streams are on it.
+    pub fn streams(&self) -> u64 {
+        self.streams
+            .count()
+            .saturating_add(self.variants.lock().iter().map(|variant| variant.streams()).sum())
+    }
+
+    /// How many have begun on it.
+    pub fn begun(&self) -> u64 {
+        let variants = self.variants.lock();
+        self.streams.begun().saturating_add(variants.iter().map(|variant| variant.begun()).sum())
+    }
+
+    /// How many of those failed.
+    pub fn failures(&self) -> u64 {
+        let variants = self.variants.lock();
+        self.streams.failures().saturating_add(variants.iter().map(|variant| variant.failures()).sum())
+    }
+
+    /// Its streams may go on no longer: each is left to the failure policy when its next event comes.
+    pub fn end_streams(&self) {
+        self.streams.end();
+        self.variants.lock().iter().for_each(|variant| variant.end_streams());
+    }
+
+    /// Keeps a variant of it for as long as it lives.
+    pub fn keep(&self, variant: Arc<Self>) {
+        self.variants.lock().push(variant);
     }
 
     /// The VMs that it runs in.
@@ -161,7 +227,7 @@ impl<S: Stream> Generation<S> {
             }
             drop(vm);
             let shard = self.streams.enter(worker);
-            return Ok(Begun { lease, stream: stream?, _seat: None, _shard: shard });
+            return Ok(Begun { lease, stream: stream?, _seat: None, shard });
         }
     }
 
@@ -181,7 +247,7 @@ impl<S: Stream> Generation<S> {
             stream: stream?,
             lease: Lease::apart(vm, self.pool.watch()),
             _seat: Some(seat),
-            _shard: self.streams.enter(worker),
+            shard: self.streams.enter(worker),
         })
     }
 
@@ -191,7 +257,7 @@ impl<S: Stream> Generation<S> {
         self.keeper.report(&self.pool);
         let queue = self.pool.queue(worker);
         let waiting = self.pool.watch().wait(queue, wake, until);
-        self.keeper.call_late(&self.pool, until);
+        self.keeper.call_late(self.pool.watch(), until);
         // One may have come free just before.
         if self.pool.has_room(worker) {
             self.pool.watch().call_next(queue);

@@ -14,6 +14,7 @@ use parking_lot::{Condvar, Mutex};
 use super::error::LoadError;
 use super::pool::Pool;
 use crate::host::stream::{Services, Stream};
+use crate::host::vm::Watch;
 use crate::telemetry::{self, Level};
 
 /// How often a pool in which something goes on tells what there is, in nanoseconds.
@@ -27,20 +28,30 @@ pub struct Keeper<S: Stream> {
 }
 
 struct Job<S: Stream> {
-    pool: Weak<Pool<S>>,
-    kind: Kind,
+    what: What<S>,
     /// When, on the clock that never goes back.
     due: u64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum What<S: Stream> {
     /// Spares are missing, or the home of a pool that has one.
-    Restock,
+    Restock(Weak<Pool<S>>),
     /// A stream's wait may be over.
-    CallLate,
+    CallLate(Weak<Watch>),
     /// What there is may have changed since it was told.
-    Report,
+    Report(Weak<Pool<S>>),
+}
+
+impl<S: Stream> What<S> {
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Restock(one), Self::Restock(two)) | (Self::Report(one), Self::Report(two)) => {
+                one.ptr_eq(two)
+            }
+            (Self::CallLate(one), Self::CallLate(two)) => one.ptr_eq(two),
+            (Self::Restock(_) | Self::CallLate(_) | Self::Report(_), _) => false,
+        }
+    }
 }
 
 impl<S: Stream> Keeper<S> {
@@ -64,29 +75,28 @@ impl<S: Stream> Keeper<S> {
 
     /// Spares of a pool may be missing, or its home.
     pub fn restock(&self, pool: &Arc<Pool<S>>) {
-        self.post(Arc::downgrade(pool), Kind::Restock, 0);
+        self.post(What::Restock(Arc::downgrade(pool)), 0);
     }
 
-    /// Streams wait for a VM of this pool until a moment.
-    pub fn call_late(&self, pool: &Arc<Pool<S>>, due: u64) {
-        self.post(Arc::downgrade(pool), Kind::CallLate, due);
+    /// Streams wait until a moment.
+    pub fn call_late(&self, watch: &Arc<Watch>, due: u64) {
+        self.post(What::CallLate(Arc::downgrade(watch)), due);
     }
 
     /// Something goes on in this pool: what there is will be told in a while.
     pub fn report(&self, pool: &Arc<Pool<S>>) {
         if pool.tally().ask() {
             let now = self.services.monotonic_nanoseconds();
-            self.post(Arc::downgrade(pool), Kind::Report, now.saturating_add(REPORT_EVERY));
+            self.post(What::Report(Arc::downgrade(pool)), now.saturating_add(REPORT_EVERY));
         }
     }
 
-    fn post(&self, pool: Weak<Pool<S>>, kind: Kind, due: u64) {
+    fn post(&self, what: What<S>, due: u64) {
         let mut jobs = self.jobs.lock();
         // What is asked for already is done once; calls of the late are done at their time, and ask again.
-        let same = jobs.iter_mut().find(|job| job.kind == kind && job.pool.ptr_eq(&pool));
-        match same {
+        match jobs.iter_mut().find(|job| job.what.is_same(&what)) {
             Some(job) => job.due = job.due.min(due),
-            None => jobs.push_back(Job { pool, kind, due }),
+            None => jobs.push_back(Job { what, due }),
         }
         drop(jobs);
         self.posted.notify_one();
@@ -104,42 +114,51 @@ impl<S: Stream> Keeper<S> {
                     None => return jobs.iter().map(|job| job.due).min(),
                 }
             };
-            if let Some(pool) = job.pool.upgrade() {
-                self.run(&pool, job.kind, now);
+            self.run(&job.what, now);
+        }
+    }
+
+    fn run(&self, what: &What<S>, now: u64) {
+        match what {
+            What::CallLate(watch) => {
+                if let Some(watch) = watch.upgrade()
+                    && let Some(due) = watch.call_late(now)
+                {
+                    self.call_late(&watch, due);
+                }
+            }
+            What::Report(pool) => {
+                if let Some(pool) = pool.upgrade() {
+                    pool.tally().begin_look();
+                    if pool.report() {
+                        self.report(&pool);
+                    }
+                }
+            }
+            What::Restock(pool) => {
+                if let Some(pool) = pool.upgrade() {
+                    self.run_restock(&pool, now);
+                }
             }
         }
     }
 
-    fn run(&self, pool: &Arc<Pool<S>>, kind: Kind, now: u64) {
-        match kind {
-            Kind::CallLate => {
-                if let Some(due) = pool.watch().call_late(now) {
-                    self.call_late(pool, due);
-                }
+    fn run_restock(&self, pool: &Arc<Pool<S>>, now: u64) {
+        let again = |due| self.post(What::Restock(Arc::downgrade(pool)), due);
+        match pool.restock() {
+            Ok(None) => {}
+            Ok(Some(wait)) => {
+                let wait = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
+                again(now.saturating_add(wait));
             }
-            Kind::Report => {
-                pool.tally().begin_look();
-                if pool.report() {
-                    self.report(pool);
-                }
-            }
-            Kind::Restock => {
-                match pool.restock() {
-                    Ok(None) => {}
-                    Ok(Some(wait)) => {
-                        let wait = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
-                        self.post(Arc::downgrade(pool), Kind::Restock, now.saturating_add(wait));
-                    }
-                    // Tried again, later and later: the breaker of the home or of the spares says when.
-                    Err(error) => {
-                        let line = format_args!("no spare VM: the plugin {error}");
-                        telemetry::log_plugin(Level::Error, pool.tally().plugin(), line);
-                        self.post(Arc::downgrade(pool), Kind::Restock, now);
-                    }
-                }
-                pool.report();
+            // Tried again, later and later: the breaker of the home or of the spares says when.
+            Err(error) => {
+                let line = format_args!("no spare VM: the plugin {error}");
+                telemetry::log_plugin(Level::Error, pool.tally().plugin(), line);
+                again(now);
             }
         }
+        pool.report();
     }
 
     fn work_for_ever(&self) {

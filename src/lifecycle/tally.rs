@@ -7,7 +7,7 @@
 //! Several pools and generations may be one plugin's. So each tells by how much its own [`Level`] has changed, and the
 //! statistic is the sum; who goes takes back what it has told.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
@@ -163,6 +163,43 @@ impl<S: Stream> Drop for Tally<S> {
     }
 }
 
+/// What a slot counts, under the name of its plugin. Any thread.
+pub struct SlotTally<S: Stream> {
+    services: Arc<S::Services>,
+    plugin: Box<str>,
+}
+
+impl<S: Stream> SlotTally<S> {
+    pub(super) fn new(services: &Arc<S::Services>, plugin: &str) -> Self {
+        Self { services: Arc::clone(services), plugin: plugin.into() }
+    }
+
+    /// A generation was loaded, in so many nanoseconds.
+    pub(super) fn loaded(&self, nanoseconds: u64) {
+        self.count(Stat::Loads);
+        self.update(Stat::LoadMs, MetricUpdate::Record(nanoseconds / 1_000_000));
+    }
+
+    /// One could not be loaded.
+    pub(super) fn failed(&self) {
+        self.count(Stat::LoadFailures);
+    }
+
+    pub(super) fn count(&self, stat: Stat) {
+        self.update(stat, MetricUpdate::Add(1));
+        self.services.publish_metrics();
+    }
+
+    /// A stream has waited for the first generation. `has_timed_out`: in vain, and the failure policy decides.
+    pub fn waited(&self, has_timed_out: bool) {
+        self.count(if has_timed_out { Stat::LoadWaitTimeouts } else { Stat::LoadWaits });
+    }
+
+    fn update(&self, stat: Stat, update: MetricUpdate) {
+        self.services.update_metric(&self.services.stat(stat, &[&self.plugin]), update);
+    }
+}
+
 /// The streams of a generation. How many there are is how many hold a shard.
 pub struct Streams<S: Stream> {
     services: Arc<S::Services>,
@@ -179,15 +216,54 @@ struct StreamLevels<S: Stream> {
 }
 
 /// What the streams of a worker hold. By itself in its cache lines, for no worker shall disturb another.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[repr(align(128))]
-pub struct Shard;
+pub struct Shard {
+    begun: AtomicU64,
+    failures: AtomicU64,
+    is_over: AtomicBool,
+}
+
+impl Shard {
+    /// Whether streams of the generation may go on no longer.
+    pub fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+
+    /// A stream failed.
+    pub fn note_failure(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 impl<S: Stream> Streams<S> {
     /// A stream begins on a worker, and is there until this is dropped.
     pub fn enter(&self, worker: usize) -> Option<Arc<Shard>> {
         let shard = self.shards.get(worker.checked_rem(self.shards.len()).unwrap_or(0))?;
-        Some(Arc::clone(shard.get_or_init(|| Arc::new(Shard))))
+        let shard = Arc::clone(shard.get_or_init(Arc::default));
+        shard.begun.fetch_add(1, Ordering::Relaxed);
+        Some(shard)
+    }
+
+    /// How many have begun.
+    pub fn begun(&self) -> u64 {
+        self.sum(|shard| shard.begun.load(Ordering::Relaxed))
+    }
+
+    /// How many of them failed.
+    pub fn failures(&self) -> u64 {
+        self.sum(|shard| shard.failures.load(Ordering::Relaxed))
+    }
+
+    /// They may go on no longer.
+    pub fn end(&self) {
+        for shard in self.shards.iter().filter_map(OnceLock::get) {
+            shard.is_over.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn sum(&self, count: impl Fn(&Shard) -> u64) -> u64 {
+        self.shards.iter().filter_map(OnceLock::get).map(|shard| count(shard)).sum()
     }
 
     /// How many there are.

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::config::Code;
@@ -44,6 +45,17 @@ pub enum FetchError {
     },
 }
 
+impl FetchError {
+    /// Whether the same source may have the bytes later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::NoFile { .. } | Self::Unreadable { .. } | Self::NotAFile { .. } => true,
+            // What is in the configuration, or in the environment of this process, stays as it is.
+            Self::TooLarge | Self::NoVariable { .. } => false,
+        }
+    }
+}
+
 /// Reads the bytes of code. Blocks for as long as the file system does.
 ///
 /// # Errors
@@ -58,15 +70,31 @@ pub fn read(code: &Code, environment: impl FnOnce(&str) -> Option<OsString>) -> 
     }
 }
 
+/// What changes when a file does: which file it is, its size, and when it was changed. A link is followed, so it may be
+/// turned to another file.
+///
+/// # Errors
+/// There is no such file, or nothing can be told of it.
+pub fn revision_of_file(path: &Path) -> Result<String, FetchError> {
+    let found = std::fs::metadata(path).map_err(|source| unreadable(path, source))?;
+    if !found.is_file() {
+        return Err(FetchError::NotAFile { path: path.to_owned() });
+    }
+    let (seconds, nanoseconds) = (found.mtime(), found.mtime_nsec());
+    Ok(format!("{}:{} {} bytes {seconds}.{nanoseconds:09}", found.dev(), found.ino(), found.len()))
+}
+
+fn unreadable(path: &Path, source: io::Error) -> FetchError {
+    let path = path.to_owned();
+    if source.kind() == io::ErrorKind::NotFound {
+        FetchError::NoFile { path }
+    } else {
+        FetchError::Unreadable { path, source }
+    }
+}
+
 fn read_file(path: &Path) -> Result<Vec<u8>, FetchError> {
-    let unreadable = |source: io::Error| {
-        let path = path.to_owned();
-        if source.kind() == io::ErrorKind::NotFound {
-            FetchError::NoFile { path }
-        } else {
-            FetchError::Unreadable { path, source }
-        }
-    };
+    let unreadable = |source: io::Error| unreadable(path, source);
     // Looked at before it is opened: opening a pipe would wait for its writer.
     if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
         return Err(FetchError::NotAFile { path: path.to_owned() });

@@ -66,11 +66,23 @@ pub enum Stat {
     CallUs,
     /// How long a VM took to start.
     VmStartUs,
+    /// Versions of a plugin that were loaded.
+    Loads,
+    /// Those that could not be.
+    LoadFailures,
+    /// Versions that were on trial and did badly.
+    Rollbacks,
+    /// Streams that waited for the first version of a plugin, and got it.
+    LoadWaits,
+    /// Those that waited in vain.
+    LoadWaitTimeouts,
+    /// How long it took to load a version.
+    LoadMs,
 }
 
 impl Stat {
     /// All of them, each in the place of its number.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 29] = [
         Self::LogLinesLeftOut,
         Self::GenerationsActive,
         Self::StreamsActive,
@@ -94,6 +106,12 @@ impl Stat {
         Self::WaitMs,
         Self::CallUs,
         Self::VmStartUs,
+        Self::Loads,
+        Self::LoadFailures,
+        Self::Rollbacks,
+        Self::LoadWaits,
+        Self::LoadWaitTimeouts,
+        Self::LoadMs,
     ];
 
     /// How it counts.
@@ -110,7 +128,12 @@ impl Stat {
             | Self::CalloutsRefused
             | Self::Waits
             | Self::WaitTimeouts
-            | Self::StreamsFailed => Kind::Counter,
+            | Self::StreamsFailed
+            | Self::Loads
+            | Self::LoadFailures
+            | Self::Rollbacks
+            | Self::LoadWaits
+            | Self::LoadWaitTimeouts => Kind::Counter,
             Self::GenerationsActive
             | Self::StreamsActive
             | Self::StreamsWaiting
@@ -119,7 +142,7 @@ impl Stat {
             | Self::StreamVmsActive
             | Self::MemoryBytes
             | Self::BreakersOpen => Kind::Gauge,
-            Self::WaitMs | Self::CallUs | Self::VmStartUs => Kind::Histogram,
+            Self::WaitMs | Self::CallUs | Self::VmStartUs | Self::LoadMs => Kind::Histogram,
         }
     }
 
@@ -149,6 +172,12 @@ impl Stat {
             Self::WaitMs => "graft_wait_ms",
             Self::CallUs => "graft_call_us",
             Self::VmStartUs => "graft_vm_start_us",
+            Self::Loads => "graft_loads",
+            Self::LoadFailures => "graft_load_failures",
+            Self::Rollbacks => "graft_rollbacks",
+            Self::LoadWaits => "graft_load_waits",
+            Self::LoadWaitTimeouts => "graft_load_wait_timeouts",
+            Self::LoadMs => "graft_load_ms",
         }
     }
 
@@ -172,7 +201,13 @@ impl Stat {
             | Self::Waits
             | Self::WaitTimeouts
             | Self::WaitMs
-            | Self::VmStartUs => &["plugin"],
+            | Self::VmStartUs
+            | Self::Loads
+            | Self::LoadFailures
+            | Self::Rollbacks
+            | Self::LoadWaits
+            | Self::LoadWaitTimeouts
+            | Self::LoadMs => &["plugin"],
             Self::StreamsActive => &["plugin", "generation"],
             Self::Traps => &["plugin", "cause"],
             Self::DeadlineHits => &["plugin", "deadline"],

@@ -16,8 +16,10 @@ use graft::host::vm::CallError;
 use graft::host::vm::Lease;
 use graft::lifecycle::generation::{BeginError, Begun, Generation};
 use graft::lifecycle::registry::{Registry, Use, Workers};
+use graft::lifecycle::slot::Slot;
 
 use crate::guest::Guest;
+use crate::supplier::Supplier;
 
 /// A loaded plugin.
 pub type Loaded = Arc<Generation<FakeStream>>;
@@ -45,6 +47,22 @@ impl House {
         let services = Arc::new(FakeServices::default());
         let registry = Registry::new(Arc::clone(&services), workers).unwrap();
         Self { registry, services }
+    }
+
+    /// A process whose plugins come from a supply.
+    pub fn supplied(workers: usize, supply: &Arc<Supplier>) -> Self {
+        let services = Arc::new(FakeServices::default());
+        let workers = Workers { places: workers, prepared: workers };
+        let registry =
+            Registry::with_supply(Arc::clone(&services), workers, Arc::clone(supply) as _).unwrap();
+        Self { registry, services }
+    }
+
+    /// A configuration of the proxy's wants a plugin, after streams have come.
+    pub fn open(&self, config: &PluginConfig) -> Arc<Slot<FakeStream>> {
+        self.registry
+            .open(Use::Filter, config, true)
+            .unwrap_or_else(|error| panic!("{}", error.describe(config)))
     }
 
     /// Loads a plugin that must load.
@@ -87,6 +105,7 @@ pub fn config_of(name: &str, code: Code) -> PluginConfig {
     let patient = Duration::from_mins(1);
     PluginConfig {
         name: name.to_owned(),
+        is_named: true,
         root_id: String::new(),
         vm: VmConfig {
             vm_id: String::new(),

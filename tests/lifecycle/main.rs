@@ -5,6 +5,8 @@
 //! - [`sharing`]: what is one, and what is apart. [`endings`]: that nothing is kept.
 //! - [`errors`]: what an operator reads when a plugin does not load.
 //! - [`generations`]: old and new side by side. [`canary`]: a plugin that does not start harms nobody.
+//! - [`slots`]: new generations take over, while streams come. [`trials`]: on some of them first. What they are made of
+//!   comes from a [`supplier`].
 //! - [`pool`]: home VMs and their replacement. [`crash_loops`]: how soon. [`spares`]: VMs made ahead.
 //! - [`isolation`]: a VM for each stream. [`waiting`]: streams that find none.
 //! - [`statistics`]: what an operator sees of all that in numbers.
@@ -37,7 +39,10 @@ mod isolation;
 mod memory;
 mod pool;
 mod sharing;
+mod slots;
 mod spares;
 mod statistics;
+mod supplier;
 mod threads;
+mod trials;
 mod waiting;

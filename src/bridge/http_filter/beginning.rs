@@ -9,18 +9,18 @@ use crate::bridge::http_stream::HttpStream;
 use crate::bridge::route_config::RouteConfig;
 use crate::bridge::stream::EnvoyStream;
 use crate::bridge::{module, worker};
-use crate::host::vm::StartError;
 use crate::lifecycle::generation::{BeginError, Begun, Generation};
+use crate::lifecycle::slot::Current;
 
 /// What a stream begins on.
-pub(super) enum Chosen<'a> {
-    /// That of the filter configuration. Not counted for each stream: all workers would write to the same place.
-    Base(&'a Arc<Generation<EnvoyStream>>),
+pub(super) enum Chosen {
+    /// That of the filter configuration.
+    Base(Current<EnvoyStream>),
     /// That of a route.
     Variant(Arc<Generation<EnvoyStream>>),
 }
 
-impl std::ops::Deref for Chosen<'_> {
+impl std::ops::Deref for Chosen {
     type Target = Generation<EnvoyStream>;
 
     fn deref(&self) -> &Generation<EnvoyStream> {
@@ -36,13 +36,13 @@ impl HttpFilter {
     pub(super) fn begin(&self, envoy: &HttpFilterHandle) {
         match self.generation(envoy) {
             Some(Ok(generation)) => self.settle(envoy, self.begin_on(&generation)),
-            Some(Err(error)) => self.settle(envoy, Err(error.into())),
+            Some(Err(error)) => self.settle(envoy, Err(error)),
             None => {}
         }
     }
 
     /// What the stream begins on. `None`: it does not begin here, or has begun.
-    pub(super) fn generation(&self, envoy: &HttpFilterHandle) -> Option<Result<Chosen<'_>, StartError>> {
+    pub(super) fn generation(&self, envoy: &HttpFilterHandle) -> Option<Result<Chosen, BeginError>> {
         if self.begun.get().is_some()
             || self.is_bypassed.get()
             || self.has_failed.get()
@@ -60,10 +60,10 @@ impl HttpFilter {
     }
 
     /// The generation of the stream's route.
-    fn routed(&self, envoy: &HttpFilterHandle) -> Result<Chosen<'_>, StartError> {
-        let base = &self.config.generation;
+    fn routed(&self, envoy: &HttpFilterHandle) -> Result<Chosen, BeginError> {
+        let base = self.config.slot.current()?;
         match envoy.route_config::<RouteConfig>() {
-            Some(route) => route.generation(base).map(Chosen::Variant),
+            Some(route) => Ok(Chosen::Variant(route.generation(base.generation())?)),
             None => Ok(Chosen::Base(base)),
         }
     }

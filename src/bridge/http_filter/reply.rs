@@ -17,6 +17,9 @@ impl HttpFilter {
         if self.has_replied.get() {
             return;
         }
+        if response.status >= 500 {
+            begun.note_failure();
+        }
         let reply = LocalReply::new(&envoy, response);
         if self.is_responding.get() {
             self.has_replied.set(true);

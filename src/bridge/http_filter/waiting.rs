@@ -21,6 +21,8 @@ pub(super) struct WaitingRequest {
     until: Cell<u64>,
     /// Since when.
     since: Cell<u64>,
+    /// It waits for the plugin's first generation, not for a VM.
+    is_for_the_first: Cell<bool>,
     /// What came with the headers.
     end_of_stream: Cell<bool>,
     /// The wait is over, and the headers are being shown to the plugin outside of their own hook.
@@ -51,11 +53,17 @@ impl HttpFilter {
         let generation = match self.generation(envoy) {
             Some(Ok(generation)) => generation,
             Some(Err(error)) => {
-                self.settle(envoy, Err(error.into()));
-                return false;
+                let waits = self.wait_for_the_first(envoy, &error);
+                self.holds_request.set(waits);
+                if !waits {
+                    self.has_waited_for_the_first(true);
+                    self.settle(envoy, Err(error));
+                }
+                return waits;
             }
             None => return false,
         };
+        self.has_waited_for_the_first(false);
         match self.begin_in_turn(&generation) {
             Err(error) if self.wait(envoy, &generation, &error) => {
                 self.holds_request.set(true);
@@ -105,13 +113,12 @@ impl HttpFilter {
 
     /// Counts a wait that is over, if there was one.
     fn has_waited(&self, has_timed_out: bool) {
-        if self.waiting.until.replace(0) == 0 {
+        if self.waiting.until.replace(0) == 0 || self.waiting.is_for_the_first.replace(false) {
             return;
         }
-        if let Ok(module) = module::module() {
+        if let (Ok(module), Ok(current)) = (module::module(), self.config.slot.current()) {
             let waited = module.services.monotonic_nanoseconds().saturating_sub(self.waiting.since.get());
-            // Its route's generation is in the same pool.
-            self.config.generation.pool().tally().waited(waited, has_timed_out);
+            current.pool().tally().waited(waited, has_timed_out);
         }
     }
 
@@ -122,6 +129,36 @@ impl HttpFilter {
             self.has_waited(false);
         }
         waited
+    }
+
+    /// Has the stream called when the plugin's first generation is there; false if waiting is no use.
+    fn wait_for_the_first(&self, envoy: &HttpFilterHandle, error: &BeginError) -> bool {
+        let swap = self.config.slot.config().graft.swap;
+        let is_worthwhile = error.is_loading() && !self.config.slot.config().allow_on_headers_stop_iteration;
+        let (Ok(module), true) = (module::module(), is_worthwhile) else { return false };
+        let now = module.services.monotonic_nanoseconds();
+        if self.waiting.until.get() == 0 {
+            let wait = u64::try_from(swap.max_wait.as_nanos()).unwrap_or(u64::MAX);
+            self.waiting.until.set(now.saturating_add(wait));
+        }
+        let until = self.waiting.until.get();
+        let Some(scheduler) = envoy.scheduler().filter(|_| now < until) else { return false };
+        let wake = move || {
+            let _is_gone = !scheduler.commit(0);
+        };
+        let place = self.config.slot.wait(Box::new(wake), until);
+        module.registry.keeper().call_late(self.config.slot.watch(), until);
+        *self.waiting.place.borrow_mut() = Some(place);
+        self.waiting.is_for_the_first.set(true);
+        true
+    }
+
+    /// Counts that wait, if there was one.
+    fn has_waited_for_the_first(&self, has_timed_out: bool) {
+        if self.waiting.is_for_the_first.replace(false) {
+            self.waiting.until.set(0);
+            self.config.slot.tally().waited(has_timed_out);
+        }
     }
 
     /// Takes a place in the queue; false if waiting is no use.

@@ -95,6 +95,21 @@ impl Watch {
         }
     }
 
+    /// What all wait for is there: everybody is called, and waits no more.
+    pub fn call_all(&self) {
+        if self.waiting() == 0 {
+            return;
+        }
+        let all = {
+            let mut waiting = self.waiting.lock();
+            self.count.store(0, Ordering::Release);
+            std::mem::take(&mut *waiting)
+        };
+        for ticket in all {
+            (ticket.wake)();
+        }
+    }
+
     /// Calls those whose time is over; answers when the next one's is.
     pub fn call_late(&self, now: u64) -> Option<u64> {
         let (late, next) = {

@@ -129,7 +129,9 @@ on_each_envoy! {
         // Those that are found out without starting a VM.
         for (before, wrong) in (0..).zip(wrongs(&guests).into_iter().take(8)) {
             assert_eq!(client.get("/").header("x-plugin"), Some("good"));
-            envoy.publish(&[Listener::new("main").plugin(Host::Graft, &wrong.plugin)]);
+            // Otherwise it would be accepted with traffic, and the last good generation would go on.
+            let plugin = wrong.plugin.clone().set("graft.swap.load", "blocking");
+            envoy.publish(&[Listener::new("main").plugin(Host::Graft, &plugin)]);
             eventually("the update to be rejected", || {
                 envoy.admin().stat("listener_manager.lds.update_rejected").filter(|count| *count > before)
             });
