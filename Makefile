@@ -18,7 +18,7 @@ FUZZ_SECONDS ?= 30
 BENCH ?=
 QUICK ?=
 
-.PHONY: help demo test lint bench bazel fuzz build envoys plugins packages clean
+.PHONY: help demo test lint bench bazel fuzz build envoys plugins sources packages clean
 
 help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,7 +30,7 @@ build: packages ## Build the library: target/release/libgraft.so
 	cargo build --release --locked
 
 # Documentation tests come first, so that the last lines are the summary of the tests proper.
-test: packages envoys plugins build ## Run all tests: unit, host, and on each Envoy
+test: packages envoys plugins sources build ## Run all tests: unit, host, and on each Envoy
 	cargo test --release --locked --doc
 	cargo test --locked --manifest-path examples/plugins/rust/Cargo.toml --target-dir $(CARGO_TARGET_DIR)/plugins/build/rust-examples
 	cargo test --release --locked --no-fail-fast --lib --tests
@@ -66,6 +66,10 @@ envoys: packages ## Fetch the stock Envoys: target/envoy/VERSION/envoy
 
 plugins: packages ## Build the plugins: target/plugins/NAME.wasm
 	tools/plugins
+
+sources: packages ## Fetch the servers, and build the OCI clients, that plugins come from in the tests: target/tools/NAME
+	tools/servers
+	tools/oci-clients
 
 packages: ## Install what the machine lacks
 	tools/packages
