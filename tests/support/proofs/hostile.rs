@@ -1,0 +1,62 @@
+//! Servers that misbehave do so as they are told, and count.
+
+use std::time::{Duration, Instant};
+
+use super::curl;
+use crate::support::hostile::{self, Answer};
+
+/// What curl calls the ways of an answer to be wrong.
+const CUT_OFF: Result<String, i32> = Err(18);
+const TOO_LATE: Result<String, i32> = Err(28);
+const TOO_MANY_REDIRECTS: Result<String, i32> = Err(47);
+
+fn body() -> Vec<u8> {
+    b"0123456789".repeat(10)
+}
+
+#[test]
+fn each_misbehaviour_is_met_by_a_real_client() {
+    for (answer, expected) in [
+        (Answer::Whole(body()), Ok(String::from_utf8(body()).unwrap())),
+        (Answer::Status(503), Err(22)),
+        (Answer::Drip { body: body(), bytes: 1, pause: Duration::from_millis(100) }, TOO_LATE),
+        (Answer::Silence, TOO_LATE),
+        (Answer::Truncated { body: body(), at: 50 }, CUT_OFF),
+        (Answer::WrongLength { body: body(), said: 200 }, CUT_OFF),
+        (Answer::WrongLength { body: body(), said: 10 }, Ok("0123456789".to_owned())),
+        (Answer::RedirectLoop, TOO_MANY_REDIRECTS),
+        (Answer::Nonsense, Err(1)),
+    ] {
+        let server = hostile::always(answer.clone());
+        let started = Instant::now();
+        assert_eq!(curl(&[&server.url("/plugin.wasm")]), expected, "{answer:?}");
+        assert!(started.elapsed() < Duration::from_secs(10), "{answer:?}");
+        let expected = if matches!(answer, Answer::RedirectLoop) { 51 } else { 1 };
+        assert_eq!(server.count(), expected, "{answer:?}");
+    }
+}
+
+#[test]
+fn a_body_without_an_end_ends_with_the_client() {
+    let server = hostile::always(Answer::Endless);
+    let slowly = ["--limit-rate", "1M", "--max-time", "0.5", "--output", "/dev/null"];
+    assert_eq!(curl(&[&slowly[..], &[&server.url("/")]].concat()), TOO_LATE);
+    assert_eq!(server.count(), 1);
+}
+
+#[test]
+fn a_redirect_leads_elsewhere() {
+    let right = hostile::always(Answer::Whole(body()));
+    let server = hostile::always(Answer::Redirect(right.url("/elsewhere")));
+    assert_eq!(curl(&[&server.url("/")]).unwrap().len(), body().len());
+    assert_eq!((server.count(), right.asked()[0].path.as_str()), (1, "/elsewhere"));
+}
+
+#[test]
+fn a_server_fails_at_first() {
+    let server = hostile::fails_at_first(502, 2, body());
+    let url = server.url("/");
+    assert_eq!([curl(&[&url]), curl(&[&url])], [Err(22), Err(22)]);
+    assert!(curl(&[&url]).is_ok());
+    assert_eq!(server.count(), 3);
+}
