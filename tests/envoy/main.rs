@@ -6,6 +6,7 @@
 //!
 //! - [`harness`]: an Envoy process, its configuration, a client, a scripted upstream.
 //! - [`stories`]: one file a story; each test runs once per supported release of Envoy, and is named after it.
+//! - [`support`]: where plugins come from, for real; the folder `tests/support`.
 //! - [`parity`]: one plugin, one script, Envoy's own Wasm filter and Graft side by side in one Envoy.
 //!
 //! The tests need files and say which command makes them: the Envoys (`make envoys`), the plugins
@@ -25,3 +26,6 @@
 mod harness;
 mod parity;
 mod stories;
+#[path = "../support/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "what other test binaries use of it differs")]
+mod support;

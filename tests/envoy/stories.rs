@@ -37,6 +37,7 @@ mod spares;
 mod statistics;
 mod ticks;
 mod trailers;
+mod updates;
 mod validation;
 mod waiting;
 mod workers;

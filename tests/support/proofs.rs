@@ -3,6 +3,7 @@
 mod hostile;
 mod registry;
 mod signing;
+mod wasm;
 mod web_server;
 
 use std::process::Command;

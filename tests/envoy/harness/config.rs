@@ -519,7 +519,7 @@ impl Bootstrap {
         if self.from_file {
             bootstrap["dynamic_resources"]["lds_config"] = json!({
                 "resource_api_version": "V3",
-                "path_config_source": { "path": listeners_file(home) },
+                "path_config_source": { "path": listeners_file(home), "watched_directory": { "path": home } },
             });
         } else {
             let mut listeners: Vec<_> =

@@ -256,6 +256,11 @@ impl Envoy {
         write_listeners(self.process.home.path(), listeners);
     }
 
+    /// The identity of the process.
+    pub fn pid(&self) -> u32 {
+        self.process.child.id()
+    }
+
     /// The most memory that the process has held so far, in bytes.
     pub fn peak_memory(&self) -> u64 {
         self.memory("VmHWM:")
@@ -267,7 +272,7 @@ impl Envoy {
     }
 
     fn memory(&self, field: &str) -> u64 {
-        let path = format!("/proc/{}/status", self.process.child.id());
+        let path = format!("/proc/{}/status", self.pid());
         let status = fs::read_to_string(path).expect("the state of the process");
         let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("its memory");
         let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");

@@ -26,9 +26,9 @@ pub(super) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 });
 
 /// A body that is sent while it is made. An error in place of a frame resets the stream.
-struct Frames(Receiver<Result<Frame<Bytes>, std::io::Error>>);
+pub(super) struct Frames(pub(super) Receiver<Result<Frame<Bytes>, std::io::Error>>);
 
-type FrameSender = Sender<Result<Frame<Bytes>, std::io::Error>>;
+pub(super) type FrameSender = Sender<Result<Frame<Bytes>, std::io::Error>>;
 
 impl Body for Frames {
     type Data = Bytes;
