@@ -12,6 +12,8 @@ pub enum Answer {
     Whole(Vec<u8>),
     /// A status without a body.
     Status(u16),
+    /// Anything, as a registry would say it: status, headers, body.
+    Full(u16, Vec<(&'static str, String)>, Vec<u8>),
     /// The body, a few bytes now and then: so many, and after each so long a pause.
     Drip { body: Vec<u8>, bytes: usize, pause: Duration },
     /// Takes the request and says nothing.
@@ -56,6 +58,10 @@ fn give(answer: Answer, turn: usize, reply: &mut Reply<'_>) {
         }
         Answer::Status(status) => {
             reply.answer(status, &[], b"");
+        }
+        Answer::Full(status, headers, body) => {
+            let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            reply.answer(status, &headers, &body);
         }
         Answer::Drip { body, bytes, pause } => {
             let length = body.len().to_string();

@@ -14,6 +14,7 @@
 //! each piece does what it says.
 
 pub mod access_log;
+pub mod credentials;
 pub mod daemon;
 pub mod hostile;
 pub mod http_server;
@@ -27,6 +28,7 @@ pub mod token_server;
 pub mod wasm;
 pub mod web_server;
 
+pub use credentials::{CredentialHelper, docker_config};
 pub use image::{Image, Layout};
 pub use registry::Registry;
 pub use signing::{KeyPair, SignatureForm};

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use base64::Engine as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::access_log::{self, Logged};
+use super::credentials::docker_config;
 use super::daemon::{Daemon, free_address};
 use super::image::{self, Image, Layout};
 use super::programs::{password_line, run, tool};
@@ -198,10 +198,4 @@ impl Registry {
         }
         all
     }
-}
-
-/// A `config.json` of docker's, which is also what a pull secret holds: a user's password at a registry.
-pub fn docker_config(host: &str, user: &str, password: &str) -> String {
-    let secret = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
-    json!({ "auths": { host: { "auth": secret } } }).to_string()
 }

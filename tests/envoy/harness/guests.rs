@@ -32,10 +32,12 @@ impl Guests {
         self.add_bytes(name, &bytes)
     }
 
-    /// Writes any bytes as if they were code.
+    /// Writes any bytes as if they were code. A guest of this name that was there before is replaced at once, by a move.
     pub fn add_bytes(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.0.path().join(format!("{name}.wasm"));
-        std::fs::write(&path, bytes).expect("writing a guest");
+        let fresh = path.with_extension("fresh");
+        std::fs::write(&fresh, bytes).expect("writing a guest");
+        std::fs::rename(fresh, &path).expect("placing a guest");
         path
     }
 

@@ -84,10 +84,11 @@ on_each_host! {
         let (memory, blocked) = (memory.stop(), main_thread.stop());
         let until_new = published.iter().filter_map(|(number, at)| report.first_of(*number)?.checked_sub(*at)).max();
         eprintln!(
-            "{version:?}, {host:?}: {report}; new behaviour after {:.1?}; {} MiB at most; the main thread was busy for \
+            "{version:?}, {host:?}: {report}; new behaviour after {:.1?}; {} MiB at most, grown by {} KiB; the main thread was busy for \
              {blocked:.1?}",
             until_new.unwrap_or_default(),
-            memory.most() >> 20
+            memory.most() >> 20,
+            memory.growth() >> 10
         );
         report.assert_nothing_was_lost();
         assert!(report.samples.iter().all(|sample| sample.of_request.is_some()), "{:?}", report.samples);

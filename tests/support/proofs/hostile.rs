@@ -60,3 +60,19 @@ fn a_server_fails_at_first() {
     assert!(curl(&[&url]).is_ok());
     assert_eq!(server.count(), 3);
 }
+
+#[test]
+fn a_server_may_pass_for_a_registry() {
+    let server = hostile::by_turns(|asked, _| match asked.path.as_str() {
+        "/v2/" => Answer::Status(200),
+        path if path.contains("/manifests/") => {
+            let digest = format!("sha256:{}", "0".repeat(64));
+            let headers = vec![("content-type", "text/plain".to_owned()), ("docker-content-digest", digest)];
+            Answer::Full(200, headers, b"{}".to_vec())
+        }
+        _ => Answer::Status(404),
+    });
+    let head = curl(&["--head", &server.url("/v2/plugins/one/manifests/v1")]).unwrap();
+    assert!(head.contains("content-type: text/plain") && head.contains("sha256:000"), "{head}");
+    assert_eq!(curl(&[&server.url("/v2/plugins/one/blobs/x")]), Err(22));
+}

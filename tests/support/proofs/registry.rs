@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::curl;
 use crate::support::programs::{attempt, run};
-use crate::support::registry::docker_config;
-use crate::support::{Authority, Image, Layout, Registry, TokenServer, wasm};
+use crate::support::{
+    Authority, CredentialHelper, Image, Layout, Registry, TokenServer, docker_config, wasm,
+};
 
 /// Media types of the manifest and of its layers.
 fn kinds(registry: &Registry, image: &Image) -> (String, Vec<String>) {
@@ -161,4 +162,23 @@ fn https_wants_the_authority() {
 fn a_pull_secret_is_what_docker_writes() {
     let secret = docker_config("registry.example:5000", "reader", "secret");
     assert_eq!(secret, r#"{"auths":{"registry.example:5000":{"auth":"cmVhZGVyOnNlY3JldA=="}}}"#);
+}
+
+#[test]
+fn a_credential_helper_is_asked_by_a_real_client() {
+    let mut registry = Registry::setup().basic_auth("reader", "secret").start();
+    let image = registry.push(Layout::Docker, "plugins/one:v1", &wasm::generation(1));
+    let host = registry.host();
+    let helper = CredentialHelper::new(&host, "reader", "secret");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("config.json"), helper.docker_config()).unwrap();
+    let mut crane = registry.client("crane");
+    crane.env("DOCKER_CONFIG", folder.path()).env("PATH", helper.path_variable());
+    crane.args(["digest", &image.reference()]);
+    assert_eq!(run(&mut crane), image.digest);
+    assert_eq!(helper.asked(), [format!("get {host}")]);
+    registry.set_password("another");
+    assert!(attempt(&mut crane).is_err());
+    helper.set_password("reader", "another");
+    assert_eq!(run(&mut crane), image.digest);
 }
