@@ -87,20 +87,8 @@ fn find(purpose: Use, plugin: &PluginConfig, carrying: &Carrying) -> Result<Foun
     let module = module::module()?;
     carrying.begin(&module.services.calls);
     let slot = module.registry.open(purpose, plugin, worker::is_any_busy())?;
-    match slot.stable() {
-        Some(generation) => {
-            let template = generation.pool().template();
-            telemetry::log_plugin(
-                Level::Info,
-                &plugin.name,
-                format_args!(
-                    "loaded code sha256:{} (Proxy-Wasm {})",
-                    template.code().digest(),
-                    template.abi()
-                ),
-            );
-        }
-        None => telemetry::log_plugin(Level::Info, &plugin.name, format_args!("is loaded in the background")),
+    if slot.stable().is_none() {
+        telemetry::log_plugin(Level::Info, &plugin.name, format_args!("is loaded in the background"));
     }
     Ok((module, slot))
 }

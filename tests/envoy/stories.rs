@@ -35,6 +35,7 @@ mod services;
 mod shared_state;
 mod spares;
 mod statistics;
+mod swaps;
 mod ticks;
 mod trailers;
 mod updates;

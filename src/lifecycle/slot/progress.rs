@@ -305,12 +305,10 @@ impl<S: Stream> Slot<S> {
             progress.draining.remove(&made);
         }
         let line = |what: &str| {
-            let (number, digest) = (made.plugin().key, made.pool().template().code().digest());
-            telemetry::log_plugin(
-                Level::Info,
-                &self.config.name,
-                format_args!("generation {number} {what} (code sha256:{digest})"),
-            );
+            let (number, template) = (made.plugin().key, made.pool().template());
+            let (digest, abi) = (template.code().digest(), template.abi());
+            let line = format_args!("generation {number} {what}: code sha256:{digest}, Proxy-Wasm {abi}");
+            telemetry::log_plugin(Level::Info, &self.config.name, line);
         };
         match (stable, self.config.graft.swap.canary) {
             (Some(stable), Some(rules)) if !is_same => {
