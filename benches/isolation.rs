@@ -93,7 +93,7 @@ fn isolation(criterion: &mut Criterion) {
         // Go does not start where clocks stand at zero.
         services.now.store(1_000_000_000, Ordering::Relaxed);
         let commons = Commons::new(Arc::new(services));
-        let code = Code::compile_for_snapshots(&engine, &bytes).unwrap();
+        let code = Code::compile_for_snapshots(&engine, &bytes, None).unwrap();
         let template = Template::link(&engine, &code, settings(), &commons).unwrap();
         let mut vm = Vm::start(&template).unwrap();
         let root = vm.create_root(&plugin(name, configuration)).unwrap();

@@ -24,6 +24,7 @@
 //! messages of a derived reader quote values, secret ones too.
 
 mod any;
+mod cache;
 mod capabilities;
 mod code;
 mod document;
@@ -50,6 +51,7 @@ mod documentation;
 #[cfg(test)]
 mod mutations;
 
+pub use cache::CacheConfig;
 pub use capabilities::Capabilities;
 pub use code::Code;
 pub use environment::Environment;

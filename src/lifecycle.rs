@@ -16,6 +16,7 @@
 //!   contexts end.
 //! - [`pool`]: the VMs of a key. A VM that failed is replaced when the next stream comes.
 //! - [`keeper`]: makes spare VMs, and calls streams that have waited for too long.
+//! - [`caches`]: what compiled code is kept in.
 //! - [`failure`]: crash loops wait.
 //! - [`agenda`] and [`resolver`]: the threads of ours that work for VMs.
 //! - [`tally`]: what a pool tells of itself in the statistics.
@@ -24,6 +25,7 @@
 //! Nothing here knows Envoy: it is generic over the host's `Stream`.
 
 pub mod agenda;
+pub mod caches;
 pub mod error;
 pub mod failure;
 pub mod generation;

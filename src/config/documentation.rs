@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{
-    ConfigError, GraftConfig, capabilities, code, environment, failure, graft, parse_plugin, parse_route,
-    plugin, pool, route, swap, vm,
+    ConfigError, GraftConfig, cache, capabilities, code, environment, failure, graft, parse_plugin,
+    parse_route, plugin, pool, route, swap, vm,
 };
 
 const PAGE: &str = include_str!("../../docs/CONFIG.md");
@@ -130,6 +130,7 @@ fn the_tables_hold_every_field_and_no_other() {
         paths("graft.swap.", swap::FIELDS),
         paths("graft.swap.retry.", swap::RETRY_FIELDS),
         paths("graft.swap.canary.", swap::CANARY_FIELDS),
+        paths("graft.cache.", cache::FIELDS),
     ]
     .concat()
     .into_iter()

@@ -3,13 +3,15 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::cache::CacheConfig;
 use super::error::ConfigError;
 use super::node::Node;
 pub use super::pool::{Isolation, PoolConfig};
 use super::swap::SwapConfig;
 
 /// The fields of `graft`.
-pub(super) const FIELDS: &[&str] = &["isolation", "pool", "limits", "strict_local_responses", "swap"];
+pub(super) const FIELDS: &[&str] =
+    &["isolation", "pool", "limits", "cache", "strict_local_responses", "swap"];
 
 /// The fields of `graft.limits`.
 pub(super) const LIMIT_FIELDS: &[&str] = &[
@@ -25,7 +27,7 @@ pub(super) const LIMIT_FIELDS: &[&str] = &[
 ];
 
 /// What is Graft's alone. The default is what a plugin gets that has no such block.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct GraftConfig {
     /// Which streams share a VM.
     pub isolation: Isolation,
@@ -33,6 +35,8 @@ pub struct GraftConfig {
     pub pool: PoolConfig,
     /// What one VM may use.
     pub limits: Limits,
+    /// What is kept on disk.
+    pub cache: CacheConfig,
     /// Whether a local response that would reach nobody is refused, in place of OK as in Envoy's own filter.
     pub strict_local_responses: bool,
     /// How it is loaded, and how a new version takes over.
@@ -109,6 +113,7 @@ impl GraftConfig {
             isolation,
             pool: fields.read_or("pool", pool, |node| PoolConfig::read(node, isolation))?,
             limits: fields.read_or("limits", Limits::default(), Limits::read)?,
+            cache: fields.read_or("cache", CacheConfig::default(), CacheConfig::read)?,
             strict_local_responses: fields.boolean("strict_local_responses")?,
             swap: fields.read_or("swap", SwapConfig::default(), SwapConfig::read)?,
         })
@@ -223,7 +228,7 @@ mod tests {
         assert_eq!(
             read(&json!({"insulation": "stream"})).unwrap_err(),
             "plugin \"p\": insulation: unknown field, did you mean isolation?, expected isolation, pool, limits, \
-             strict_local_responses, swap"
+             cache, strict_local_responses, swap"
         );
     }
 }

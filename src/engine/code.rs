@@ -2,15 +2,22 @@
 //!
 //! Identity is the digest of the bytes, so two plugins with the same file share one compilation whatever path
 //! or name they came by.
+//!
+//! Compiling takes seconds where loading what was compiled takes milliseconds. So whoever compiles may have a [`Shelf`],
+//! on which compiled code lies under a key: what was compiled, by which engine, with which settings, for which
+//! processor.
 
 use std::fmt;
+use std::hash::{Hash as _, Hasher};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 use wasmtime::{ExternType, Instance, Module, Store};
 
 use super::Engine;
 use super::snapshot::{self, SnapshotError};
+use crate::telemetry::{self, Level};
 
 /// The first bytes of every core Wasm module: `\0asm` and version 1.
 const MAGIC: &[u8] = b"\0asm\x01\0\0\0";
@@ -63,31 +70,68 @@ pub enum CompileError {
     Snapshot(#[from] SnapshotError),
 }
 
+/// Where compiled code lies between two processes.
+///
+/// What is taken is *run*: whoever implements this answers for it that the bytes are, one by one, those that were put
+/// under this key by this user (F16 of `docs/SAFETY.md`).
+pub trait Shelf: Send + Sync {
+    /// What was put under a key.
+    fn take(&self, key: &[u8; 32]) -> Option<Vec<u8>>;
+    /// Puts compiled code there, in place of what is there. It may fail; then it is not there.
+    fn put(&self, key: &[u8; 32], compiled: &[u8]);
+}
+
+/// Where the machine code of a [`Code`] came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It was compiled, in this time.
+    Compiled(Duration),
+    /// It lay on the shelf, and was loaded in this time.
+    Cached(Duration),
+}
+
 /// A compiled module. Cheap to clone; shared by all threads.
 #[derive(Clone)]
 pub struct Code {
     digest: Digest,
     module: Module,
-    /// The bytes, of code that snapshots can be taken of.
-    bytes: Option<Arc<[u8]>>,
+    origin: Origin,
+    /// Of code that snapshots can be taken of.
+    original: Option<Original>,
+}
+
+/// What a snapshot is made from, beside an instance.
+#[derive(Clone)]
+struct Original {
+    bytes: Arc<[u8]>,
+    shelf: Option<Arc<dyn Shelf>>,
 }
 
 impl Code {
     /// Validates and compiles. Uses every core for as long as it takes (about a second for 3 MB), so it must not
-    /// run where traffic waits.
+    /// run where traffic waits. Code that lies on the shelf is loaded in place of that.
     ///
     /// # Errors
     /// [`CompileError`] says what the bytes are instead.
-    pub fn compile(engine: &Engine, bytes: &[u8]) -> Result<Self, CompileError> {
-        let module = compile(engine, bytes)?;
-        Ok(Self { digest: Digest::of(bytes), module, bytes: None })
+    pub fn compile(
+        engine: &Engine,
+        bytes: &[u8],
+        shelf: Option<&Arc<dyn Shelf>>,
+    ) -> Result<Self, CompileError> {
+        let digest = Digest::of(bytes);
+        let (module, origin) = obtain(engine, bytes, digest, shelf)?;
+        Ok(Self { digest, module, origin, original: None })
     }
 
     /// The same for code whose instances are copied: [`snapshot`](Self::snapshot).
     ///
     /// # Errors
     /// As for [`compile`](Self::compile); or the code has state that cannot be copied.
-    pub fn compile_for_snapshots(engine: &Engine, bytes: &[u8]) -> Result<Self, CompileError> {
+    pub fn compile_for_snapshots(
+        engine: &Engine,
+        bytes: &[u8],
+        shelf: Option<&Arc<dyn Shelf>>,
+    ) -> Result<Self, CompileError> {
         // First, for the error that users know.
         if !bytes.starts_with(MAGIC) {
             return Err(CompileError::NotWasm { found: describe(bytes) });
@@ -97,8 +141,9 @@ impl Code {
             // What is no valid code at all is not to be blamed on the isolation.
             Err(error) => return Err(compile(engine, bytes).err().unwrap_or_else(|| error.into())),
         };
-        let module = compile(engine, &instrumented)?;
-        Ok(Self { digest: Digest::of(bytes), module, bytes: Some(bytes.into()) })
+        let (module, origin) = obtain(engine, &instrumented, Digest::of(&instrumented), shelf)?;
+        let original = Original { bytes: bytes.into(), shelf: shelf.cloned() };
+        Ok(Self { digest: Digest::of(bytes), module, origin, original: Some(original) })
     }
 
     /// Code whose new instances begin where an instance of this code is now. Takes as long as [`compile`](Self::compile).
@@ -111,9 +156,12 @@ impl Code {
         store: &mut Store<T>,
         instance: Instance,
     ) -> Result<Self, CompileError> {
-        let original = self.bytes.as_deref().unwrap_or_default();
-        let module = compile(engine, &snapshot::take(original, store, instance)?)?;
-        Ok(Self { digest: self.digest, module, bytes: None })
+        let original = self.original.as_ref();
+        let bytes = original.map(|original| &*original.bytes).unwrap_or_default();
+        let taken = snapshot::take(bytes, store, instance)?;
+        let kept_on = original.and_then(|original| original.shelf.as_ref());
+        let (module, origin) = obtain(engine, &taken, Digest::of(&taken), kept_on)?;
+        Ok(Self { digest: self.digest, module, origin, original: None })
     }
 
     /// The identity of the bytes that a user gave.
@@ -123,7 +171,12 @@ impl Code {
 
     /// Whether snapshots can be taken of its instances.
     pub fn is_for_snapshots(&self) -> bool {
-        self.bytes.is_some()
+        self.original.is_some()
+    }
+
+    /// Where its machine code came from.
+    pub fn origin(&self) -> Origin {
+        self.origin
     }
 
     /// wasmtime's module, for the linker of `host`.
@@ -137,6 +190,76 @@ impl Code {
             .exports()
             .filter_map(|export| matches!(export.ty(), ExternType::Func(_)).then_some(export.name()))
     }
+}
+
+/// The compiled code of some bytes: from the shelf, or compiled and put there.
+fn obtain(
+    engine: &Engine,
+    bytes: &[u8],
+    digest: Digest,
+    shelf: Option<&Arc<dyn Shelf>>,
+) -> Result<(Module, Origin), CompileError> {
+    let began = Instant::now();
+    let Some(shelf) = shelf else {
+        let module = compile(engine, bytes)?;
+        return Ok((module, tell(digest, Origin::Compiled(began.elapsed()))));
+    };
+    let key = key(engine, digest);
+    if let Some(compiled) = shelf.take(&key) {
+        match load(engine, &compiled) {
+            Ok(module) => return Ok((module, tell(digest, Origin::Cached(began.elapsed())))),
+            Err(error) => telemetry::log(
+                Level::Info,
+                format_args!("graft: code {digest} from the cache does not fit ({error:#}); it is compiled"),
+            ),
+        }
+    }
+    let began = Instant::now();
+    let module = compile(engine, bytes)?;
+    let origin = tell(digest, Origin::Compiled(began.elapsed()));
+    match module.serialize() {
+        Ok(compiled) => shelf.put(&key, &compiled),
+        Err(error) => {
+            telemetry::log(Level::Warn, format_args!("graft: code {digest} cannot be kept ({error:#})"));
+        }
+    }
+    Ok((module, origin))
+}
+
+fn tell(digest: Digest, origin: Origin) -> Origin {
+    let (what, took) = match origin {
+        Origin::Compiled(took) => ("compiled", took),
+        Origin::Cached(took) => ("loaded from the cache", took),
+    };
+    telemetry::log(Level::Info, format_args!("graft: code {digest} {what} in {} ms", took.as_millis()));
+    origin
+}
+
+/// Under what compiled code lies. Other settings, another wasmtime or another processor have other keys, so that
+/// processes that share a cache do not throw each other's code away.
+fn key(engine: &Engine, digest: Digest) -> [u8; 32] {
+    struct Writer(Sha256);
+    impl Hasher for Writer {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+        fn finish(&self) -> u64 {
+            0
+        }
+    }
+    let mut writer = Writer(Sha256::new());
+    writer.write(b"graft compiled code\0");
+    writer.write(digest.as_bytes());
+    engine.handle().precompile_compatibility_hash().hash(&mut writer);
+    writer.0.finalize().into()
+}
+
+/// Machine code that this user's cache held. wasmtime compares version, settings and processor; it does not look at the
+/// machine code.
+#[allow(unsafe_code, reason = "the one place where bytes become machine code without the compiler")]
+fn load(engine: &Engine, compiled: &[u8]) -> wasmtime::Result<Module> {
+    // SAFETY: F16: the bytes are those that `Module::serialize` made and that this user's process put there.
+    unsafe { Module::deserialize(engine.handle(), compiled) }
 }
 
 fn compile(engine: &Engine, bytes: &[u8]) -> Result<Module, CompileError> {
@@ -184,7 +307,7 @@ mod tests {
     use super::*;
 
     fn compile(bytes: &[u8]) -> Result<Code, CompileError> {
-        Code::compile(&Engine::new().unwrap(), bytes)
+        Code::compile(&Engine::new().unwrap(), bytes, None)
     }
 
     #[test]

@@ -16,6 +16,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use self::keys::Key;
+use super::caches::Caches;
 use super::error::LoadError;
 use super::generation::Generation;
 use super::keeper::Keeper;
@@ -36,6 +37,7 @@ pub struct Inventory<S: Stream> {
     /// How many workers the proxy has, if it says so.
     workers: Workers,
     keeper: Arc<Keeper<S>>,
+    caches: Caches,
     loaded: Mutex<Loaded<S>>,
     next_key: AtomicU64,
 }
@@ -92,6 +94,7 @@ impl<S: Stream> Inventory<S> {
             keeper,
             commons,
             workers,
+            caches: Caches::default(),
             loaded: Mutex::new(Loaded {
                 pools: HashMap::new(),
                 generations: HashMap::new(),
@@ -184,17 +187,20 @@ impl<S: Stream> Inventory<S> {
         places: usize,
     ) -> Result<Arc<Pool<S>>, LoadError> {
         let rules = keys::rules(purpose, config);
-        let code = self.code(bytes, rules.is_vm_per_stream)?;
+        let code = self.code(config, bytes, rules.is_vm_per_stream)?;
         let template = Template::link(&self.engine, &code, keys::settings(config, variables), &self.commons)?;
         Ok(Arc::new(Pool::new(template, places, rules, Arc::clone(&self.commons.services), &config.name)))
     }
 
-    fn code(&self, bytes: &[u8], is_for_snapshots: bool) -> Result<Code, LoadError> {
+    fn code(&self, config: &PluginConfig, bytes: &[u8], is_for_snapshots: bool) -> Result<Code, LoadError> {
         let found = self.loaded.lock().code(&Digest::of(bytes), is_for_snapshots);
+        let cached = || self.caches.shelf(&config.graft.cache, |name| std::env::var_os(name));
         Ok(match found {
             Some(code) => code,
-            None if is_for_snapshots => Code::compile_for_snapshots(&self.engine, bytes)?,
-            None => Code::compile(&self.engine, bytes)?,
+            None if is_for_snapshots => {
+                Code::compile_for_snapshots(&self.engine, bytes, cached().as_ref())?
+            }
+            None => Code::compile(&self.engine, bytes, cached().as_ref())?,
         })
     }
 

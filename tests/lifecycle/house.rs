@@ -8,7 +8,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use graft::config::{
-    Capabilities, Code, Environment, FailurePolicy, GraftConfig, Limits, PluginConfig, ReloadConfig, VmConfig,
+    CacheConfig, Capabilities, Code, Environment, FailurePolicy, GraftConfig, Limits, PluginConfig,
+    ReloadConfig, VmConfig,
 };
 use graft::host::testing::{FakeServices, FakeStream, pairs};
 use graft::host::types::{Direction, HeadersAction};
@@ -126,6 +127,8 @@ pub fn config_of(name: &str, code: Code) -> PluginConfig {
                 configure_deadline: patient,
                 ..Limits::default()
             },
+            // Whoever runs the tests has a cache of his own.
+            cache: CacheConfig { disabled: true, ..CacheConfig::default() },
             ..GraftConfig::default()
         },
     }

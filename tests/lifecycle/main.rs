@@ -4,6 +4,7 @@
 //! - [`house`]: a registry in its process, and plugins and streams in a few words. [`guest`] is that of `tests/host`.
 //! - [`sharing`]: what is one, and what is apart. [`endings`]: that nothing is kept.
 //! - [`errors`]: what an operator reads when a plugin does not load.
+//! - [`cache`]: what is compiled once for several processes.
 //! - [`generations`]: old and new side by side. [`canary`]: a plugin that does not start harms nobody.
 //! - [`slots`]: new generations take over, while streams come. [`trials`]: on some of them first. What they are made of
 //!   comes from a [`supplier`].
@@ -26,6 +27,7 @@
 )]
 
 mod alone;
+mod cache;
 mod canary;
 mod crash_loops;
 mod endings;

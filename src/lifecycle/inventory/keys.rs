@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::Use;
-use crate::config::{self, Isolation, PluginConfig};
+use crate::config::{self, GraftConfig, Isolation, PluginConfig};
 use crate::engine::code::Digest;
 use crate::engine::limits::Limits;
 use crate::engine::wasi::Environment;
@@ -24,15 +24,12 @@ pub(super) fn pool_key(
     code: &Digest,
     variables: &[(String, String)],
 ) -> Key {
-    let graft = &config.graft;
     let mut parts: Vec<Vec<u8>> = vec![
         vec![purpose as u8],
         config.vm.vm_id.clone().into_bytes(),
         config.vm.configuration.clone(),
         code.as_bytes().to_vec(),
-        // How a plugin is loaded and swapped is nothing to its VMs.
-        format!("{:?} {:?} {:?}", graft.isolation, graft.pool, graft.limits).into_bytes(),
-        format!("{:?} {:?}", graft.strict_local_responses, config.reload).into_bytes(),
+        vm_settings(config).into_bytes(),
     ];
     match &config.capabilities {
         config::Capabilities::All => parts.push(b"all".to_vec()),
@@ -47,6 +44,13 @@ pub(super) fn pool_key(
         parts.push(value.clone().into_bytes());
     }
     digest(&parts)
+}
+
+/// What a VM is made with, and what decides how many there are. Where its compiled code is kept is none of it, nor how it
+/// is swapped.
+fn vm_settings(config: &PluginConfig) -> String {
+    let GraftConfig { isolation, pool, limits, cache: _, strict_local_responses, swap: _ } = &config.graft;
+    format!("{isolation:?} {pool:?} {limits:?} {strict_local_responses} {:?}", config.reload)
 }
 
 pub(super) fn generation_key(pool: &Key, plugin: &Plugin) -> Key {

@@ -370,6 +370,8 @@ fn command(version: Version, bootstrap: &Bootstrap, home: &Path) -> Command {
         .args(["--concurrency", &bootstrap.workers().to_string()])
         .args(["--log-level", "warning", "--component-log-level", &bootstrap.log_levels()])
         .env("ENVOY_DYNAMIC_MODULES_SEARCH_PATH", files::module_folder())
+        // The user's own cache is none of ours. Each file of it is verified, so the stories may share one.
+        .env("GRAFT_CACHE_DIRECTORY", files::cache_folder())
         .envs(bootstrap.environment())
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -44,3 +44,8 @@ fn module_path() -> PathBuf {
 pub fn page(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)
 }
+
+/// The cache of all Envoys of the tests: what one story has compiled the next one loads.
+pub fn cache_folder() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache")
+}
