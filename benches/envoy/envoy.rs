@@ -126,9 +126,12 @@ fn command(files: &Files, configuration: &Path, setup: &Setup<'_>) -> Command {
         .args(["--concurrency", &setup.workers.to_string()])
         .args(["--disable-hot-restart", "--log-level", "warning"])
         .stdin(Stdio::null());
-    if let Some(cache) = setup.cache {
-        command.env("XDG_CACHE_HOME", cache).env("HOME", cache);
-    }
+    match setup.cache {
+        Some(cache) => {
+            command.env_remove("GRAFT_CACHE_DIRECTORY").env("XDG_CACHE_HOME", cache).env("HOME", cache)
+        }
+        None => command.env("GRAFT_CACHE_DIRECTORY", files.folder.join("graft-cache")),
+    };
     command
 }
 

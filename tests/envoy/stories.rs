@@ -2,6 +2,7 @@
 
 mod access_logs;
 mod bodies;
+mod cache;
 mod callout_faults;
 mod callouts;
 mod chains;
