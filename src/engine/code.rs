@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::{ExternType, Instance, Module, Store};
 
 use super::Engine;
+use super::snapshot::image::{self, Split};
 use super::snapshot::{self, SnapshotError};
 use crate::telemetry::{self, Level};
 
@@ -160,7 +161,7 @@ impl Code {
         let bytes = original.map(|original| &*original.bytes).unwrap_or_default();
         let taken = snapshot::take(bytes, store, instance)?;
         let kept_on = original.and_then(|original| original.shelf.as_ref());
-        let (module, origin) = obtain(engine, &taken, Digest::of(&taken), kept_on)?;
+        let (module, origin) = obtain_snapshot(engine, &taken, kept_on)?;
         Ok(Self { digest: self.digest, module, origin, original: None })
     }
 
@@ -226,6 +227,37 @@ fn obtain(
     Ok((module, origin))
 }
 
+/// The same for a snapshot, whose memory is put into what lies on the shelf; see [`image`].
+fn obtain_snapshot(
+    engine: &Engine,
+    bytes: &[u8],
+    shelf: Option<&Arc<dyn Shelf>>,
+) -> Result<(Module, Origin), CompileError> {
+    let began = Instant::now();
+    if let Some((shelf, split)) = shelf.zip(image::split(bytes)) {
+        let digest = Digest::of(&split.code);
+        let key = key(engine, digest);
+        let found = shelf.take(&key).and_then(|compiled| filled(engine, &split, compiled));
+        if let Some(module) = found {
+            return Ok((module, tell(digest, Origin::Cached(began.elapsed()))));
+        }
+        let began = Instant::now();
+        if let Ok(compiled) = compile(engine, &split.code)?.serialize() {
+            shelf.put(&key, &compiled);
+            if let Some(module) = filled(engine, &split, compiled) {
+                return Ok((module, tell(digest, Origin::Compiled(began.elapsed()))));
+            }
+        }
+    }
+    // Kept as it is, its memory would be on disk, and seldom found again.
+    obtain(engine, bytes, Digest::of(bytes), None)
+}
+
+/// Compiled code of a snapshot, with its memory.
+fn filled(engine: &Engine, split: &Split, mut compiled: Vec<u8>) -> Option<Module> {
+    if split.fill(&mut compiled) { load(engine, &compiled).ok() } else { None }
+}
+
 fn tell(digest: Digest, origin: Origin) -> Origin {
     let (what, took) = match origin {
         Origin::Compiled(took) => ("compiled", took),
@@ -258,7 +290,7 @@ fn key(engine: &Engine, digest: Digest) -> [u8; 32] {
 /// machine code.
 #[allow(unsafe_code, reason = "the one place where bytes become machine code without the compiler")]
 fn load(engine: &Engine, compiled: &[u8]) -> wasmtime::Result<Module> {
-    // SAFETY: F16: the bytes are those that `Module::serialize` made and that this user's process put there.
+    // SAFETY: F16: the bytes are those that `Module::serialize` made in a process of this user, but for data of Wasm.
     unsafe { Module::deserialize(engine.handle(), compiled) }
 }
 

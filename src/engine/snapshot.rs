@@ -12,6 +12,7 @@
 //! wasmtime's pre-initialisation crate (`wasmtime-wizer`) reads and writes the code; this module lets it see an
 //! instance. A table cannot be seen, so code that could have changed one is refused: toolchains emit none that does.
 
+pub(super) mod image;
 mod segments;
 
 use std::pin::pin;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use graft::config::{CacheConfig, PluginConfig};
 use graft::engine::code::Origin;
@@ -77,6 +78,27 @@ fn a_vm_for_each_stream_is_cached_before_and_after_its_configuration() {
         assert_eq!(house.said(), ["here"]);
         assert_eq!(inodes(&directory).len(), 2);
         assert_eq!(inodes(&directory) == before, is_second, "what is compiled is written");
+    }
+}
+
+/// As plugins of Go do, which draw random numbers as well.
+#[test]
+fn what_a_plugin_has_in_memory_when_it_is_configured_is_compiled_once() {
+    let (_folder, directory) = place();
+    let guest = Guest::new()
+        .on("proxy_on_configure", "(drop (call $proxy_get_current_time_nanoseconds (i32.const 80000)))")
+        .on("proxy_on_request_headers", "(call $say (i32.load (i32.const 80000)))");
+    let plugin = isolated(&kept(&config("p", &guest), &directory));
+    let mut before = BTreeSet::new();
+    for time in [1000, 2000, 3000] {
+        let house = House::new(1);
+        house.pass(Duration::from_nanos(time) - Duration::from_nanos(house.now()));
+        let loaded = house.load(&plugin);
+        serve(&loaded, 0);
+        assert_eq!(house.said(), [time.to_string()]);
+        assert_eq!(inodes(&directory).len(), 2);
+        assert!(before.is_empty() || inodes(&directory) == before);
+        before = inodes(&directory);
     }
 }
 

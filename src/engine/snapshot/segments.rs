@@ -43,7 +43,8 @@ fn kept(segments: DataSectionReader<'_>) -> Result<DataSection, String> {
     Ok(kept)
 }
 
-fn names_segments(bytes: &[u8]) -> wasmparser::Result<bool> {
+/// Whether an instruction could name a segment.
+pub(super) fn names_segments(bytes: &[u8]) -> wasmparser::Result<bool> {
     for payload in Parser::new(0).parse_all(bytes) {
         let Payload::CodeSectionEntry(body) = payload? else { continue };
         for operator in body.get_operators_reader()? {

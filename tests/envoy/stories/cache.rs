@@ -107,9 +107,9 @@ on_each_envoy! {
         let first = lines(version, &bootstrap(&marking(), &place.directory));
         assert!(compiles(&first));
         let expected = format!(
-            "graft: no cache: directory {:?} has mode 0777, expected 0700: what lies there is run as code; \
+            "graft: no cache: directory \"{}\" has mode 0777, expected 0700: what lies there is run as code; \
              plugins are compiled at each start",
-            place.directory
+            place.directory.display()
         );
         let warnings: Vec<&str> =
             first.iter().filter(|line| line.level == "warning").map(|line| line.text.as_str()).collect();
