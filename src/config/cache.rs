@@ -52,8 +52,8 @@ impl CacheConfig {
         self.directory
             .clone()
             .or_else(|| path("GRAFT_CACHE_DIRECTORY"))
-            .or_else(|| base("XDG_CACHE_HOME").map(|base| base.join("graft")))
-            .or_else(|| base("HOME").map(|home| home.join(".cache").join("graft")))
+            .or_else(|| base("XDG_CACHE_HOME").map(|base| base.join("graft/plugins")))
+            .or_else(|| base("HOME").map(|home| home.join(".cache/graft/plugins")))
     }
 
     pub(super) fn read(node: &Node<'_>) -> Result<Self, ConfigError> {
@@ -139,8 +139,8 @@ mod tests {
         let named = CacheConfig { directory: Some("/c".into()), ..CacheConfig::default() };
         assert_eq!(resolve(&named, &all).as_deref(), Some("/c"));
         assert_eq!(resolve(&default, &all).as_deref(), Some("/g"));
-        assert_eq!(resolve(&default, &all[1..]).as_deref(), Some("/x/graft"));
-        assert_eq!(resolve(&default, &all[2..]).as_deref(), Some("/h/.cache/graft"));
+        assert_eq!(resolve(&default, &all[1..]).as_deref(), Some("/x/graft/plugins"));
+        assert_eq!(resolve(&default, &all[2..]).as_deref(), Some("/h/.cache/graft/plugins"));
         assert_eq!(resolve(&default, &[("XDG_CACHE_HOME", "x"), ("HOME", "")]), None);
         // Not skipped in silence: whoever set it is told by the cache that it is no absolute path.
         assert_eq!(resolve(&default, &[("GRAFT_CACHE_DIRECTORY", "g")]).as_deref(), Some("g"));

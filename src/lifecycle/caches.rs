@@ -111,7 +111,7 @@ mod tests {
         assert!(!Arc::ptr_eq(&one, &caches.cache(&other, nothing).unwrap()));
         let environment = |name: &str| (name == "HOME").then(|| folder.path().as_os_str().to_owned());
         let default = caches.cache(&CacheConfig::default(), environment).unwrap();
-        assert_eq!(default.directory(), folder.path().join(".cache/graft"));
+        assert_eq!(default.directory(), folder.path().join(".cache/graft/plugins"));
     }
 
     #[test]

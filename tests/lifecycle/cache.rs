@@ -90,9 +90,9 @@ fn what_a_plugin_has_in_memory_when_it_is_configured_is_compiled_once() {
         .on("proxy_on_request_headers", "(call $say (i32.load (i32.const 80000)))");
     let plugin = isolated(&kept(&config("p", &guest), &directory));
     let mut before = BTreeSet::new();
-    for time in [1000, 2000, 3000] {
+    for time in [1000_u64, 2000, 3000] {
         let house = House::new(1);
-        house.pass(Duration::from_nanos(time) - Duration::from_nanos(house.now()));
+        house.pass(Duration::from_nanos(time.saturating_sub(house.now())));
         let loaded = house.load(&plugin);
         serve(&loaded, 0);
         assert_eq!(house.said(), [time.to_string()]);
