@@ -197,9 +197,7 @@ impl<S: Stream> Inventory<S> {
         let cached = || self.caches.shelf(&config.graft.cache, |name| std::env::var_os(name));
         Ok(match found {
             Some(code) => code,
-            None if is_for_snapshots => {
-                Code::compile_for_snapshots(&self.engine, bytes, cached().as_ref())?
-            }
+            None if is_for_snapshots => Code::compile_for_snapshots(&self.engine, bytes, cached().as_ref())?,
             None => Code::compile(&self.engine, bytes, cached().as_ref())?,
         })
     }

@@ -53,13 +53,13 @@ impl HttpFilter {
         let generation = match self.generation(envoy) {
             Some(Ok(generation)) => generation,
             Some(Err(error)) => {
-                let waits = self.wait_for_the_first(envoy, &error);
-                self.holds_request.set(waits);
-                if !waits {
-                    self.has_waited_for_the_first(true);
-                    self.settle(envoy, Err(error));
+                if self.wait_for_the_first(envoy, &error) {
+                    self.holds_request.set(true);
+                    return true;
                 }
-                return waits;
+                self.has_waited_for_the_first(true);
+                self.settle(envoy, Err(error));
+                return false;
             }
             None => return false,
         };

@@ -312,18 +312,19 @@ impl<S: Stream> Slot<S> {
         };
         match (stable, self.config.graft.swap.canary) {
             (Some(stable), Some(rules)) if !is_same => {
-                line("is on trial");
                 let candidate = Candidate::new(Arc::clone(&made), rules.percent);
                 let before = self.publish(stable, Some(candidate));
-                let trial = Trial { generation: made, revision, rules, began: now, decision: None };
+                let trial =
+                    Trial { generation: Arc::clone(&made), revision, rules, began: now, decision: None };
                 self.progress.lock().trial = Some(trial);
+                line("is on trial");
                 self.retire(before, now);
             }
             (stable, _) => {
                 self.progress.lock().loaded = Some(revision);
                 if !is_same {
+                    let before = self.publish(Arc::clone(&made), None);
                     line(if stable.is_some() { "takes over" } else { "serves" });
-                    let before = self.publish(made, None);
                     self.retire(before, now);
                 }
             }
@@ -369,9 +370,10 @@ impl<S: Stream> Slot<S> {
         };
         let before = match verdict {
             Verdict::Passed | Verdict::Open(_) => {
-                line(Level::Info, format_args!("takes over: its trial is over"));
                 self.progress.lock().loaded = Some(trial.revision);
-                self.publish(trial.generation, None)
+                let before = self.publish(trial.generation, None);
+                line(Level::Info, format_args!("takes over: its trial is over"));
+                before
             }
             Verdict::Failed { failures, streams } => {
                 let why = format!("{failures} of its {streams} streams failed");
