@@ -6,10 +6,10 @@
 //! looks at JSON. `docs/CONFIG.md` is the same for readers; a test holds the two together.
 //!
 //! ```text
-//!  bytes ─► document ─► envelope ─► node, fields ─┬► plugin ─┬► vm ─┬► code
+//!  bytes ─► document ─► envelope ─► node, fields ─┬► plugin ─┬► vm ─┬► code ─► remote (image, url)
 //!           bytes to    `config:`,  values with   │          │      └► environment
 //!           values      `@type`     their paths   │          ├► capabilities, failure
-//!                                                 │          ├► graft (what is ours)
+//!                                                 │          ├► graft (what is ours) ─► pool, source
 //!                                                 └► route   └► any ─► wire (an Any to bytes)
 //! ```
 //!
@@ -27,6 +27,7 @@ mod any;
 mod cache;
 mod capabilities;
 mod code;
+mod digest;
 mod document;
 mod envelope;
 mod environment;
@@ -34,15 +35,21 @@ mod error;
 mod failure;
 mod fields;
 mod graft;
+mod image;
 mod nearest;
+mod network;
 mod node;
 mod number;
 mod path;
 mod plugin;
 mod pool;
+mod remote;
 mod route;
+mod secret;
 mod service;
+mod source;
 mod swap;
+mod url;
 mod vm;
 mod wire;
 
@@ -54,12 +61,19 @@ mod mutations;
 pub use cache::CacheConfig;
 pub use capabilities::Capabilities;
 pub use code::Code;
+pub use digest::Digest;
 pub use environment::Environment;
 pub use error::{ConfigError, Location, Subject};
 pub use failure::{FailurePolicy, ReloadConfig};
 pub use graft::{GraftConfig, Isolation, Limits, PoolConfig};
+pub use image::ImageReference;
+pub use network::Network;
 pub use plugin::{PluginConfig, parse_plugin};
+pub use remote::{Place, RemoteCode};
 pub use route::{RouteConfig, parse_route};
+pub use secret::Secret;
 pub use service::{ServiceConfig, parse_service};
+pub use source::{PullPolicy, PullSecret, Retries, SourceConfig, VerificationKey};
 pub use swap::{CanaryConfig, LoadMode, Retry, SwapConfig};
+pub use url::HttpUrl;
 pub use vm::VmConfig;

@@ -1,10 +1,11 @@
-//! Where the code of a plugin comes from: Envoy's `AsyncDataSource`.
+//! Where the code of a plugin comes from: Envoy's `AsyncDataSource`. What must be fetched is in [`remote`](super::remote).
 
 use std::fmt;
 use std::path::PathBuf;
 
 use super::error::ConfigError;
 use super::node::Node;
+use super::remote::{Place, RemoteCode};
 
 /// The fields of `vm_config.code`. `oci` is ours.
 pub(super) const FIELDS: &[&str] = &["local", "remote", "oci"];
@@ -25,6 +26,8 @@ pub enum Code {
     Inline(Vec<u8>),
     /// In the environment variable of this name, as it is in the process of Envoy.
     Environment(String),
+    /// On a web server or in an OCI registry.
+    Remote(Box<RemoteCode>),
 }
 
 impl Code {
@@ -34,16 +37,18 @@ impl Code {
             Self::File(_) => "vm_config.code.local.filename",
             Self::Inline(_) => "vm_config.code.local",
             Self::Environment(_) => "vm_config.code.local.environment_variable",
+            Self::Remote(remote) => remote.path(),
         }
     }
 
     pub(super) fn read(node: &Node<'_>) -> Result<Self, ConfigError> {
         let fields = node.fields(FIELDS)?;
         let (name, source) = fields.one_of(FIELDS)?;
-        if name == "local" {
-            return Self::read_local(source);
+        match name {
+            "local" => Self::read_local(source),
+            "remote" => Ok(Self::Remote(Box::new(RemoteCode::read_remote(source)?))),
+            _ => Ok(Self::Remote(Box::new(RemoteCode::read_oci(source)?))),
         }
-        Err(source.unsupported("local code: vm_config.code.local.filename or inline_bytes"))
     }
 
     fn read_local(node: &Node<'_>) -> Result<Self, ConfigError> {
@@ -58,7 +63,10 @@ impl Code {
         let (name, source) =
             fields.one_of(&["filename", "inline_bytes", "inline_string", "environment_variable"])?;
         match name {
-            "filename" => Ok(Self::File(source.filled_string("the path of a Wasm file")?.into())),
+            "filename" => {
+                let path = source.filled_string("the path of a Wasm file")?;
+                Ok(Self::File(path.strip_prefix("file://").unwrap_or(path).into()))
+            }
             "environment_variable" => {
                 Ok(Self::Environment(source.filled_string("the name of an environment variable")?.to_owned()))
             }
@@ -82,6 +90,11 @@ impl fmt::Display for Code {
             Self::File(path) => write!(f, "file {}", path.display()),
             Self::Inline(bytes) => write!(f, "{} bytes in the configuration", bytes.len()),
             Self::Environment(name) => write!(f, "environment variable {name}"),
+            Self::Remote(remote) => match &remote.place {
+                Place::Web(url) => url.fmt(f),
+                Place::Image(image) => write!(f, "image {image}"),
+                Place::File(path) => write!(f, "file {}", path.display()),
+            },
         }
     }
 }
@@ -92,6 +105,7 @@ impl fmt::Debug for Code {
             Self::File(path) => f.debug_tuple("File").field(path).finish(),
             Self::Inline(bytes) => write!(f, "Inline(<{} bytes>)", bytes.len()),
             Self::Environment(name) => f.debug_tuple("Environment").field(name).finish(),
+            Self::Remote(remote) => f.debug_tuple("Remote").field(remote).finish(),
         }
     }
 }
@@ -112,6 +126,7 @@ mod tests {
     fn local_code_has_four_sources() {
         for (local, expected) in [
             (json!({"filename": "/x.wasm"}), Code::File("/x.wasm".into())),
+            (json!({"filename": "file:///x.wasm"}), Code::File("/x.wasm".into())),
             (json!({"inline_bytes": "AGFzbQ=="}), Code::Inline(b"\0asm".to_vec())),
             (json!({"inlineString": "(module)"}), Code::Inline(b"(module)".to_vec())),
             (json!({"environmentVariable": "CODE"}), Code::Environment("CODE".to_owned())),
@@ -164,13 +179,12 @@ mod tests {
             ),
             (
                 json!({"remote": {"sha256": "00"}}),
-                "remote: not supported by this version of Graft, expected local code: \
-                 vm_config.code.local.filename or inline_bytes",
+                "remote.http_uri: missing, expected an object with the address of the code",
             ),
             (
-                json!({"oci": "ghcr.io/acme/auth:1"}),
-                "oci: not supported by this version of Graft, expected local code: \
-                 vm_config.code.local.filename or inline_bytes",
+                json!({"oci": "Ghcr.io/Acme"}),
+                "oci: the string \"Ghcr.io/Acme\", expected the name of an image, such as \
+                 \"ghcr.io/acme/auth:1.0\"",
             ),
             (
                 json!({"local": {"filename": "x"}, "oci": "y"}),

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     ConfigError, GraftConfig, cache, capabilities, code, environment, failure, graft, parse_plugin,
-    parse_route, plugin, pool, route, swap, vm,
+    parse_route, plugin, pool, remote, route, source, swap, vm,
 };
 
 const PAGE: &str = include_str!("../../docs/CONFIG.md");
@@ -120,6 +120,11 @@ fn the_tables_hold_every_field_and_no_other() {
         paths("vm_config.code.", code::FIELDS),
         paths(local, code::LOCAL_FIELDS),
         paths(&format!("{local}watched_directory."), code::WATCHED_DIRECTORY_FIELDS),
+        paths("vm_config.code.oci.", remote::OCI_FIELDS),
+        paths("vm_config.code.remote.", remote::FIELDS),
+        paths("vm_config.code.remote.http_uri.", remote::HTTP_URI_FIELDS),
+        paths("vm_config.code.remote.retry_policy.", remote::RETRY_FIELDS),
+        paths("vm_config.code.remote.retry_policy.retry_back_off.", remote::BACK_OFF_FIELDS),
         paths("vm_config.environment_variables.", environment::FIELDS),
         paths("reload_config.", failure::RELOAD_FIELDS),
         paths("reload_config.backoff.", failure::BACKOFF_FIELDS),
@@ -131,6 +136,10 @@ fn the_tables_hold_every_field_and_no_other() {
         paths("graft.swap.retry.", swap::RETRY_FIELDS),
         paths("graft.swap.canary.", swap::CANARY_FIELDS),
         paths("graft.cache.", cache::FIELDS),
+        paths("graft.source.", source::FIELDS),
+        paths("graft.source.pull_secret.", source::PULL_SECRET_FIELDS),
+        paths("graft.source.verification_key.", source::KEY_FIELDS),
+        paths("graft.source.retries.", source::RETRY_FIELDS),
     ]
     .concat()
     .into_iter()
@@ -152,6 +161,23 @@ fn the_limits_on_the_page_are_those_of_the_code() {
         ("configure_deadline", format!("`\"{}s\"`", limits.configure_deadline.as_secs())),
     ] {
         let start = format!("| `graft.limits.{field}` |");
+        let row = PAGE.lines().find(|line| line.starts_with(&start)).unwrap();
+        assert_eq!(row.split('|').nth(3).unwrap().trim(), default, "{field}");
+    }
+}
+
+#[test]
+fn the_bounds_of_a_fetch_on_the_page_are_those_of_the_code() {
+    let source = GraftConfig::default().source;
+    for (field, default) in [
+        ("timeout", format!("`\"{}s\"`", source.timeout.as_secs())),
+        ("try_timeout", format!("`\"{}s\"`", source.try_timeout.as_secs())),
+        ("max_bytes", format!("{} (256 MiB)", source.max_bytes)),
+        ("max_redirects", source.max_redirects.to_string()),
+        ("retries.attempts", source.retries.attempts.to_string()),
+        ("retries.base_interval", format!("`\"{}s\"`", source.retries.base_interval.as_secs_f64())),
+    ] {
+        let start = format!("| `graft.source.{field}` |");
         let row = PAGE.lines().find(|line| line.starts_with(&start)).unwrap();
         assert_eq!(row.split('|').nth(3).unwrap().trim(), default, "{field}");
     }

@@ -108,14 +108,6 @@ pub enum ConfigError {
         /// Path of the field that it excludes.
         other: String,
     },
-    /// Something that Envoy's own filter or a later version of Graft can do and this version cannot.
-    #[error("{at}: not supported by this version of Graft, expected {expected}")]
-    Unsupported {
-        /// The field.
-        at: Location,
-        /// What to write in its place.
-        expected: String,
-    },
     /// A value that is of the wrong type or out of range, or that turned out to be wrong when it was
     /// used: a file that is not there, bytes that are not Wasm, a configuration that the plugin refused.
     #[error("{at}: {found}, expected {expected}")]
@@ -153,7 +145,6 @@ impl ConfigError {
             | Self::UnknownField { at, .. }
             | Self::Missing { at, .. }
             | Self::Conflict { at, .. }
-            | Self::Unsupported { at, .. }
             | Self::Unexpected { at, .. } => at,
         }
     }

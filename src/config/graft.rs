@@ -7,11 +7,12 @@ use super::cache::CacheConfig;
 use super::error::ConfigError;
 use super::node::Node;
 pub use super::pool::{Isolation, PoolConfig};
+use super::source::SourceConfig;
 use super::swap::SwapConfig;
 
 /// The fields of `graft`.
 pub(super) const FIELDS: &[&str] =
-    &["isolation", "pool", "limits", "cache", "strict_local_responses", "swap"];
+    &["isolation", "pool", "limits", "cache", "strict_local_responses", "swap", "source"];
 
 /// The fields of `graft.limits`.
 pub(super) const LIMIT_FIELDS: &[&str] = &[
@@ -41,6 +42,8 @@ pub struct GraftConfig {
     pub strict_local_responses: bool,
     /// How it is loaded, and how a new version takes over.
     pub swap: SwapConfig,
+    /// How code is fetched.
+    pub source: SourceConfig,
 }
 
 /// What one VM may use. A guest that asks for more is refused it; one that takes longer is ended.
@@ -116,6 +119,7 @@ impl GraftConfig {
             cache: fields.read_or("cache", CacheConfig::default(), CacheConfig::read)?,
             strict_local_responses: fields.boolean("strict_local_responses")?,
             swap: fields.read_or("swap", SwapConfig::default(), SwapConfig::read)?,
+            source: fields.read_or("source", SourceConfig::default(), SourceConfig::read)?,
         })
     }
 }
@@ -228,7 +232,7 @@ mod tests {
         assert_eq!(
             read(&json!({"insulation": "stream"})).unwrap_err(),
             "plugin \"p\": insulation: unknown field, did you mean isolation?, expected isolation, pool, limits, \
-             cache, strict_local_responses, swap"
+             cache, strict_local_responses, swap, source"
         );
     }
 }

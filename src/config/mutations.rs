@@ -62,6 +62,22 @@ fn seeds() -> Vec<Value> {
             "reload_config": {"backoff": {"base_interval": "1.5s", "max_interval": "60s"}},
             "graft": {"limits": {"memory_bytes": 65536, "call_deadline": "0.5s"}},
         }),
+        json!({
+            "vm_config": {"code": {"remote": {
+                "http_uri": {"uri": "https://u:p@a.example:1/x?y#z", "cluster": "c", "timeout": "5s"},
+                "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+                "retry_policy": {"num_retries": 3, "retry_back_off": {"base_interval": "1s", "max_interval": "2s"}},
+            }}},
+            "graft": {"source": {
+                "pull_policy": "Always",
+                "pull_secret": {"inline": "{}"},
+                "credential_helpers": ["ecr-login"],
+                "insecure_registries": ["a.example:5000"],
+                "allowed_addresses": ["fe80::/10"],
+                "retries": {"attempts": 2},
+            }},
+        }),
+        json!({"vm_config": {"code": {"oci": "oci://a.example:5000/b/c:d@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}}}),
         json!({"config": {"vmConfig": {"code": {"local": {"filename": "/x"}}}, "failOpen": true}}),
         json!({"configuration": {"@type": "x/google.protobuf.BytesValue", "value": "aGk="}}),
         json!({"disabled": false}),

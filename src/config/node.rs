@@ -138,11 +138,6 @@ impl<'a> Node<'a> {
         ConfigError::Conflict { at: self.location(), other: other.path.clone() }
     }
 
-    /// The node asks for something that this version cannot do.
-    pub(super) fn unsupported(&self, expected: &str) -> ConfigError {
-        ConfigError::Unsupported { at: self.location(), expected: expected.to_owned() }
-    }
-
     /// Where the node stands.
     pub(super) fn location(&self) -> Location {
         Location::new(self.subject.clone(), self.path.clone())

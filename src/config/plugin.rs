@@ -93,10 +93,13 @@ impl PluginConfig {
         let fields = node.fields(FIELDS)?;
         // The name was looked at already; here it is checked.
         let is_named = !fields.string("name")?.is_empty();
-        let (vm, vm_capabilities) =
+        let (mut vm, vm_capabilities) =
             VmConfig::read(fields.require("vm_config", "an object with the code of the plugin")?)?;
         let capabilities =
             fields.read_or("capability_restriction_config", Capabilities::default(), Capabilities::read)?;
+        let mut graft = fields.read_or("graft", GraftConfig::default(), GraftConfig::read)?;
+        graft.source.take_over(&mut vm.environment);
+        graft.source.check(&vm.code, node)?;
         Ok(Self {
             name: name.to_owned(),
             is_named,
@@ -108,7 +111,7 @@ impl PluginConfig {
             // As in Envoy 1.40, where the field moved: the one in vm_config counts, even if it is empty.
             capabilities: vm_capabilities.unwrap_or(capabilities),
             allow_on_headers_stop_iteration: fields.boolean("allow_on_headers_stop_iteration")?,
-            graft: fields.read_or("graft", GraftConfig::default(), GraftConfig::read)?,
+            graft,
         })
     }
 }

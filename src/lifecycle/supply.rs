@@ -60,6 +60,7 @@ impl Supply for Local {
             Code::File(path) => location::revision_of_file(path).map(Revision),
             // What is in the configuration does not change, nor does the environment of a process.
             Code::Inline(_) | Code::Environment(_) => Ok(Revision(String::new())),
+            Code::Remote(_) => Err(FetchError::NotLocal),
         }
     }
 

@@ -42,7 +42,7 @@ const PURGE: Duration = Duration::from_hours(1);
 const UNFINISHED: Duration = Duration::from_hours(1);
 
 /// What a file holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum Kind {
     /// Bytes of code. The key is their digest, or that of what they were wrapped in.

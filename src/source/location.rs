@@ -4,57 +4,13 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+pub use super::error::FetchError;
 use crate::config::Code;
 
 /// Largest code, in bytes, unpacked: as the limit of Istio's agent. The largest plugins in use have about 20 MB.
 pub const LARGEST_CODE: u64 = 256 * 1024 * 1024;
-
-/// Why there are no bytes. The messages complete "the field …".
-#[derive(Debug, thiserror::Error)]
-pub enum FetchError {
-    /// There is no such file.
-    #[error("no such file {path:?}, expected the path of a Wasm file")]
-    NoFile {
-        /// As configured.
-        path: PathBuf,
-    },
-    /// The file is there and cannot be read.
-    #[error("{path:?} cannot be read ({source}), expected a readable Wasm file")]
-    Unreadable {
-        /// As configured.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A directory, a device, a pipe.
-    #[error("{path:?} is no regular file, expected a Wasm file")]
-    NotAFile {
-        /// As configured.
-        path: PathBuf,
-    },
-    /// More bytes than any plugin has.
-    #[error("more than {LARGEST_CODE} bytes, expected a plugin of at most that size")]
-    TooLarge,
-    /// The environment variable is not set.
-    #[error("environment variable {name:?} is not set, expected it to hold Wasm bytes")]
-    NoVariable {
-        /// As configured.
-        name: String,
-    },
-}
-
-impl FetchError {
-    /// Whether the same source may have the bytes later.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            Self::NoFile { .. } | Self::Unreadable { .. } | Self::NotAFile { .. } => true,
-            // What is in the configuration, or in the environment of this process, stays as it is.
-            Self::TooLarge | Self::NoVariable { .. } => false,
-        }
-    }
-}
 
 /// Reads the bytes of code. Blocks for as long as the file system does.
 ///
@@ -62,11 +18,12 @@ impl FetchError {
 /// [`FetchError`] says what stands in the way.
 pub fn read(code: &Code, environment: impl FnOnce(&str) -> Option<OsString>) -> Result<Vec<u8>, FetchError> {
     match code {
-        Code::File(path) => read_file(path),
+        Code::File(path) => read_file(path, LARGEST_CODE),
         Code::Inline(bytes) => Ok(bytes.clone()),
         Code::Environment(name) => environment(name)
             .map(OsString::into_encoded_bytes)
             .ok_or_else(|| FetchError::NoVariable { name: name.clone() }),
+        Code::Remote(_) => Err(FetchError::NotLocal),
     }
 }
 
@@ -84,7 +41,25 @@ pub fn revision_of_file(path: &Path) -> Result<String, FetchError> {
     Ok(format!("{}:{} {} bytes {seconds}.{nanoseconds:09}", found.dev(), found.ino(), found.len()))
 }
 
-fn unreadable(path: &Path, source: io::Error) -> FetchError {
+/// All bytes of a file, at most so many.
+pub(super) fn read_file(path: &Path, largest: u64) -> Result<Vec<u8>, FetchError> {
+    let unreadable = |error: io::Error| unreadable(path, error);
+    // Looked at before it is opened: opening a pipe would wait for its writer.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(FetchError::NotAFile { path: path.to_owned() });
+    }
+    let file = File::open(path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    // One byte more than allowed tells a file that is too large, also one that grows meanwhile.
+    let read = file.take(largest.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
+    if u64::try_from(read).is_ok_and(|read| read > largest) {
+        return Err(FetchError::TooLarge { limit: largest });
+    }
+    Ok(bytes)
+}
+
+/// Why a file cannot be looked at.
+pub(super) fn unreadable(path: &Path, source: io::Error) -> FetchError {
     let path = path.to_owned();
     if source.kind() == io::ErrorKind::NotFound {
         FetchError::NoFile { path }
@@ -93,25 +68,29 @@ fn unreadable(path: &Path, source: io::Error) -> FetchError {
     }
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, FetchError> {
-    let unreadable = |source: io::Error| unreadable(path, source);
-    // Looked at before it is opened: opening a pipe would wait for its writer.
-    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(FetchError::NotAFile { path: path.to_owned() });
+/// Why a file that is no Wasm file could not be read.
+pub(super) fn reason(error: &FetchError) -> String {
+    match error {
+        FetchError::NoFile { .. } => "there is no such file".to_owned(),
+        FetchError::Unreadable { source, .. } => source.kind().to_string(),
+        FetchError::NotAFile { .. } => "it is no regular file".to_owned(),
+        FetchError::TooLarge { limit } => format!("it has more than {limit} bytes"),
+        FetchError::NoVariable { .. }
+        | FetchError::NotLocal
+        | FetchError::Authorities { .. }
+        | FetchError::Http(_)
+        | FetchError::Image(_)
+        | FetchError::Credentials(_)
+        | FetchError::Signature(_)
+        | FetchError::Unpack(_)
+        | FetchError::WrongDigest { .. } => error.to_string(),
     }
-    let file = File::open(path).map_err(unreadable)?;
-    let mut bytes = Vec::new();
-    // One byte more than allowed tells a file that is too large, also one that grows meanwhile.
-    let limit = LARGEST_CODE.saturating_add(1);
-    let read = file.take(limit).read_to_end(&mut bytes).map_err(unreadable)?;
-    if u64::try_from(read).is_ok_and(|read| read > LARGEST_CODE) {
-        return Err(FetchError::TooLarge);
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn nothing(_: &str) -> Option<OsString> {

@@ -49,7 +49,8 @@ pub(super) fn pool_key(
 /// What a VM is made with, and what decides how many there are. Where its compiled code is kept is none of it, nor how it
 /// is swapped.
 fn vm_settings(config: &PluginConfig) -> String {
-    let GraftConfig { isolation, pool, limits, cache: _, strict_local_responses, swap: _ } = &config.graft;
+    let GraftConfig { isolation, pool, limits, cache: _, strict_local_responses, swap: _, source: _ } =
+        &config.graft;
     format!("{isolation:?} {pool:?} {limits:?} {strict_local_responses} {:?}", config.reload)
 }
 

@@ -1,0 +1,261 @@
+//! One request of a fetch, with all its bounds.
+//!
+//! The HTTP library makes connections and speaks; what it must not decide is decided here: where a redirect may lead, who is
+//! told a password, how much and for how long is read. It follows no redirect itself, uses no proxy, and decodes nothing.
+
+use std::io::Read as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, IF_NONE_MATCH, LOCATION, RETRY_AFTER,
+};
+use ureq::Agent;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::unversioned::transport::DefaultConnector;
+
+use super::clock::Clock;
+use super::guard::GuardedResolver;
+use super::http_error::HttpError;
+use super::retry::retrying;
+use crate::config::{HttpUrl, Retries, Secret, SourceConfig};
+
+/// Certificates of the authorities that are trusted.
+pub(super) type Roots = Arc<Vec<Certificate<'static>>>;
+
+/// Makes the requests of one fetch.
+pub(super) struct Client<'a> {
+    /// Looks at certificates.
+    strict: Agent,
+    /// Does not: for hosts that are listed as insecure.
+    lax: Agent,
+    config: &'a SourceConfig,
+    clock: &'a dyn Clock,
+    retries: Retries,
+    /// When the fetch ends, by the clock.
+    deadline: Duration,
+}
+
+/// How a request is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Method {
+    Get,
+    Head,
+    /// With this body, a form.
+    Post,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub(super) struct Request<'a> {
+    pub(super) method: Method,
+    pub(super) url: &'a HttpUrl,
+    pub(super) accept: Option<&'a str>,
+    /// Told to the server of `url` and to no other.
+    pub(super) authorization: Option<Secret>,
+    pub(super) if_none_match: Option<&'a str>,
+    /// The body of a POST.
+    pub(super) form: Option<Secret>,
+    /// Statuses that are answers, beside 200.
+    pub(super) also: &'a [u16],
+    /// Most bytes of the answer.
+    pub(super) largest: u64,
+}
+
+/// What came.
+#[derive(Debug)]
+pub(super) struct Response {
+    /// Who answered, after redirects.
+    pub(super) url: HttpUrl,
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+impl<'a> Request<'a> {
+    /// A GET of at most so many bytes.
+    pub(super) fn get(url: &'a HttpUrl, largest: u64) -> Self {
+        Self {
+            method: Method::Get,
+            url,
+            accept: None,
+            authorization: url.authorization().cloned(),
+            if_none_match: None,
+            form: None,
+            also: &[],
+            largest,
+        }
+    }
+}
+
+impl Response {
+    /// A header as text.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+impl<'a> Client<'a> {
+    /// A client for a fetch that begins now.
+    pub(super) fn new(
+        config: &'a SourceConfig,
+        roots: &Roots,
+        clock: &'a dyn Clock,
+        (timeout, retries): (Duration, Retries),
+    ) -> Self {
+        let agent = |is_lax: bool| {
+            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+            let tls = TlsConfig::builder()
+                .unversioned_rustls_crypto_provider(provider)
+                .root_certs(RootCerts::Specific(Arc::clone(roots)))
+                .disable_verification(is_lax)
+                .build();
+            let settings = Agent::config_builder()
+                .tls_config(tls)
+                .http_status_as_error(false)
+                .max_redirects(0)
+                .max_redirects_will_error(false)
+                // The address that a proxy connects to cannot be looked at.
+                .proxy(None)
+                .user_agent(concat!("graft/", env!("CARGO_PKG_VERSION")))
+                .max_idle_connections_per_host(1)
+                .build();
+            let resolver = GuardedResolver::new(config.allowed_addresses.clone());
+            Agent::with_parts(settings, DefaultConnector::default(), resolver)
+        };
+        let deadline = clock.now().saturating_add(timeout);
+        Self { strict: agent(false), lax: agent(true), config, clock, retries, deadline }
+    }
+
+    /// How long the fetch may still take.
+    pub(super) fn left(&self) -> Duration {
+        self.deadline.saturating_sub(self.clock.now())
+    }
+
+    /// The same client with at most so many tries of a request.
+    pub(super) fn with_attempts(mut self, most: u32) -> Self {
+        self.retries.attempts = self.retries.attempts.min(most);
+        self
+    }
+
+    /// Makes a request, and again while that may help.
+    pub(super) fn send(&self, request: &Request<'_>) -> Result<Response, HttpError> {
+        retrying(self.retries, self.clock, self.deadline, || self.send_once(request))
+    }
+
+    /// Makes a request and follows where it leads, once.
+    pub(super) fn send_once(&self, request: &Request<'_>) -> Result<Response, HttpError> {
+        let within = self.config.try_timeout.min(self.left());
+        let end = self.clock.now().saturating_add(within);
+        let mut url = request.url.clone();
+        for _ in 0..=self.config.max_redirects {
+            let time = end.saturating_sub(self.clock.now());
+            let shown = url.to_string();
+            if time.is_zero() {
+                return Err(HttpError::TimedOut { url: shown, within });
+            }
+            let answer = self
+                .call(request, &url, time)
+                .map_err(|error| HttpError::from_client(error, &shown, within))?;
+            let status = answer.status().as_u16();
+            let is_redirect = matches!(status, 301 | 302 | 303 | 307 | 308);
+            if !is_redirect || request.method == Method::Post {
+                return read(request, url, within, answer);
+            }
+            url = self.redirected(&url, &answer)?;
+        }
+        let url = request.url.to_string();
+        Err(HttpError::TooManyRedirects { url, limit: self.config.max_redirects })
+    }
+
+    fn redirected(&self, from: &HttpUrl, answer: &http::Response<ureq::Body>) -> Result<HttpUrl, HttpError> {
+        let location = answer.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+        let to = location.and_then(|location| from.join(location));
+        let Some(to) = to else { return Err(HttpError::Lost { url: from.to_string() }) };
+        // Unless the list says of the new host that it may speak HTTP.
+        if from.is_https() && !to.is_https() && !self.config.is_insecure(to.host(), to.port()) {
+            return Err(HttpError::Downgrade { url: from.to_string(), to: to.to_string() });
+        }
+        Ok(to)
+    }
+
+    fn call(
+        &self,
+        request: &Request<'_>,
+        url: &HttpUrl,
+        time: Duration,
+    ) -> Result<http::Response<ureq::Body>, ureq::Error> {
+        let agent = if self.config.is_insecure(url.host(), url.port()) { &self.lax } else { &self.strict };
+        let mut headers: Vec<(http::HeaderName, &str)> = Vec::new();
+        headers.extend(request.accept.map(|accept| (ACCEPT, accept)));
+        headers.extend(request.if_none_match.map(|tag| (IF_NONE_MATCH, tag)));
+        let authorization = if url.is_same_origin(request.url) {
+            request.authorization.as_ref()
+        } else {
+            // A redirect may bring its own.
+            url.authorization()
+        };
+        headers.extend(authorization.map(|secret| (AUTHORIZATION, secret.expose())));
+        if request.method == Method::Post {
+            let mut post = agent.post(url.uri()).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+            for (name, value) in headers {
+                post = post.header(name, value);
+            }
+            let form = request.form.as_ref().map_or("", Secret::expose);
+            return post.config().timeout_global(Some(time)).build().send(form);
+        }
+        let mut get = match request.method {
+            Method::Head => agent.head(url.uri()),
+            Method::Get | Method::Post => agent.get(url.uri()),
+        };
+        for (name, value) in headers {
+            get = get.header(name, value);
+        }
+        get.config().timeout_global(Some(time)).build().call()
+    }
+}
+
+fn read(
+    request: &Request<'_>,
+    url: HttpUrl,
+    within: Duration,
+    answer: http::Response<ureq::Body>,
+) -> Result<Response, HttpError> {
+    let shown = || url.to_string();
+    let (parts, body) = answer.into_parts();
+    let status = parts.status.as_u16();
+    let header = |name: http::HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let seconds = |text: &str| text.trim().parse().ok().map(Duration::from_secs);
+    if status != 200 {
+        if request.also.contains(&status) {
+            return Ok(Response { url, status, headers: parts.headers, body: Vec::new() });
+        }
+        let retry_after = header(RETRY_AFTER).and_then(seconds);
+        return Err(HttpError::Status { url: shown(), status, retry_after });
+    }
+    let mut bytes = Vec::new();
+    if request.method != Method::Head {
+        let announced: Option<u64> = header(CONTENT_LENGTH).and_then(|text| text.parse().ok());
+        let too_large = || HttpError::TooLarge { url: shown(), limit: request.largest };
+        if announced.is_some_and(|length| length > request.largest) {
+            return Err(too_large());
+        }
+        // One byte more than allowed tells an answer that is too large.
+        let result = body.into_reader().take(request.largest.saturating_add(1)).read_to_end(&mut bytes);
+        let received = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let truncated = || HttpError::Truncated {
+            url: shown(),
+            received,
+            expected: announced.map_or_else(|| "more".to_owned(), |length| length.to_string()),
+        };
+        match result {
+            Ok(_) if received > request.largest => return Err(too_large()),
+            Ok(_) if announced.is_some_and(|length| length != received) => return Err(truncated()),
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Err(truncated()),
+            Err(error) => return Err(HttpError::from_client(error.into(), &shown(), within)),
+        }
+    }
+    Ok(Response { url, status, headers: parts.headers, body: bytes })
+}

@@ -1,0 +1,324 @@
+//! Who asks: the credentials for a registry, from a `config.json` as Docker and Kubernetes write it.
+//!
+//! ```text
+//!  credHelpers[registry] ─► a helper   else   auths[registry]   else   credsStore ─► a helper   else   nobody
+//! ```
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+
+use super::{helper, location};
+use crate::config::{ImageReference, PullSecret, Secret, SourceConfig};
+
+/// Largest `config.json`.
+const LARGEST: u64 = 1024 * 1024;
+/// What Docker's clients and helpers call Docker's own registry.
+const DOCKER_KEY: &str = "https://index.docker.io/v1/";
+
+/// What a registry is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Credentials {
+    /// A name and a password: the value of an `authorization` header.
+    Basic(Secret),
+    /// A token that other tokens are got with.
+    Identity(Secret),
+    /// A token for the registry itself.
+    Registry(Secret),
+}
+
+/// Why there are no credentials although there should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialError {
+    /// The file is not there, or not readable.
+    #[error("the pull secret {path:?} cannot be read ({reason}), expected a config.json of Docker")]
+    Unreadable {
+        /// As configured.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The environment variable is not set.
+    #[error(
+        "the environment variable {name:?} of the pull secret is not set, expected a config.json of Docker in it"
+    )]
+    NoVariable {
+        /// As configured.
+        name: String,
+    },
+    /// Something else than a `config.json`.
+    #[error("the pull secret is wrong at line {line}, column {column}, expected a config.json of Docker")]
+    NotAConfig {
+        /// Line of the text, from 1; 0: the whole.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+    },
+    /// An entry with half of what it should have.
+    #[error(
+        "the entry {key:?} of the pull secret is wrong, expected auth (base64 of name:password), or username and password"
+    )]
+    Entry {
+        /// The name of the entry.
+        key: String,
+    },
+    /// A program that may not be run.
+    #[error(
+        "the pull secret names the credential helper {name:?}, expected one that graft.source.credential_helpers lists"
+    )]
+    HelperNotAllowed {
+        /// Its name.
+        name: String,
+    },
+    /// The program did not help.
+    #[error(
+        "the credential helper {name:?} gave no answer ({reason}), expected JSON with Username and Secret"
+    )]
+    Helper {
+        /// Its name.
+        name: String,
+        /// What it did.
+        reason: String,
+    },
+}
+
+/// A `config.json` of Docker. What else stands in it is not of interest.
+#[derive(Deserialize, Default)]
+struct DockerConfig {
+    #[serde(default)]
+    auths: Option<BTreeMap<String, Entry>>,
+    #[serde(default, rename = "credHelpers")]
+    helpers: Option<BTreeMap<String, String>>,
+    #[serde(default, rename = "credsStore")]
+    store: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+struct Entry {
+    #[serde(default)]
+    auth: Option<String>,
+    #[serde(default)]
+    username: Option<String>,
+    #[serde(default)]
+    password: Option<String>,
+    #[serde(default, rename = "identitytoken")]
+    identity: Option<String>,
+    #[serde(default, rename = "registrytoken")]
+    registry: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct HelperAnswer {
+    #[serde(rename = "Username")]
+    user: String,
+    #[serde(rename = "Secret")]
+    secret: String,
+}
+
+/// The credentials that the pull secret of a configuration has for the registry of an image.
+pub(super) fn of_image(
+    config: &SourceConfig,
+    image: &ImageReference,
+    environment: &dyn Fn(&str) -> Option<OsString>,
+    left: Duration,
+) -> Result<Option<Credentials>, CredentialError> {
+    let text = match &config.pull_secret {
+        None => return Ok(None),
+        Some(PullSecret::Inline(secret)) => secret.expose().as_bytes().to_vec(),
+        Some(PullSecret::Environment(name)) => environment(name)
+            .map(OsString::into_encoded_bytes)
+            .ok_or_else(|| CredentialError::NoVariable { name: name.clone() })?,
+        Some(PullSecret::File(path)) => location::read_file(path, LARGEST).map_err(|error| {
+            CredentialError::Unreadable { path: path.clone(), reason: location::reason(&error) }
+        })?,
+    };
+    let docker: DockerConfig = serde_json::from_slice(&text).map_err(|error| {
+        // Its own words quote what they did not expect.
+        CredentialError::NotAConfig { line: error.line(), column: error.column() }
+    })?;
+    let ask = |name: &str| {
+        if !config.credential_helpers.iter().any(|allowed| allowed == name) {
+            return Err(CredentialError::HelperNotAllowed { name: name.chars().take(64).collect() });
+        }
+        let server = if image.is_docker() { DOCKER_KEY } else { image.registry() };
+        helper::run(name, server, left)?.map(|answer| of_helper(name, &answer)).transpose()
+    };
+    if let Some((_, name)) = docker.helpers.iter().flatten().find(|(key, _)| rank(key, image).is_some()) {
+        return ask(name);
+    }
+    let entries = docker.auths.iter().flatten();
+    let best =
+        entries.filter_map(|(key, entry)| Some((rank(key, image)?, key, entry))).max_by_key(|best| best.0);
+    let found = best.map(|(_, key, entry)| of_entry(key, entry)).transpose()?.flatten();
+    match (found, docker.store.as_deref()) {
+        (None, Some(store)) if !store.is_empty() => ask(store),
+        (found, _) => Ok(found),
+    }
+}
+
+/// How well the name of an entry fits an image: `None`, not at all; otherwise the length of the path that it begins with.
+fn rank(key: &str, image: &ImageReference) -> Option<usize> {
+    let key = key.trim_start_matches("https://").trim_start_matches("http://");
+    let (host, path) = key.split_once('/').unwrap_or((key, ""));
+    let is_host = if image.is_docker() {
+        matches!(host, "docker.io" | "index.docker.io" | "registry-1.docker.io")
+    } else {
+        host.eq_ignore_ascii_case(image.registry())
+    };
+    let path = path.trim_end_matches('/');
+    // The versions of the API are no part of a repository's name.
+    let path = if matches!(path, "v1" | "v2") { "" } else { path };
+    let repository = image.repository();
+    let fits = path.is_empty()
+        || repository == path
+        || repository.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+    (is_host && fits).then_some(path.len())
+}
+
+fn of_entry(key: &str, entry: &Entry) -> Result<Option<Credentials>, CredentialError> {
+    let filled = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    if let Some(token) = filled(&entry.registry) {
+        return Ok(Some(Credentials::Registry(Secret::new(token))));
+    }
+    if let Some(token) = filled(&entry.identity) {
+        return Ok(Some(Credentials::Identity(Secret::new(token))));
+    }
+    let wrong = || CredentialError::Entry { key: key.chars().take(128).collect() };
+    if let Some(auth) = filled(&entry.auth) {
+        let bytes = STANDARD.decode(auth.trim()).map_err(|_| wrong())?;
+        // Docker pads with NUL.
+        let text = String::from_utf8(bytes).map_err(|_| wrong())?;
+        let text = text.trim_end_matches('\0');
+        if !text.contains(':') {
+            return Err(wrong());
+        }
+        return Ok(Some(Credentials::Basic(Secret::new(format!("Basic {}", STANDARD.encode(text))))));
+    }
+    match (filled(&entry.username), filled(&entry.password)) {
+        (Some(user), Some(password)) if !user.contains(':') => Ok(Some(basic(&user, &password))),
+        (None, None) => Ok(None),
+        (Some(_), _) | (None, Some(_)) => Err(wrong()),
+    }
+}
+
+fn of_helper(name: &str, answer: &[u8]) -> Result<Credentials, CredentialError> {
+    let answer: HelperAnswer = serde_json::from_slice(answer).map_err(|_| CredentialError::Helper {
+        name: name.to_owned(),
+        reason: "what it wrote is something else".to_owned(),
+    })?;
+    // Docker's mark of a token.
+    if answer.user == "<token>" {
+        return Ok(Credentials::Identity(Secret::new(answer.secret)));
+    }
+    Ok(basic(&answer.user, &answer.secret))
+}
+
+fn basic(user: &str, password: &str) -> Credentials {
+    Credentials::Basic(Secret::new(format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(json: &str, image: &str) -> Result<Option<Credentials>, CredentialError> {
+        let config = SourceConfig {
+            pull_secret: Some(PullSecret::Inline(Secret::new(json))),
+            ..SourceConfig::default()
+        };
+        let image = ImageReference::parse(image).unwrap();
+        of_image(&config, &image, &|_| None, Duration::from_secs(1))
+    }
+
+    fn password(json: &str, image: &str) -> Option<String> {
+        match ask(json, image).unwrap() {
+            Some(Credentials::Basic(secret)) => {
+                let text = secret.expose().strip_prefix("Basic ").unwrap().to_owned();
+                Some(String::from_utf8(STANDARD.decode(text).unwrap()).unwrap())
+            }
+            Some(other) => panic!("{other:?}"),
+            None => None,
+        }
+    }
+
+    /// `u:p`.
+    const AUTH: &str = r#"{"auth": "dTpw"}"#;
+
+    #[test]
+    fn entries_are_found_by_every_name_of_a_registry() {
+        for (key, image, is_found) in [
+            ("ghcr.io", "ghcr.io/acme/auth", true),
+            ("https://ghcr.io", "ghcr.io/acme/auth", true),
+            ("https://ghcr.io/v2/", "ghcr.io/acme/auth", true),
+            ("ghcr.io/acme", "ghcr.io/acme/auth", true),
+            ("ghcr.io/acme/auth", "ghcr.io/acme/auth", true),
+            ("ghcr.io/ac", "ghcr.io/acme/auth", false),
+            ("ghcr.io:443", "ghcr.io/acme/auth", false),
+            ("localhost:5000", "localhost:5000/auth", true),
+            ("localhost", "localhost:5000/auth", false),
+            ("https://index.docker.io/v1/", "acme/auth", true),
+            ("docker.io", "acme/auth", true),
+            ("registry-1.docker.io", "auth", true),
+            ("evil.example/ghcr.io", "ghcr.io/acme/auth", false),
+        ] {
+            let json = format!(r#"{{"auths": {{"{key}": {AUTH}}}}}"#);
+            assert_eq!(password(&json, image).is_some(), is_found, "{key} {image}");
+        }
+    }
+
+    #[test]
+    fn the_entry_with_the_longest_path_counts() {
+        let json = r#"{"auths": {
+            "ghcr.io": {"username": "a", "password": "1"},
+            "ghcr.io/acme": {"username": "b", "password": "2"},
+            "ghcr.io/acme/other": {"username": "c", "password": "3"}
+        }}"#;
+        assert_eq!(password(json, "ghcr.io/acme/auth").unwrap(), "b:2");
+    }
+
+    #[test]
+    fn entries_have_several_forms() {
+        for (entry, expected) in [
+            (AUTH, Some("u:p")),
+            (r#"{"auth": "dTpwOng="}"#, Some("u:p:x")),
+            (r#"{"username": "u", "password": "p"}"#, Some("u:p")),
+            ("{}", None),
+            (r#"{"auth": ""}"#, None),
+        ] {
+            let json = format!(r#"{{"auths": {{"a.io": {entry}}}}}"#);
+            assert_eq!(password(&json, "a.io/x").as_deref(), expected, "{entry}");
+        }
+        let token = ask(r#"{"auths": {"a.io": {"auth": "dTpw", "identitytoken": "t"}}}"#, "a.io/x");
+        assert_eq!(token.unwrap(), Some(Credentials::Identity(Secret::new("t"))));
+        assert_eq!(ask("{}", "a.io/x").unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_without_what_it_says() {
+        for json in [
+            "",
+            "null hunter2",
+            r#"{"auths": "hunter2"}"#,
+            r#"{"auths": {"a.io": {"auth": "hunter2!"}}}"#,
+            r#"{"auths": {"a.io": {"auth": "aHVudGVyMg=="}}}"#,
+            r#"{"auths": {"a.io": {"username": "hunter2"}}}"#,
+        ] {
+            let error = ask(json, "a.io/x").unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_helper_that_is_not_listed_is_not_run() {
+        for json in [r#"{"credHelpers": {"a.io": "x"}}"#, r#"{"credsStore": "x"}"#] {
+            let error = ask(json, "a.io/x").unwrap_err();
+            assert_eq!(error, CredentialError::HelperNotAllowed { name: "x".to_owned() });
+        }
+        assert_eq!(ask(r#"{"credHelpers": {"b.io": "x"}}"#, "a.io/x").unwrap(), None);
+    }
+}
