@@ -1,0 +1,201 @@
+//! When the source is asked although there is something on the shelf, and what is there when it is gone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use graft::source::cache::{Cache, Limits};
+use graft::source::{FetchError, Kind, Origin, Sources, SystemClock, Wanted};
+use serde_json::{Value, json};
+
+use crate::registry::Registry;
+use crate::server::{Reply, Server};
+use crate::world::{WASM, World, page, pinned_page, sha256};
+
+const NEW: &[u8] = b"\0asm new";
+
+/// A registry that answers with the status, unless it is 200.
+fn with_status() -> (Registry, Arc<AtomicU16>) {
+    let status = Arc::new(AtomicU16::new(200));
+    let own = Arc::clone(&status);
+    let registry = Registry::guarded(Box::new(move |_| match own.load(Ordering::Relaxed) {
+        200 => None,
+        status => Some(Reply::status(status)),
+    }));
+    (registry, status)
+}
+
+#[test]
+fn what_is_pinned_and_on_the_shelf_is_asked_of_nobody() {
+    let registry = Registry::new();
+    let digest = registry.contents.artifact("1", WASM);
+    let world = World::new();
+    let by_name = registry.plugin(&format!("sha256:{digest}"), &json!({"pull_policy": "always"}));
+    assert!(world.at_hand(&by_name).is_none());
+    assert_eq!(world.fetch(&by_name).unwrap().origin, Origin::Network);
+    let asked = registry.log().len();
+    let fetched = world.fetch(&by_name).unwrap();
+    assert_eq!((fetched.bytes.as_slice(), fetched.origin), (WASM, Origin::Shelf));
+    assert_eq!(fetched.revision.to_string(), format!("sha256:{digest}"));
+    assert!(world.renew(&by_name).is_ok() && world.at_hand(&by_name).is_some());
+    assert_eq!(registry.log().len(), asked);
+
+    let server = Server::start(|_| Reply::ok(WASM));
+    let page = pinned_page(&server.url("/x"), &sha256(NEW));
+    assert!(world.fetch(&page).is_err());
+    let page = pinned_page("https://a.invalid/x", &sha256(WASM));
+    assert_eq!(world.fetch(&page).unwrap().origin, Origin::Shelf, "whoever it came from");
+}
+
+#[test]
+fn a_tag_is_asked_for_by_the_pull_policy() {
+    for (tag, source, is_asked) in [
+        ("1", json!({}), false),
+        ("1", json!({"pull_policy": "Always"}), true),
+        ("latest", json!({}), true),
+        ("latest", json!({"pull_policy": "UNSPECIFIED_POLICY"}), true),
+        ("latest", json!({"pull_policy": "IfNotPresent"}), false),
+    ] {
+        let (registry, world) = (Registry::new(), World::new());
+        registry.contents.artifact(tag, WASM);
+        let plugin = registry.plugin(tag, &source);
+        assert_eq!(world.fetch(&plugin).unwrap().origin, Origin::Network);
+        let before = registry.log().len();
+        assert_eq!(world.fetch(&plugin).unwrap().origin, Origin::Shelf, "it has not changed");
+        assert_eq!(registry.log().len() > before, is_asked, "{tag} {source}");
+        assert!(!registry.log()[before..].iter().any(|line| line.contains("blobs")));
+
+        registry.contents.artifact(tag, NEW);
+        let expected = if is_asked { NEW } else { WASM };
+        assert_eq!(world.fetch(&plugin).unwrap().bytes, expected, "{tag} {source}");
+        assert_eq!(world.at_hand(&plugin).is_none(), is_asked);
+        // When somebody has seen that the tag has moved.
+        assert_eq!(world.renew(&plugin).unwrap().bytes, NEW);
+        assert_eq!(world.fetch(&plugin).unwrap().bytes, NEW);
+    }
+}
+
+#[test]
+fn a_registry_that_is_gone_is_not_missed() {
+    let (registry, status) = with_status();
+    let digest = registry.contents.artifact("latest", WASM);
+    let world = World::new();
+    let plugin = registry.plugin("latest", &json!({"retries": {"attempts": 5}}));
+    world.fetch(&plugin).unwrap();
+    status.store(503, Ordering::Relaxed);
+    let fetched = world.fetch(&plugin).unwrap();
+    assert_eq!((fetched.bytes.as_slice(), fetched.origin), (WASM, Origin::Shelf));
+    assert_eq!(fetched.revision.to_string(), format!("sha256:{digest}"));
+    let warning = fetched.warning.unwrap();
+    assert!(warning.is_out_of_reach() && warning.to_string().contains("status 503"), "{warning}");
+    assert_eq!(world.sleeps(), [500], "it is not tried as often");
+
+    // A registry that says no is believed.
+    for refusal in [401, 403, 404] {
+        status.store(refusal, Ordering::Relaxed);
+        assert!(world.fetch(&plugin).is_err(), "{refusal}");
+    }
+    // Without a shelf there is nothing to fall back to.
+    status.store(503, Ordering::Relaxed);
+    assert!(World::new().fetch(&plugin).is_err());
+    drop(registry);
+    assert_eq!(world.fetch(&plugin).unwrap().bytes, WASM, "nobody listens");
+}
+
+#[test]
+fn a_private_image_is_not_given_to_those_without_the_secret() {
+    let registry = Registry::new();
+    registry.contents.artifact("1", WASM);
+    let world = World::new();
+    let with = |secret: &Value| registry.plugin("1", &json!({"pull_secret": secret}));
+    let mine = with(&json!({"inline": "{\"auths\": {}}"}));
+    world.fetch(&mine).unwrap();
+    assert!(world.at_hand(&mine).is_some());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.json");
+    for other in
+        [json!(null), json!({"inline": "{}"}), json!({"file": path}), json!({"environment_variable": "X"})]
+    {
+        assert!(world.at_hand(&with(&other)).is_none(), "{other}");
+    }
+    // A password that has changed in its file is the same right.
+    std::fs::write(&path, "{}").unwrap();
+    let by_file = with(&json!({"file": path}));
+    world.fetch(&by_file).unwrap();
+    std::fs::write(&path, "{\"auths\": {}}").unwrap();
+    assert!(world.at_hand(&by_file).is_some());
+}
+
+#[test]
+fn a_page_is_asked_for_with_the_mark_of_what_is_on_the_shelf() {
+    let version = Arc::new(AtomicU16::new(1));
+    let own = Arc::clone(&version);
+    let server = Server::start(move |request| {
+        let tag = format!("\"v{}\"", own.load(Ordering::Relaxed));
+        match (request.header("if-none-match"), own.load(Ordering::Relaxed)) {
+            (_, 0) => Reply::status(500),
+            (Some(known), _) if known == tag => Reply::status(304),
+            (_, 1) => Reply::ok(WASM).with("etag", tag),
+            _ => Reply::ok(NEW).with("etag", tag),
+        }
+    });
+    let world = World::new();
+    let always = page(&server.url("/x"), &json!({"pull_policy": "always"}));
+    let present = page(&server.url("/x"), &json!({}));
+    assert_eq!(world.fetch(&always).unwrap().origin, Origin::Network);
+    let again = world.fetch(&always).unwrap();
+    assert_eq!((again.bytes.as_slice(), again.origin), (WASM, Origin::Shelf));
+    assert_eq!(again.revision.to_string(), "etag \"v1\"");
+    version.store(2, Ordering::Relaxed);
+    let asked = server.log().len();
+    assert_eq!(world.fetch(&present).unwrap().bytes, WASM);
+    assert_eq!(server.log().len(), asked, "nobody is asked");
+    assert_eq!(world.renew(&present).unwrap().bytes, NEW);
+    assert_eq!(world.fetch(&present).unwrap().bytes, NEW);
+    version.store(0, Ordering::Relaxed);
+    let fetched = world.fetch(&always).unwrap();
+    assert_eq!((fetched.bytes.as_slice(), fetched.warning.is_some()), (NEW, true));
+}
+
+#[test]
+fn a_server_that_says_that_nothing_has_changed_since_nothing_is_wrong() {
+    let server = Server::start(|_| Reply::status(304));
+    let error = World::new().fetch(&page(&server.url("/x"), &json!({}))).unwrap_err();
+    assert!(matches!(error, FetchError::Http(_)) && error.to_string().contains("status 304"), "{error}");
+}
+
+#[test]
+fn a_shelf_that_has_lost_or_changed_something_is_filled_again() {
+    let registry = Registry::new();
+    let digest = registry.contents.artifact("1", WASM);
+    let world = World::new();
+    let plugin = registry.plugin(&format!("sha256:{digest}"), &json!({}));
+    world.fetch(&plugin).unwrap();
+    for bytes in world.shelf.0.lock().unwrap().iter_mut().filter(|((kind, _), _)| *kind == Kind::Wasm) {
+        *bytes.1 = b"\0asm changed".to_vec();
+    }
+    let fetched = world.fetch(&plugin).unwrap();
+    assert_eq!((fetched.bytes.as_slice(), fetched.origin), (WASM, Origin::Network));
+    world.shelf.0.lock().unwrap().retain(|(kind, _), _| *kind == Kind::Reference);
+    assert_eq!(world.fetch(&plugin).unwrap().origin, Origin::Network);
+    assert_eq!(world.fetch(&plugin).unwrap().origin, Origin::Shelf);
+}
+
+#[test]
+fn the_cache_on_disk_is_a_shelf_that_another_process_finds_again() {
+    let registry = Registry::new();
+    let digest = registry.contents.artifact("1", WASM);
+    let plugin = registry.plugin("1", &json!({}));
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("cache");
+    let limits = Limits { max_bytes: 1_000_000, max_age: Duration::from_hours(1) };
+    for origin in [Origin::Network, Origin::Shelf] {
+        let shelf = Cache::open(&directory, limits).unwrap();
+        let sources = Sources::new(Arc::new(SystemClock::new()), |_| None);
+        let wanted =
+            Wanted { code: &plugin.vm.code, source: &plugin.graft.source, shelf: &shelf, renew: false };
+        let fetched = sources.fetch(&wanted).unwrap();
+        assert_eq!((fetched.bytes.as_slice(), fetched.origin), (WASM, origin));
+        assert_eq!(fetched.revision.to_string(), format!("sha256:{digest}"));
+    }
+}
