@@ -41,6 +41,15 @@ impl Code {
         }
     }
 
+    /// Whether it is a file, which may be read while it is written.
+    pub fn is_file(&self) -> bool {
+        match self {
+            Self::File(_) => true,
+            Self::Remote(remote) => matches!(remote.place, Place::File(_)),
+            Self::Inline(_) | Self::Environment(_) => false,
+        }
+    }
+
     pub(super) fn read(node: &Node<'_>) -> Result<Self, ConfigError> {
         let fields = node.fields(FIELDS)?;
         let (name, source) = fields.one_of(FIELDS)?;

@@ -16,6 +16,12 @@ pub enum LoadError {
     /// The bytes of the code are not to be had.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// They are not on this machine, and the configuration is not to wait for them.
+    #[error(
+        "the code is not in the cache, expected it to be there (vm_config.nack_on_code_cache_miss is set); it is fetched \
+         now, so that it will be when the configuration comes again"
+    )]
+    NotAtHand,
     /// The bytes are not code.
     #[error("{0}")]
     Compile(#[from] CompileError),
@@ -41,7 +47,7 @@ impl LoadError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Fetch(error) => error.is_retryable(),
-            Self::Start(_) | Self::Route(_) | Self::Thread(_) | Self::Engine(_) => true,
+            Self::NotAtHand | Self::Start(_) | Self::Route(_) | Self::Thread(_) | Self::Engine(_) => true,
             Self::Config(_) | Self::Compile(_) | Self::Link(_) => false,
         }
     }
@@ -56,7 +62,8 @@ impl LoadError {
         let field = match self {
             Self::Config(error) => return error.to_string(),
             Self::Compile(CompileError::Snapshot(_)) => "graft.isolation",
-            Self::Fetch(_) | Self::Compile(_) | Self::Link(_) => config.vm.code.path(),
+            Self::Fetch(error) => error.field().unwrap_or(config.vm.code.path()),
+            Self::NotAtHand | Self::Compile(_) | Self::Link(_) => config.vm.code.path(),
             Self::Route(_) => "configuration",
             Self::Start(error) => match error {
                 StartError::ConfigureRefused => "configuration",

@@ -37,7 +37,7 @@ pub struct Inventory<S: Stream> {
     /// How many workers the proxy has, if it says so.
     workers: Workers,
     keeper: Arc<Keeper<S>>,
-    caches: Caches,
+    caches: Arc<Caches>,
     loaded: Mutex<Loaded<S>>,
     next_key: AtomicU64,
 }
@@ -88,13 +88,14 @@ impl<S: Stream> Inventory<S> {
         commons: Arc<Commons<S>>,
         workers: Workers,
         keeper: Arc<Keeper<S>>,
+        caches: Arc<Caches>,
     ) -> Result<Self, LoadError> {
         Ok(Self {
             engine: Arc::new(Engine::new()?),
             keeper,
             commons,
             workers,
-            caches: Caches::default(),
+            caches,
             loaded: Mutex::new(Loaded {
                 pools: HashMap::new(),
                 generations: HashMap::new(),

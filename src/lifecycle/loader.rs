@@ -4,6 +4,7 @@
 //! Threads are called `graft:loader`, are started when there is work for them, and sleep while nothing is due. In tests
 //! the thread is the test's own: [`Loader::work`].
 
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
@@ -19,6 +20,9 @@ use crate::telemetry::{self, Level};
 /// Most threads. What they do is wait for the network, or compile, which uses every core by itself; so a few are enough
 /// that one slow registry holds up nobody else.
 const MOST_THREADS: usize = 4;
+
+/// When a slot is looked at again whose load has panicked, in nanoseconds.
+const AFTER_A_PANIC: u64 = 60_000_000_000;
 
 /// What a slot needs to come from one generation to the next.
 pub(super) struct Works<S: Stream> {
@@ -36,6 +40,8 @@ pub struct Loader<S: Stream> {
 
 struct Jobs<S: Stream> {
     list: Vec<Job<S>>,
+    /// Slots that nobody else holds, until they were loaded.
+    once: Vec<Arc<Slot<S>>>,
     /// Slots that a thread is at.
     under_way: Vec<Weak<Slot<S>>>,
     most_threads: usize,
@@ -51,7 +57,14 @@ struct Job<S: Stream> {
 
 impl<S: Stream> Loader<S> {
     pub(super) fn new(works: Works<S>) -> Self {
-        let jobs = Jobs { list: Vec::new(), under_way: Vec::new(), most_threads: 0, threads: 0, idle: 0 };
+        let jobs = Jobs {
+            list: Vec::new(),
+            once: Vec::new(),
+            under_way: Vec::new(),
+            most_threads: 0,
+            threads: 0,
+            idle: 0,
+        };
         Self { works, jobs: Mutex::new(jobs), posted: Condvar::new() }
     }
 
@@ -89,6 +102,12 @@ impl<S: Stream> Loader<S> {
         self.posted.notify_one();
     }
 
+    /// A slot that nobody will hold is loaded once, so that its code is in the cache.
+    pub(super) fn post_once(self: &Arc<Self>, slot: Arc<Slot<S>>) {
+        self.post(&slot, 0);
+        self.jobs.lock().once.push(slot);
+    }
+
     /// Does all that is due; answers when the next job is.
     pub fn work(&self) -> Option<u64> {
         while self.work_once() {}
@@ -98,14 +117,27 @@ impl<S: Stream> Loader<S> {
     fn work_once(&self) -> bool {
         let now = self.works.services.monotonic_nanoseconds();
         let Some(slot) = self.jobs.lock().take(now) else { return false };
-        let next = slot.advance(&self.works);
+        // A thread that ends takes the work of all slots with it.
+        let advanced = panic::catch_unwind(AssertUnwindSafe(|| slot.advance(&self.works)));
+        let next = advanced.unwrap_or_else(|_told_by_the_hook| {
+            let line = format_args!(
+                "panicked while it was loaded, which is a fault of Graft; tried again in a minute"
+            );
+            telemetry::log_plugin(Level::Error, &slot.config().name, line);
+            slot.want();
+            Some(now.saturating_add(AFTER_A_PANIC))
+        });
         let mut jobs = self.jobs.lock();
         let weak = Arc::downgrade(&slot);
         jobs.under_way.retain(|other| !other.ptr_eq(&weak));
         if let Some(due) = next {
             jobs.add(weak, due);
         }
+        let done = jobs.once.extract_if(.., |other| Arc::ptr_eq(other, &slot)).next();
         drop(jobs);
+        if let Some(done) = done {
+            done.release();
+        }
         // The last of it may go here, and its guests with it: rather than on a worker.
         drop(slot);
         true

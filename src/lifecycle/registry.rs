@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
+use super::caches::Caches;
 use super::error::LoadError;
 use super::generation::Generation;
 use super::inventory::Inventory;
@@ -16,7 +17,7 @@ pub use super::inventory::{Use, Workers};
 use super::keeper::Keeper;
 use super::loader::{Loader, Works};
 use super::slot::{Command, CommandError, Slot};
-use super::supply::{Local, Supply};
+use super::supply::{Sourced, Supply};
 use crate::config::{LoadMode, PluginConfig};
 use crate::host::commons::Commons;
 use crate::host::stream::Stream;
@@ -32,12 +33,13 @@ pub struct Registry<S: Stream> {
 }
 
 impl<S: Stream> Registry<S> {
-    /// A registry with nothing loaded, for code that is on this machine.
+    /// A registry with nothing loaded, for code from anywhere.
     ///
     /// # Errors
     /// The engine cannot start on this machine.
     pub fn new(services: Arc<S::Services>, workers: Workers) -> Result<Self, LoadError> {
-        Self::with_supply(services, workers, Arc::new(Local))
+        let caches = Arc::<Caches>::default();
+        Self::with(services, workers, Arc::new(Sourced::new(Arc::clone(&caches))), caches)
     }
 
     /// The same, with code from a supply.
@@ -49,9 +51,18 @@ impl<S: Stream> Registry<S> {
         workers: Workers,
         supply: Arc<dyn Supply>,
     ) -> Result<Self, LoadError> {
+        Self::with(services, workers, supply, Arc::default())
+    }
+
+    fn with(
+        services: Arc<S::Services>,
+        workers: Workers,
+        supply: Arc<dyn Supply>,
+        caches: Arc<Caches>,
+    ) -> Result<Self, LoadError> {
         let keeper = Arc::new(Keeper::new(Arc::clone(&services)));
         let commons = Commons::new(Arc::clone(&services));
-        let inventory = Inventory::new(Arc::clone(&commons), workers, Arc::clone(&keeper))?;
+        let inventory = Inventory::new(Arc::clone(&commons), workers, Arc::clone(&keeper), caches)?;
         let loader = Arc::new(Loader::new(Works { inventory, supply, services }));
         Ok(Self { commons, keeper, loader, slots: Mutex::default(), next_line: AtomicU64::new(1) })
     }
@@ -88,8 +99,14 @@ impl<S: Stream> Registry<S> {
             LoadMode::Background => false,
             LoadMode::Auto => !has_served && works.supply.is_at_hand(config),
         };
+        let is_refused = config.vm.nack_on_code_cache_miss && !works.supply.is_at_hand(config);
         let (slot, is_new) = self.find_or_make(purpose, config);
         slot.hold();
+        if is_refused {
+            // So that it is at hand when the configuration comes again. The loader releases it.
+            self.loader.post_once(slot);
+            return Err(LoadError::NotAtHand);
+        }
         if is_blocking {
             if let Err(error) = slot.load_now(works) {
                 slot.release();
@@ -144,7 +161,7 @@ impl<S: Stream> Registry<S> {
     /// [`LoadError`] says which step failed; nothing of the plugin is left then.
     pub fn load(&self, purpose: Use, config: &PluginConfig) -> Result<Arc<Generation<S>>, LoadError> {
         let works = self.loader.works();
-        let supplied = works.supply.fetch(config)?;
+        let supplied = works.supply.fetch(config, false)?;
         works.inventory.load(purpose, config, &supplied.bytes, |_step| ())
     }
 

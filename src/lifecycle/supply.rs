@@ -1,18 +1,22 @@
 //! The supply of bytes, as the lifecycle sees it: something that can be asked for a plugin's code, and whether it has
-//! changed. [`Local`] is what needs no network; tests have supplies of plain data.
+//! changed. [`Sourced`] asks the sources, with the cache that the plugin has; tests have supplies of plain data.
 
 use std::ffi::OsString;
+use std::sync::Arc;
 
+use super::caches::Caches;
 use crate::config::{Code, PluginConfig};
-use crate::source::location::{self, FetchError};
+use crate::source::{FetchError, NoShelf, Shelf, Sources, SystemClock, Wanted, location};
+use crate::telemetry::{self, Level};
 
 /// What is asked for bytes. Called on loader threads, and on the main thread before traffic flows.
 pub trait Supply: Send + Sync + 'static {
-    /// The bytes, and what they are a revision of. Takes as long as the source takes, within its own limits.
+    /// The bytes, and what they are a revision of. Takes as long as the source takes, within its own limits. `renew`: what is
+    /// known is not enough, the source itself is to be asked.
     ///
     /// # Errors
     /// Why there are none; whether another try may help says [`FetchError::is_retryable`].
-    fn fetch(&self, config: &PluginConfig) -> Result<Supplied, FetchError>;
+    fn fetch(&self, config: &PluginConfig, renew: bool) -> Result<Supplied, FetchError>;
 
     /// What the source holds now, without its bytes where that is possible.
     ///
@@ -43,32 +47,64 @@ pub struct Supplied {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revision(pub String);
 
-/// Files, inline bytes, environment variables.
+/// Files, inline bytes, environment variables, web servers, registries.
 #[derive(Debug)]
-pub struct Local;
+pub struct Sourced {
+    sources: Sources,
+    caches: Arc<Caches>,
+}
 
-impl Supply for Local {
-    fn fetch(&self, config: &PluginConfig) -> Result<Supplied, FetchError> {
-        // The revision first: if the file changes in between, the next look sees another one.
-        let revision = self.revision(config)?;
-        let environment = |name: &str| -> Option<OsString> { std::env::var_os(name) };
-        Ok(Supplied { bytes: location::read(&config.vm.code, environment)?, revision })
+impl Sourced {
+    /// The sources of this process, by the system's clock and the process's environment.
+    pub fn new(caches: Arc<Caches>) -> Self {
+        Self { sources: Sources::new(Arc::new(SystemClock::new()), variable), caches }
+    }
+
+    fn with<R>(&self, config: &PluginConfig, renew: bool, ask: impl FnOnce(&Wanted<'_>) -> R) -> R {
+        let cache = match config.vm.code {
+            Code::Remote(_) => self.caches.cache(&config.graft.cache, variable),
+            // Nothing of these is kept.
+            Code::File(_) | Code::Inline(_) | Code::Environment(_) => None,
+        };
+        let known: &dyn Shelf = match &cache {
+            Some(cache) => &**cache,
+            None => &NoShelf,
+        };
+        ask(&Wanted { code: &config.vm.code, source: &config.graft.source, shelf: known, renew })
+    }
+}
+
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+impl Supply for Sourced {
+    fn fetch(&self, config: &PluginConfig, renew: bool) -> Result<Supplied, FetchError> {
+        let fetched = self.with(config, renew, |wanted| self.sources.fetch(wanted))?;
+        if let Some(warning) = fetched.warning {
+            let line = format_args!(
+                "{}: {warning}; the version that was fetched last is used ({})",
+                config.vm.code.path(),
+                fetched.revision
+            );
+            telemetry::log_plugin(Level::Warn, &config.name, line);
+        }
+        Ok(Supplied { bytes: fetched.bytes, revision: Revision(fetched.revision.to_string()) })
     }
 
     fn revision(&self, config: &PluginConfig) -> Result<Revision, FetchError> {
-        match &config.vm.code {
-            Code::File(path) => location::revision_of_file(path).map(Revision),
-            // What is in the configuration does not change, nor does the environment of a process.
-            Code::Inline(_) | Code::Environment(_) => Ok(Revision(String::new())),
-            Code::Remote(_) => Err(FetchError::NotLocal),
-        }
+        let revision = self.with(config, true, |wanted| self.sources.revision(wanted))?;
+        Ok(Revision(revision.to_string()))
     }
 
     fn check(&self, config: &PluginConfig) -> Result<(), FetchError> {
-        self.revision(config).map(drop)
+        match &config.vm.code {
+            Code::File(path) => location::revision_of_file(path).map(drop),
+            Code::Inline(_) | Code::Environment(_) | Code::Remote(_) => Ok(()),
+        }
     }
 
-    fn is_at_hand(&self, _config: &PluginConfig) -> bool {
-        true
+    fn is_at_hand(&self, config: &PluginConfig) -> bool {
+        self.with(config, false, |wanted| self.sources.at_hand(wanted)).is_some()
     }
 }

@@ -248,6 +248,7 @@ fn a_source_that_changes_is_found_by_polling() {
     house.registry.loader().work();
     assert_eq!(answer(&house, &slot), "2");
     assert_eq!(supply.fetches(), 2, "the bytes are fetched when they have changed");
+    assert_eq!(supply.renewals.load(Ordering::Relaxed), 1, "past what the cache knows");
     assert_eq!(slot.status().generations[0].revision, "2");
 }
 
@@ -398,4 +399,22 @@ fn threads_of_the_loader_load_by_themselves() {
     let slot = house.open(&auth());
     assert!(eventually(|| slot.current().is_ok()));
     assert_eq!(answer(&house, &slot), "1");
+}
+
+#[test]
+fn code_that_is_not_at_hand_is_refused_where_that_is_wanted_and_fetched_for_the_next_time() {
+    let supply = Supplier::far();
+    supply.offer("1", &saying(1));
+    let house = House::supplied(1, &supply);
+    let mut config = auth();
+    config.vm.nack_on_code_cache_miss = true;
+    let refused = house.registry.open(graft::lifecycle::registry::Use::Filter, &config, true).unwrap_err();
+    assert!(
+        refused.describe(&config).contains("vm_config.code.local: the code is not in the cache"),
+        "{refused}"
+    );
+    assert_eq!(supply.fetches(), 0);
+    house.registry.loader().work();
+    assert_eq!(supply.fetches(), 1);
+    assert!(house.registry.slots().is_empty(), "nobody holds it");
 }

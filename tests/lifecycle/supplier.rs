@@ -16,6 +16,8 @@ pub struct Supplier {
     now: Mutex<Option<Supplied>>,
     /// How often bytes were asked for.
     pub fetches: AtomicUsize,
+    /// How often something else was wanted than what is known already.
+    pub renewals: AtomicUsize,
     /// Whether it says that they are on this machine.
     pub is_at_hand: bool,
 }
@@ -51,8 +53,9 @@ impl Supplier {
 }
 
 impl Supply for Supplier {
-    fn fetch(&self, _config: &PluginConfig) -> Result<Supplied, FetchError> {
+    fn fetch(&self, _config: &PluginConfig, renew: bool) -> Result<Supplied, FetchError> {
         self.fetches.fetch_add(1, Ordering::Relaxed);
+        self.renewals.fetch_add(usize::from(renew), Ordering::Relaxed);
         self.get()
     }
 

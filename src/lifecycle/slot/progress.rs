@@ -26,6 +26,7 @@ use crate::lifecycle::generation::Generation;
 use crate::lifecycle::inventory::Step;
 use crate::lifecycle::loader::Works;
 use crate::lifecycle::supply::{Revision, Supplied};
+use crate::source::FetchError;
 use crate::telemetry::stats::Stat;
 use crate::telemetry::{self, Level};
 
@@ -43,6 +44,8 @@ pub(super) struct Progress<S: Stream> {
     failures_in_a_row: u32,
     /// What failed last is likely to pass.
     is_passing: bool,
+    /// The source could not be asked whether it has changed, the last time.
+    is_out_of_reach: bool,
     retry_at: Option<u64>,
     poll_at: Option<u64>,
     pub(super) last_error: Option<String>,
@@ -119,6 +122,7 @@ impl<S: Stream> Progress<S> {
             seen: None,
             failures_in_a_row: 0,
             is_passing: false,
+            is_out_of_reach: false,
             retry_at: None,
             poll_at: None,
             last_error: None,
@@ -202,11 +206,23 @@ impl<S: Stream> Slot<S> {
         }
         let is_changed = match works.supply.revision(&self.config) {
             Ok(revision) => self.progress.lock().is_changed(revision, &self.config.vm.code),
-            // What serves goes on; a source that cannot be asked has not changed. Told when it is to be loaded.
-            Err(_unreachable) => false,
+            // What serves goes on: a source that cannot be asked has not changed.
+            Err(error) => {
+                self.cannot_be_asked(&error);
+                false
+            }
         };
         if is_changed {
             let _told = self.load(works, Wanted::Changed);
+        }
+    }
+
+    /// Told once, until it can be asked again.
+    fn cannot_be_asked(&self, error: &FetchError) {
+        if !std::mem::replace(&mut self.progress.lock().is_out_of_reach, true) {
+            let field = error.field().unwrap_or(self.config.vm.code.path());
+            let line = format_args!("{field}: whether it has changed is not to be known: {error}");
+            telemetry::log_plugin(Level::Warn, &self.config.name, line);
         }
     }
 
@@ -228,8 +244,17 @@ impl<S: Stream> Slot<S> {
 
     fn try_load(self: &Arc<Self>, works: &Works<S>, wanted: Wanted) -> Result<(), LoadError> {
         let began = works.services.monotonic_nanoseconds();
-        self.progress.lock().stage = Stage::Fetching;
-        let supplied = works.supply.fetch(&self.config).map_err(LoadError::from);
+        let renew = {
+            let mut progress = self.progress.lock();
+            progress.stage = Stage::Fetching;
+            match wanted {
+                Wanted::Configured => false,
+                // What is known was loaded before, if anything was.
+                Wanted::Again => progress.loaded.is_some(),
+                Wanted::Changed | Wanted::Commanded => true,
+            }
+        };
+        let supplied = works.supply.fetch(&self.config, renew).map_err(LoadError::from);
         let Supplied { bytes, revision } = supplied.inspect_err(|error| self.failed(works, None, error))?;
         if self.progress.lock().has_tried(&revision, wanted) {
             self.settled();
@@ -239,7 +264,7 @@ impl<S: Stream> Slot<S> {
         let made = made.inspect_err(|error| self.failed(works, Some(revision.clone()), error))?;
         let now = works.services.monotonic_nanoseconds();
         self.tally.loaded(now.saturating_sub(began));
-        self.take_over(works, revision, made, now);
+        self.take_over(works, revision, &made, now);
         Ok(())
     }
 
@@ -291,9 +316,9 @@ impl<S: Stream> Slot<S> {
     }
 
     /// A generation is ready: it is published, or put on trial beside the one that serves.
-    fn take_over(&self, works: &Works<S>, revision: Revision, made: Arc<Generation<S>>, now: u64) {
+    fn take_over(&self, works: &Works<S>, revision: Revision, made: &Arc<Generation<S>>, now: u64) {
         let stable = self.stable();
-        let is_same = stable.as_ref().is_some_and(|stable| Arc::ptr_eq(stable, &made));
+        let is_same = stable.as_ref().is_some_and(|stable| Arc::ptr_eq(stable, made));
         {
             let mut progress = self.progress.lock();
             progress.stage = Stage::Serving;
@@ -302,7 +327,7 @@ impl<S: Stream> Slot<S> {
             progress.refused = None;
             progress.seen = None;
             progress.last_error = None;
-            progress.draining.remove(&made);
+            progress.draining.remove(made);
         }
         let line = |what: &str| {
             let (number, template) = (made.plugin().key, made.pool().template());
@@ -312,10 +337,10 @@ impl<S: Stream> Slot<S> {
         };
         match (stable, self.config.graft.swap.canary) {
             (Some(stable), Some(rules)) if !is_same => {
-                let candidate = Candidate::new(Arc::clone(&made), rules.percent);
+                let candidate = Candidate::new(Arc::clone(made), rules.percent);
                 let before = self.publish(stable, Some(candidate));
                 let trial =
-                    Trial { generation: Arc::clone(&made), revision, rules, began: now, decision: None };
+                    Trial { generation: Arc::clone(made), revision, rules, began: now, decision: None };
                 self.progress.lock().trial = Some(trial);
                 line("is on trial");
                 self.retire(before, now);
@@ -323,7 +348,7 @@ impl<S: Stream> Slot<S> {
             (stable, _) => {
                 self.progress.lock().loaded = Some(revision);
                 if !is_same {
-                    let before = self.publish(Arc::clone(&made), None);
+                    let before = self.publish(Arc::clone(made), None);
                     line(if stable.is_some() { "takes over" } else { "serves" });
                     self.retire(before, now);
                 }
@@ -425,13 +450,14 @@ impl<S: Stream> Progress<S> {
 
     /// Whether the source has changed; a file, which may be written right now, has to stay so for one look more.
     fn is_changed(&mut self, revision: Revision, code: &Code) -> bool {
+        self.is_out_of_reach = false;
         let is_known = [&self.loaded, &self.refused].into_iter().flatten().any(|known| *known == revision)
             || self.trial.as_ref().is_some_and(|trial| trial.revision == revision);
         if is_known {
             self.seen = None;
             return false;
         }
-        if !matches!(code, Code::File(_)) || self.seen.as_ref() == Some(&revision) {
+        if !code.is_file() || self.seen.as_ref() == Some(&revision) {
             return true;
         }
         self.seen = Some(revision);
