@@ -39,6 +39,13 @@ struct Variant {
     variant: Result<Arc<Generation<EnvoyStream>>, StartError>,
 }
 
+impl Variant {
+    /// Its base is gone: a later generation took over, and nobody asks for this one any more.
+    fn is_orphan(&self) -> bool {
+        self.base.strong_count() == 0
+    }
+}
+
 /// A route's configuration that its plugin refuses.
 #[derive(Debug, thiserror::Error)]
 #[error("plugin {plugin:?}: per-route configuration {route:?}: configuration: the plugin {error}")]
@@ -96,10 +103,15 @@ impl RouteConfig {
     ) -> Result<Arc<Generation<EnvoyStream>>, StartError> {
         let Some(configuration) = &self.configuration else { return Ok(Arc::clone(base)) };
         let is_it = |variant: &&Variant| variant.base.as_ptr() == Arc::as_ptr(base);
-        if let Some(variant) = self.variants.read().iter().find(is_it) {
-            return variant.variant.clone();
+        {
+            let variants = self.variants.read();
+            let has_old = variants.len() > 1 && variants.iter().any(Variant::is_orphan);
+            if let Some(variant) = variants.iter().find(is_it).filter(|_| !has_old) {
+                return variant.variant.clone();
+            }
         }
         let mut variants = self.variants.write();
+        variants.retain(|variant| !variant.is_orphan());
         if let Some(variant) = variants.iter().find(is_it) {
             return variant.variant.clone();
         }
@@ -108,7 +120,6 @@ impl RouteConfig {
             Err(error) => return Err(StartError::Instantiate(error.to_string())),
         };
         let variant = registry.load_variant(base, configuration);
-        variants.retain(|variant| variant.base.strong_count() > 0);
         variants.push(Variant { base: Arc::downgrade(base), variant: variant.clone() });
         variant
     }

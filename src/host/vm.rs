@@ -27,7 +27,7 @@ use super::entry_points::{Entry, EntryPoints};
 use super::metrics::Metrics;
 use super::shared::{Reader, Space};
 use super::stream::{Services, Stream};
-use super::template::{Deadlines, Settings};
+use super::template::{Deadlines, Settings, Template};
 use super::types::{AbiVersion, Status};
 use crate::engine::limits::Limiter;
 use crate::engine::wasi::{Environment, StandardStream, WasiHost};
@@ -391,6 +391,18 @@ impl<S: Stream> Vm<S> {
     pub(super) fn take_growth(&mut self) -> Option<usize> {
         let has_grown = self.inner.store.data_mut().limiter.take_growth();
         has_grown.then(|| self.memory_bytes())
+    }
+
+    /// Gives the guest up, with all that it holds: its streams find the VM failed, and its memory goes back now rather than
+    /// with the last of them. Nothing is said to the guest.
+    pub fn abandon(&mut self, template: &Template<S>) {
+        self.inner.has_failed = true;
+        let empty = Store::new(self.inner.store.engine(), State::fresh(template));
+        let mut state = std::mem::replace(&mut self.inner.store, empty).into_data();
+        state.memory = None;
+        state.allocator = None;
+        // The contexts are there yet, for those who ask for them.
+        *self.inner.store.data_mut() = state;
     }
 
     /// Ends a plugin's root context: now if it has no stream, with its last stream otherwise.

@@ -1,6 +1,6 @@
 //! A generation: one loaded version of a plugin, that is code and configuration.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
@@ -83,8 +83,8 @@ pub struct Generation<S: Stream> {
     keeper: Arc<Keeper<S>>,
     workers: usize,
     streams: Arc<Streams<S>>,
-    /// Its variants for routes that were made ahead, so that their first streams find them.
-    variants: Mutex<Vec<Arc<Self>>>,
+    /// The same plugin with configurations of routes.
+    variants: Mutex<Vec<Weak<Self>>>,
 }
 
 impl<S: Stream> Generation<S> {
@@ -124,6 +124,7 @@ impl<S: Stream> Generation<S> {
             streams,
             variants: Mutex::default(),
         };
+        generation.pool.count_generation(false);
         match generation.pool.prepare(&generation.plugin, workers) {
             // Another plugin of the pool may be in a crash loop; this one's root is made when the loop ends.
             Ok(()) | Err(HomeError::BackingOff(_) | HomeError::Busy(_)) => {}
@@ -139,34 +140,48 @@ impl<S: Stream> Generation<S> {
         &self.plugin
     }
 
-    /// How many streams are on it.
+    /// How many streams are on it, those of its variants included. So with the others.
     pub fn streams(&self) -> u64 {
-        self.streams
-            .count()
-            .saturating_add(self.variants.lock().iter().map(|variant| variant.streams()).sum())
+        self.sum(|generation| generation.streams.count())
     }
 
     /// How many have begun on it.
     pub fn begun(&self) -> u64 {
-        let variants = self.variants.lock();
-        self.streams.begun().saturating_add(variants.iter().map(|variant| variant.begun()).sum())
+        self.sum(|generation| generation.streams.begun())
     }
 
     /// How many of those failed.
     pub fn failures(&self) -> u64 {
-        let variants = self.variants.lock();
-        self.streams.failures().saturating_add(variants.iter().map(|variant| variant.failures()).sum())
+        self.sum(|generation| generation.streams.failures())
     }
 
-    /// Its streams may go on no longer: each is left to the failure policy when its next event comes.
+    fn sum(&self, count: impl Fn(&Self) -> u64) -> u64 {
+        self.variants().iter().map(|variant| count(variant)).fold(count(self), u64::saturating_add)
+    }
+
+    /// Its streams may go on no longer: each is left to the failure policy when its next event comes. If nobody else is in
+    /// its VMs, these are given up now, and who waits in them is told. Waits for guest calls that run.
     pub fn end_streams(&self) {
+        let variants = self.variants();
         self.streams.end();
-        self.variants.lock().iter().for_each(|variant| variant.end_streams());
+        variants.iter().for_each(|variant| variant.streams.end());
+        if self.pool.generations() <= variants.len().saturating_add(1) {
+            self.pool.abandon();
+        }
     }
 
-    /// Keeps a variant of it for as long as it lives.
-    pub fn keep(&self, variant: Arc<Self>) {
-        self.variants.lock().push(variant);
+    /// A variant of it was made.
+    pub(super) fn add_variant(&self, variant: &Arc<Self>) {
+        let mut variants = self.variants.lock();
+        variants.retain(|other| other.strong_count() > 0);
+        let weak = Arc::downgrade(variant);
+        if !variants.iter().any(|other| other.ptr_eq(&weak)) {
+            variants.push(weak);
+        }
+    }
+
+    fn variants(&self) -> Vec<Arc<Self>> {
+        self.variants.lock().iter().filter_map(Weak::upgrade).collect()
     }
 
     /// The VMs that it runs in.
@@ -289,11 +304,14 @@ impl<S: Stream> Generation<S> {
         }
     }
 
-    /// Every metric that the VMs' guests have defined so far.
+    /// Every metric that the VMs' guests have defined so far. A VM in which a thread is now is not waited for: the guests of
+    /// the others have most likely defined the same.
     pub fn metrics(&self) -> Vec<<S::Services as Services>::Metric> {
         let mut metrics = Vec::new();
         for lease in self.pool.vms() {
-            metrics.extend(lease.lock().metrics().cloned());
+            if let Some(vm) = lease.try_lock() {
+                metrics.extend(vm.metrics().cloned());
+            }
         }
         metrics
     }
@@ -301,6 +319,7 @@ impl<S: Stream> Generation<S> {
 
 impl<S: Stream> Drop for Generation<S> {
     fn drop(&mut self) {
+        self.pool.count_generation(true);
         for lease in self.pool.vms() {
             let mut vm = lease.lock();
             if let Some(root) = vm.root(self.plugin.key) {

@@ -172,12 +172,18 @@ impl<S: Stream> Inventory<S> {
         };
         let pool_key = self.loaded.lock().key_of(generation.pool());
         // Made ahead, for most: then nobody's turn has to be waited for.
-        if let Some(found) = self.loaded.lock().generation(&keys::generation_key(&pool_key, &plugin)) {
-            return Ok(found);
+        let found = self.loaded.lock().generation(&keys::generation_key(&pool_key, &plugin));
+        let variant = if let Some(found) = found {
+            found
+        } else {
+            let turn = self.turn(pool_key);
+            let _mine = turn.lock();
+            self.make_generation(generation.pool(), &pool_key, plugin, self.workers.prepared)?
+        };
+        if variant.plugin().key != base.key {
+            generation.add_variant(&variant);
         }
-        let turn = self.turn(pool_key);
-        let _mine = turn.lock();
-        self.make_generation(generation.pool(), &pool_key, plugin, self.workers.prepared)
+        Ok(variant)
     }
 
     fn make_pool(

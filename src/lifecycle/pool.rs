@@ -16,7 +16,7 @@ mod place;
 mod spares;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -44,6 +44,7 @@ pub struct Pool<S: Stream> {
     watch: Arc<Watch>,
     services: Arc<S::Services>,
     tally: Tally<S>,
+    generations: AtomicUsize,
 }
 
 /// Who wants a VM.
@@ -105,6 +106,7 @@ impl<S: Stream> Pool<S> {
             rules,
             watch: Arc::new(if rules.is_vm_per_stream { Watch::for_seats() } else { Watch::default() }),
             tally: Tally::new(&services, plugin),
+            generations: AtomicUsize::new(0),
             services,
         }
     }
@@ -122,6 +124,27 @@ impl<S: Stream> Pool<S> {
     /// Who waits for a VM, and whether one has failed.
     pub fn watch(&self) -> &Arc<Watch> {
         &self.watch
+    }
+
+    /// A generation begins in its VMs, or has ended there.
+    pub(super) fn count_generation(&self, has_ended: bool) {
+        if has_ended {
+            self.generations.fetch_sub(1, Ordering::AcqRel);
+        } else {
+            self.generations.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// How many generations run in its VMs.
+    pub(super) fn generations(&self) -> usize {
+        self.generations.load(Ordering::Acquire)
+    }
+
+    /// Gives its VMs up, whatever streams are in them: their memory goes back now. Waits for guest calls that run.
+    pub(super) fn abandon(&self) {
+        for lease in self.vms() {
+            lease.lock().abandon(&self.template);
+        }
     }
 
     /// How many workers it is made for.

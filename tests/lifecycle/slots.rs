@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use graft::config::{LoadMode, PluginConfig};
 use graft::host::testing::FakeStream;
+use graft::host::vm::CallError;
 use graft::lifecycle::slot::status::Role;
 use graft::lifecycle::slot::{Command, NotLoaded, Slot, Stage};
 
@@ -339,9 +340,13 @@ fn streams_that_stay_too_long_on_an_old_generation_are_told_so() {
     house.pass(Duration::from_secs(19));
     house.registry.loader().work();
     assert!(!old.0.is_over() && !new.0.is_over());
+    assert!(old.0.lease.lock().memory_bytes() > 0);
     house.pass(Duration::from_secs(1));
     house.registry.loader().work();
     assert!(old.0.is_over() && !new.0.is_over());
+    assert_eq!(old.0.lease.lock().memory_bytes(), 0, "its memory is back though the stream is there");
+    assert_eq!(old.request(), Err(CallError::VmFailed));
+    new.request().unwrap();
     old.end();
     new.end();
 }
@@ -417,4 +422,28 @@ fn code_that_is_not_at_hand_is_refused_where_that_is_wanted_and_fetched_for_the_
     house.registry.loader().work();
     assert_eq!(supply.fetches(), 1);
     assert!(house.registry.slots().is_empty(), "nobody holds it");
+}
+
+#[test]
+fn streams_of_a_vm_that_both_generations_share_are_told_without_it() {
+    let supply = Supplier::far();
+    supply.offer("1", &saying(1));
+    let house = House::supplied(1, &supply);
+    let mut config = auth();
+    config.graft.swap.drain_deadline = Duration::from_secs(20);
+    let slot = house.open(&config);
+    house.registry.loader().work();
+    let old = begin(&slot);
+    let next = house.open(&configured(&config, "another"));
+    slot.release();
+    drop(slot);
+    house.registry.loader().work();
+    let new = begin(&next);
+    assert!(old.is_on(&new.0.lease), "a new configuration is a new root in the VMs that are there");
+    house.pass(Duration::from_secs(21));
+    house.registry.loader().work();
+    assert!(old.0.is_over() && !new.0.is_over());
+    new.request().unwrap();
+    old.end();
+    new.end();
 }

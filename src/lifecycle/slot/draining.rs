@@ -21,6 +21,16 @@ struct Old<S: Stream> {
     is_overdue: bool,
 }
 
+/// What has to be done for old generations.
+pub(super) struct Look<S: Stream> {
+    /// Their time is over, and their streams are not.
+    pub(super) overdue: Vec<Arc<Generation<S>>>,
+    /// Nobody holds them any more: to be dropped, when their guests say goodbye.
+    pub(super) gone: Vec<Arc<Generation<S>>>,
+    /// When to look again.
+    pub(super) next: Option<u64>,
+}
+
 impl<S: Stream> Draining<S> {
     pub(super) fn new() -> Self {
         Self { generations: Vec::new() }
@@ -43,15 +53,15 @@ impl<S: Stream> Draining<S> {
         self.generations.iter().map(|old| (&old.generation, old.since))
     }
 
-    /// Takes out those that are over. They are dropped by the caller, without a lock: their guests say goodbye then.
-    /// Answers also when to look again.
-    pub(super) fn look(&mut self, deadline: Duration, now: u64) -> (Vec<Arc<Generation<S>>>, Option<u64>) {
+    /// What has to be done now. It is for the caller, without a lock.
+    pub(super) fn look(&mut self, deadline: Duration, now: u64) -> Look<S> {
         let deadline = u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX);
+        let mut overdue = Vec::new();
         for old in &mut self.generations {
             let is_over = deadline > 0 && now.saturating_sub(old.since) >= deadline;
             if is_over && !old.is_overdue && old.generation.streams() > 0 {
                 old.is_overdue = true;
-                old.end_streams();
+                overdue.push(Arc::clone(&old.generation));
             }
         }
         // Whoever else holds one (a slot that it came from, whose streams are still there) will give it back, and then it
@@ -60,20 +70,19 @@ impl<S: Stream> Draining<S> {
             |old: &mut Old<S>| old.generation.streams() == 0 && Arc::strong_count(&old.generation) == 1;
         let gone = self.generations.extract_if(.., is_gone).map(|old| old.generation).collect();
         let next = (!self.generations.is_empty()).then(|| now.saturating_add(LOOK_EVERY));
-        (gone, next)
+        Look { overdue, gone, next }
     }
 }
 
-impl<S: Stream> Old<S> {
-    /// The deadline has passed: streams that are still there get the failure policy.
-    fn end_streams(&self) {
-        let plugin = self.generation.plugin();
-        let (number, streams) = (plugin.key, self.generation.streams());
-        self.generation.end_streams();
-        let line = format_args!(
-            "generation {number} was replaced and still has {streams} streams after graft.swap.drain_deadline; the \
-             failure policy decides on them"
-        );
-        telemetry::log_plugin(Level::Warn, &plugin.name, line);
-    }
+/// The deadline has passed: streams that are still there get the failure policy.
+pub(super) fn end_streams<S: Stream>(generation: &Generation<S>) {
+    let plugin = generation.plugin();
+    let line = format_args!(
+        "generation {} was replaced and still has {} streams after graft.swap.drain_deadline; the failure policy \
+         decides on them",
+        plugin.key,
+        generation.streams()
+    );
+    telemetry::log_plugin(Level::Warn, &plugin.name, line);
+    generation.end_streams();
 }

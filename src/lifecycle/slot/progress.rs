@@ -13,9 +13,9 @@
 //! [`Slot::advance`] does whatever is due and answers when to come again. Time comes in as nanoseconds of a clock that
 //! never goes back.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use super::draining::Draining;
+use super::draining::{self, Draining, Look};
 use super::trial::{self, Candidate, Verdict};
 use super::{Published, Slot};
 use crate::config::{CanaryConfig, Code};
@@ -50,6 +50,8 @@ pub(super) struct Progress<S: Stream> {
     poll_at: Option<u64>,
     pub(super) last_error: Option<String>,
     pub(super) trial: Option<Trial<S>>,
+    /// Variants that were made ahead for routes, so that their first streams find them; each with its base.
+    ahead: Vec<(Weak<Generation<S>>, Arc<Generation<S>>)>,
     pub(super) draining: Draining<S>,
 }
 
@@ -127,6 +129,7 @@ impl<S: Stream> Progress<S> {
             poll_at: None,
             last_error: None,
             trial: None,
+            ahead: Vec::new(),
             draining: Draining::new(),
         }
     }
@@ -278,9 +281,12 @@ impl<S: Stream> Slot<S> {
         };
         let made = works.inventory.load(self.purpose, &self.config, bytes, on_step)?;
         // Made ahead, so that no worker has to; and a route that the plugin refuses would lose its streams.
+        let mut ahead = Vec::new();
         for route in self.routes() {
-            made.keep(works.inventory.load_variant(&made, &route).map_err(LoadError::Route)?);
+            let variant = works.inventory.load_variant(&made, &route).map_err(LoadError::Route)?;
+            ahead.push((Arc::downgrade(&made), variant));
         }
+        self.progress.lock().ahead.extend(ahead);
         Ok(made)
     }
 
@@ -426,7 +432,11 @@ impl<S: Stream> Slot<S> {
     /// Lets generations go whose streams have ended; answers when to look again.
     fn drain(&self, works: &Works<S>) -> Option<u64> {
         let now = works.services.monotonic_nanoseconds();
-        let (gone, next) = self.progress.lock().draining.look(self.config.graft.swap.drain_deadline, now);
+        let deadline = self.config.graft.swap.drain_deadline;
+        let Look { overdue, gone, next } = self.progress.lock().draining.look(deadline, now);
+        // Without a lock from here on: guests are waited for, or say goodbye.
+        overdue.iter().for_each(|generation| draining::end_streams(generation));
+        drop(overdue);
         let has_gone = !gone.is_empty();
         for generation in gone {
             let (number, name) = (generation.plugin().key, generation.plugin().name.clone());
@@ -434,6 +444,10 @@ impl<S: Stream> Slot<S> {
             telemetry::log_plugin(Level::Info, &name, format_args!("generation {number} is gone"));
         }
         if has_gone {
+            let is_orphan =
+                |(base, _): &mut (Weak<Generation<S>>, Arc<Generation<S>>)| base.strong_count() == 0;
+            let orphans: Vec<_> = self.progress.lock().ahead.extract_if(.., is_orphan).collect();
+            drop(orphans);
             works.services.publish_metrics();
         }
         next
