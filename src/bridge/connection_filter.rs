@@ -11,17 +11,20 @@
 //! plugin asks for meanwhile elsewhere (in a reply, in another context) comes with `on_scheduled`. Where a connection makes
 //! its calls itself, their answers come with `on_call_done`.
 
+mod waiting;
+
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use self::waiting::WaitingConnection;
 use super::callouts::{Carrying, ConnectionCalls};
 use super::connection_stream::ConnectionStream;
+use super::entering;
 use super::failing::Failing;
 use super::loading::{self, Held};
 use super::metrics::{Outlet, Place};
 use super::stream::EnvoyStream;
-use super::{entering, module, worker};
 use crate::abi::{
     CallEvent, ConnectionConfigHandle, ConnectionEvent, ConnectionHandle, ConnectionStatus, UnknownNumber,
 };
@@ -88,6 +91,8 @@ pub struct ConnectionFilter {
     calls: ConnectionCalls,
     /// The context has ended.
     is_over: Cell<bool>,
+    /// It waits for the plugin.
+    waiting: WaitingConnection,
 }
 
 impl ConnectionFilter {
@@ -101,16 +106,8 @@ impl ConnectionFilter {
             holds_reading: Cell::new(false),
             calls: ConnectionCalls::default(),
             is_over: Cell::new(false),
+            waiting: WaitingConnection::default(),
         })
-    }
-
-    /// A client has connected: the context begins.
-    pub fn on_new_connection(&self, envoy: ConnectionHandle) -> ConnectionStatus {
-        if let Err(why) = self.begin(&envoy) {
-            self.config.failing.log("a connection", &why);
-            return self.fail(envoy);
-        }
-        self.enter(envoy, Direction::Request, None, Vm::on_new_connection)
     }
 
     /// Bytes from the client.
@@ -138,6 +135,7 @@ impl ConnectionFilter {
             Ok(ConnectionEvent::LocalClose) => PeerType::Local,
             Ok(ConnectionEvent::Connected | ConnectionEvent::ConnectedZeroRtt) | Err(_) => return,
         };
+        self.waiting.end();
         let Some(begun) = self.begun.get().filter(|_| !self.is_over.get()) else { return };
         let ended = entering::enter(&begun.lease, |vm| {
             if let Some(connection) = connection_mut(vm, begun.stream) {
@@ -161,6 +159,7 @@ impl ConnectionFilter {
 
     /// Envoy destroys the filter: a context that has not ended ends.
     pub fn on_destroy(&self) {
+        self.waiting.end();
         if let Some(begun) = self.begun.get().filter(|_| !self.is_over.replace(true)) {
             entering::enter(&begun.lease, |vm| self.end_calls(vm));
             entering::end(&begun.lease, begun.stream);
@@ -207,6 +206,7 @@ impl ConnectionFilter {
 
     /// Another context of the plugin asked for something here (resume, close), or the VM died.
     pub fn on_scheduled(&self, envoy: ConnectionHandle) {
+        let Err(envoy) = self.has_come_from_waiting(envoy) else { return };
         let Some(begun) = self.begun.get().filter(|_| self.has_part()) else { return };
         let taken = entering::enter(&begun.lease, |vm| (vm.take_effects(begun.stream), vm.has_failed()));
         let Some((effects, has_vm_failed)) = taken else { return };
@@ -238,25 +238,6 @@ impl ConnectionFilter {
         !self.is_bypassed.get() && !self.has_failed.get() && !self.is_over.get()
     }
 
-    fn begin(&self, envoy: &ConnectionHandle) -> Result<(), String> {
-        if entering::is_inside() {
-            return Err("it came while a plugin of this thread runs".to_owned());
-        }
-        let connection = ConnectionStream::new(Arc::clone(&self.config));
-        let current = self.config.slot.current().map_err(|error| error.to_string())?;
-        let begun = current
-            .begin(worker::index(), EnvoyStream::Connection(connection))
-            .map_err(|error| error.to_string())?;
-        drop(current);
-        let _was_empty = self.begun.set(begun);
-        if let Ok(module) = module::module()
-            && module.services.metrics.is_any_waiting(self.config.outlet.ids())
-        {
-            module.services.metrics.carry(envoy, self.config.outlet.ids());
-        }
-        Ok(())
-    }
-
     /// Runs an entry point of the plugin, and what it asked for. `stops` is the direction that its answer may stop.
     fn enter(
         &self,
@@ -271,6 +252,9 @@ impl ConnectionFilter {
         let Some(begun) = self.begun.get().filter(|_| self.has_part()) else {
             return ConnectionStatus::Continue;
         };
+        if begun.is_over() {
+            return self.fail(envoy);
+        }
         if entering::is_inside() {
             // Bytes that the plugin cannot look at.
             return self.fail(envoy);
@@ -326,7 +310,12 @@ impl ConnectionFilter {
             if effects.len() < before {
                 action = ConnectionAction::Continue;
             }
-            self.holds_reading.set(action == ConnectionAction::StopIteration);
+            let is_late = self.waiting.is_late();
+            if is_late && action == ConnectionAction::Continue {
+                // Envoy has waited with it.
+                effects.push(Effect::Continue(Direction::Request));
+            }
+            self.holds_reading.set(is_late || action == ConnectionAction::StopIteration);
         }
         if self.apply(envoy, effects) {
             return ConnectionStatus::StopIteration;
@@ -364,9 +353,15 @@ impl ConnectionFilter {
     /// The plugin failed: the policy decides.
     fn fail(&self, mut envoy: ConnectionHandle) -> ConnectionStatus {
         self.config.failing.count(&envoy, self.config.outlet.ids());
+        if let Some(begun) = self.begun.get() {
+            begun.note_failure();
+        }
         match self.config.failure_policy {
             FailurePolicy::Open => {
                 self.is_bypassed.set(true);
+                if self.waiting.is_late() && self.holds_reading.replace(false) {
+                    envoy.continue_reading();
+                }
                 ConnectionStatus::Continue
             }
             FailurePolicy::Closed | FailurePolicy::Reload => {

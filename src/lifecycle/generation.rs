@@ -164,7 +164,9 @@ impl<S: Stream> Generation<S> {
     pub fn end_streams(&self) {
         let variants = self.variants();
         self.streams.end();
-        variants.iter().for_each(|variant| variant.streams.end());
+        for variant in &variants {
+            variant.streams.end();
+        }
         if self.pool.generations() <= variants.len().saturating_add(1) {
             self.pool.abandon();
         }

@@ -50,9 +50,15 @@ pub(super) struct Progress<S: Stream> {
     poll_at: Option<u64>,
     pub(super) last_error: Option<String>,
     pub(super) trial: Option<Trial<S>>,
-    /// Variants that were made ahead for routes, so that their first streams find them; each with its base.
-    ahead: Vec<(Weak<Generation<S>>, Arc<Generation<S>>)>,
+    /// Variants that were made ahead for routes, so that their first streams find them.
+    ahead: Vec<Ahead<S>>,
     pub(super) draining: Draining<S>,
+}
+
+/// A variant that was made ahead, for as long as its base is there.
+struct Ahead<S: Stream> {
+    base: Weak<Generation<S>>,
+    _variant: Arc<Generation<S>>,
 }
 
 /// Where a slot stands.
@@ -284,7 +290,7 @@ impl<S: Stream> Slot<S> {
         let mut ahead = Vec::new();
         for route in self.routes() {
             let variant = works.inventory.load_variant(&made, &route).map_err(LoadError::Route)?;
-            ahead.push((Arc::downgrade(&made), variant));
+            ahead.push(Ahead { base: Arc::downgrade(&made), _variant: variant });
         }
         self.progress.lock().ahead.extend(ahead);
         Ok(made)
@@ -435,7 +441,9 @@ impl<S: Stream> Slot<S> {
         let deadline = self.config.graft.swap.drain_deadline;
         let Look { overdue, gone, next } = self.progress.lock().draining.look(deadline, now);
         // Without a lock from here on: guests are waited for, or say goodbye.
-        overdue.iter().for_each(|generation| draining::end_streams(generation));
+        for generation in &overdue {
+            draining::end_streams(generation);
+        }
         drop(overdue);
         let has_gone = !gone.is_empty();
         for generation in gone {
@@ -444,8 +452,7 @@ impl<S: Stream> Slot<S> {
             telemetry::log_plugin(Level::Info, &name, format_args!("generation {number} is gone"));
         }
         if has_gone {
-            let is_orphan =
-                |(base, _): &mut (Weak<Generation<S>>, Arc<Generation<S>>)| base.strong_count() == 0;
+            let is_orphan = |ahead: &mut Ahead<S>| ahead.base.strong_count() == 0;
             let orphans: Vec<_> = self.progress.lock().ahead.extract_if(.., is_orphan).collect();
             drop(orphans);
             works.services.publish_metrics();

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 
@@ -11,12 +12,15 @@ use crate::harness::files;
 use crate::harness::guests::Guests;
 use crate::harness::load::Load;
 use crate::harness::steady_upstream::SteadyUpstream;
+use crate::harness::tcp::Say::{Await, Send};
+use crate::harness::tcp::{TcpProxy, TcpUpstream, talk};
 use crate::harness::upstream::Protocol;
 use crate::harness::watch::MemoryWatch;
 use crate::harness::xds::{Discovered, Verdict};
 use crate::harness::{
     Bootstrap, Client, Envoy, Host, Listener, Plugin, Route, Upstream, Version, eventually,
 };
+use crate::support::hostile::{self, Answer};
 use crate::support::wasm::{self, GENERATION};
 
 /// A plugin whose file is looked at every second.
@@ -281,5 +285,56 @@ on_each_envoy! {
         let cut = report.failures();
         assert_eq!(cut.len(), 2, "both streams, and no request: {report}");
         assert!(envoy.stop().status.success());
+    }
+
+    fn a_connection_waits_for_the_first_generation(version) {
+        let code = std::fs::read(files::plugin("hostcalls")).unwrap();
+        let gate = Arc::new(AtomicBool::new(false));
+        let opened = Arc::clone(&gate);
+        let server = hostile::by_turns(move |_, _| {
+            if opened.load(Ordering::Relaxed) { Answer::Whole(code.clone()) } else { Answer::Status(503) }
+        });
+        for (policy, goes_on) in [("FAIL_CLOSED", false), ("FAIL_OPEN", true)] {
+            let plugin = |name: &str, wait: &str| {
+                Plugin::scripted(name, "downstream_data: if-nth 1 buffer-set downstream 0 1 O")
+                    .set("vm_config.code", json!({"remote": {"http_uri": {"uri": server.url("/plugin.wasm")}}}))
+                    .set("failure_policy", policy)
+                    .set("graft.cache.disabled", true)
+                    .set("graft.source.retries", json!({"attempts": 1}))
+                    .set("graft.swap.retry.base_interval", "0.1s")
+                    .set("graft.swap.max_wait", wait)
+            };
+            gate.store(false, Ordering::Relaxed);
+            let upstream = TcpUpstream::echo("tcp");
+            let proxy = |name: &str, wait: &str| {
+                TcpProxy::new(name, "tcp").plugin(Host::Graft, &plugin(name, wait))
+            };
+            let bootstrap = Bootstrap::new()
+                .tcp_upstream(&upstream)
+                .tcp_proxy(proxy("patient", "30s"))
+                .tcp_proxy(proxy("hasty", "0.05s"));
+            let envoy = Envoy::start(version, &bootstrap);
+            let address = |name: &str| eventually("the listener to serve", || envoy.address(name));
+            let heard = talk(address("hasty"), &[Send("one"), Await(8)]);
+            assert_eq!(heard.bytes, if goes_on { "echo:one" } else { "" }, "{policy}");
+            upstream.take_seen();
+            if matches!(version, Version::V1_37 | Version::V1_38) {
+                // There nobody can call it, so it does not wait.
+                let heard = talk(address("patient"), &[Send("one"), Await(8)]);
+                assert_eq!(heard.bytes, if goes_on { "echo:one" } else { "" }, "{policy}");
+                gate.store(true, Ordering::Relaxed);
+                envoy.await_log("\"patient\": generation");
+                assert_eq!(talk(address("patient"), &[Send("one"), Await(8)]).bytes, "echo:One");
+                continue;
+            }
+            std::thread::scope(|scope| {
+                let held = scope.spawn(|| talk(address("patient"), &[Send("one"), Await(8)]));
+                eventually("the plugin to be asked for", || (server.count() > 3).then_some(()));
+                assert_eq!(upstream.take_seen(), "", "nothing goes by unseen");
+                gate.store(true, Ordering::Relaxed);
+                assert_eq!(held.join().unwrap().bytes, "echo:One");
+            });
+            assert!(envoy.stop().status.success());
+        }
     }
 }
