@@ -893,6 +893,17 @@ typedef envoy_dynamic_module_type_metrics_result envoy_dynamic_module_callback_b
     envoy_dynamic_module_type_bootstrap_extension_config_envoy_ptr config, size_t id,
     envoy_dynamic_module_type_module_buffer* label_values, size_t label_values_length, uint64_t value);
 
+/* Pages of the admin endpoint: a path, to which requests are matched up to their query. False: there is no endpoint, or the path is
+ * taken. A page that mutates is for POST alone. Envoy keeps the configuration as long as it has a page. Since 1.38. */
+typedef bool envoy_dynamic_module_callback_bootstrap_extension_register_admin_handler_fn(
+    envoy_dynamic_module_type_bootstrap_extension_config_envoy_ptr config, envoy_dynamic_module_type_module_buffer path,
+    envoy_dynamic_module_type_module_buffer help, bool is_removable, bool mutates);
+typedef bool envoy_dynamic_module_callback_bootstrap_extension_remove_admin_handler_fn(
+    envoy_dynamic_module_type_bootstrap_extension_config_envoy_ptr config, envoy_dynamic_module_type_module_buffer path);
+/* Inside on_bootstrap_extension_admin_request: the body of the answer, which Envoy copies and serves as text/plain. Since 1.38. */
+typedef void envoy_dynamic_module_callback_bootstrap_extension_admin_set_response_fn(
+    envoy_dynamic_module_type_bootstrap_extension_config_envoy_ptr config, envoy_dynamic_module_type_module_buffer body);
+
 /* Null refuses the configuration. */
 typedef envoy_dynamic_module_type_bootstrap_extension_config_module_ptr envoy_dynamic_module_on_bootstrap_extension_config_new_fn(envoy_dynamic_module_type_bootstrap_extension_config_envoy_ptr config_envoy, envoy_dynamic_module_type_envoy_buffer name, envoy_dynamic_module_type_envoy_buffer config);
 typedef void envoy_dynamic_module_on_bootstrap_extension_config_destroy_fn(envoy_dynamic_module_type_bootstrap_extension_config_module_ptr config);

@@ -15,7 +15,7 @@
 //! - [`http_config`], [`route_config`], [`http_filter`]: Envoy's three objects.
 //! - [`stream`]: the one type that the host's `Stream` is here; [`http_stream`]: it, over the callbacks of HTTP filters;
 //!   [`body`] and [`properties`] are parts of that.
-//! - [`service`]: a plugin without a filter, as a bootstrap extension.
+//! - [`service`]: the bootstrap extension: a plugin without a filter, [`admin`] pages, and a [`start_up`] that waits.
 //! - [`callouts`]: requests that guests send, over calls of streams, of connections and of configurations; [`lookups`]: names
 //!   that they have resolved.
 //! - [`access_log`] with [`log_stream`], [`connection_filter`] with [`connection_stream`]: the same for access loggers and
@@ -28,6 +28,7 @@
 
 pub mod access_log;
 mod action;
+mod admin;
 mod body;
 mod callouts;
 pub mod connection_filter;
@@ -49,5 +50,6 @@ mod properties;
 pub mod route_config;
 pub mod service;
 pub mod services;
+mod start_up;
 pub mod stream;
 mod worker;

@@ -72,7 +72,7 @@ pub use plugin::{PluginConfig, parse_plugin};
 pub use remote::{Place, RemoteCode};
 pub use route::{RouteConfig, parse_route};
 pub use secret::Secret;
-pub use service::{ServiceConfig, parse_service};
+pub use service::{ExtensionConfig, ServiceConfig, parse_service};
 pub use source::{PullPolicy, PullSecret, Retries, SourceConfig, VerificationKey};
 pub use swap::{CanaryConfig, LoadMode, Retry, SwapConfig};
 pub use url::HttpUrl;

@@ -35,7 +35,8 @@ const LAYERS: [(&str, &[&str]); 9] = [
 const DOORS: [(&str, &[&str]); 10] = [
     ("wasmtime", &["engine", "host"]),
     ("serde", &["config", "source"]),
-    ("serde_json", &["config", "source"]),
+    // The bridge writes the state of all plugins for Envoy's admin endpoint.
+    ("serde_json", &["config", "source", "bridge"]),
     ("serde_path_to_error", &["config"]),
     ("getrandom", &["engine"]),
     ("libc", &["abi"]),

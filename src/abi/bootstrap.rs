@@ -1,8 +1,9 @@
-//! The handle of a bootstrap extension's configuration: start-up, calls and metrics without a filter,
-//! events for the main thread.
+//! The handle of a bootstrap extension's configuration: start-up, pages of the admin endpoint, calls and metrics without a
+//! filter, events for the main thread.
 
 use std::sync::Arc;
 
+use super::buffer::lend;
 use super::call_event::{self, CallRefusal, CallRequest};
 use super::config_address::{ConfigAddress, ConfigScheduler, SchedulerCallbacks};
 use super::config_metrics;
@@ -45,6 +46,37 @@ impl BootstrapHandle {
             delete: table.bootstrap_extension_config_scheduler_delete,
         };
         ConfigScheduler::new(&self.address, callbacks)
+    }
+
+    /// Puts a page on Envoy's admin endpoint, under a path that requests have up to their query. `mutates`: it is for POST
+    /// alone. False: there is no endpoint, the path is taken, or Envoy is older than 1.38.
+    pub fn add_admin_page(&self, path: &str, help: &str, mutates: bool) -> bool {
+        let Some(add) = callbacks().bootstrap_extension_register_admin_handler else { return false };
+        let (path, help) = (path.as_bytes(), help.as_bytes());
+        // SAFETY: F2, F9, F11 under the lock, on the main thread.
+        let added =
+            self.address.on_main(|envoy| unsafe { add(envoy, lend(path), lend(help), true, mutates) });
+        added.unwrap_or(false)
+    }
+
+    /// Takes one away again. Envoy keeps the configuration as long as it has one.
+    pub fn remove_admin_page(&self, path: &str) {
+        if let Some(remove) = callbacks().bootstrap_extension_remove_admin_handler {
+            self.address.on_main(|envoy| {
+                // SAFETY: F2, F9, F11 under the lock, on the main thread.
+                unsafe { remove(envoy, lend(path.as_bytes())) }
+            });
+        }
+    }
+
+    /// The body of the answer to a request for one of the pages, while that is being handled.
+    pub fn set_admin_response(&self, body: &[u8]) {
+        if let Some(set) = callbacks().bootstrap_extension_admin_set_response {
+            self.address.on_main(|envoy| {
+                // SAFETY: F2, F9, F11 under the lock, on the main thread.
+                unsafe { set(envoy, lend(body)) };
+            });
+        }
     }
 
     /// Starts a call whose answer comes at once, without trailers.
@@ -160,6 +192,46 @@ mod tests {
         assert_eq!(elsewhere, (Err(MetricError::Unavailable), Err(MetricError::Unavailable)));
         address.close();
         assert_eq!(handle.set_gauge(id, &[b"sea"], 5), Err(MetricError::Unavailable));
+    }
+
+    #[test]
+    fn pages_are_added_answered_and_removed_on_the_main_thread_alone() {
+        let envoy = FakeEnvoy::install();
+        let config = envoy.config();
+        let handle: BootstrapHandle = config.handle_of();
+        assert!(handle.add_admin_page("/graft", "state", false));
+        assert!(!handle.add_admin_page("/graft", "state", false), "the path is taken");
+        assert!(handle.add_admin_page("/graft/reload", "load again", true));
+        handle.set_admin_response(b"fine");
+        let elsewhere = thread::scope(|scope| {
+            let elsewhere = scope.spawn(|| {
+                let _envoy = FakeEnvoy::install();
+                handle.add_admin_page("/other", "", false)
+            });
+            elsewhere.join().unwrap()
+        });
+        assert!(!elsewhere);
+        assert_eq!(envoy.admin_pages(), ["/graft: state", "POST /graft/reload: load again"]);
+        assert_eq!(envoy.take_admin_response(), "fine");
+        handle.remove_admin_page("/graft");
+        assert_eq!(envoy.admin_pages(), ["POST /graft/reload: load again"]);
+        config.close();
+        assert!(!handle.add_admin_page("/graft", "state", false));
+    }
+
+    #[test]
+    fn an_envoy_without_pages_is_known() {
+        let envoy = FakeEnvoy::install();
+        envoy.remove_callbacks(|table| {
+            table.bootstrap_extension_register_admin_handler = None;
+            table.bootstrap_extension_remove_admin_handler = None;
+            table.bootstrap_extension_admin_set_response = None;
+        });
+        let handle: BootstrapHandle = envoy.config().handle_of();
+        assert!(!handle.add_admin_page("/graft", "state", false));
+        handle.set_admin_response(b"fine");
+        handle.remove_admin_page("/graft");
+        assert_eq!(envoy.take_admin_response(), "");
     }
 
     #[test]

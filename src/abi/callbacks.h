@@ -91,6 +91,9 @@
   ENTRY(bootstrap_extension_config_scheduler_new)                       \
   ENTRY(bootstrap_extension_config_scheduler_commit)                    \
   ENTRY(bootstrap_extension_config_scheduler_delete)                    \
+  ENTRY(bootstrap_extension_register_admin_handler)                     \
+  ENTRY(bootstrap_extension_remove_admin_handler)                       \
+  ENTRY(bootstrap_extension_admin_set_response)                         \
   ENTRY(bootstrap_extension_config_define_counter)                      \
   ENTRY(bootstrap_extension_config_define_gauge)                        \
   ENTRY(bootstrap_extension_config_define_histogram)                    \

@@ -4,6 +4,7 @@
 //! `*_envoy_ptr` points to. Tests drive the real code on both sides: hooks through `exports` or
 //! [`FakeEnvoy::inside_hook`], callbacks through the handles.
 
+mod admin;
 mod callbacks;
 mod calls;
 mod others;
@@ -47,6 +48,9 @@ struct Process {
     /// Envoy's last number of a call or a scheduler.
     last_number: u64,
     refusal: Option<CallRefusal>,
+    /// Path, help and whether it is for POST alone.
+    pages: Vec<(String, String, bool)>,
+    admin_response: String,
 }
 
 impl Default for Process {
@@ -60,6 +64,8 @@ impl Default for Process {
             told: Vec::new(),
             last_number: 0,
             refusal: None,
+            pages: Vec::new(),
+            admin_response: String::new(),
         }
     }
 }
@@ -148,6 +154,19 @@ impl FakeEnvoy {
     /// From now on calls are refused, or started again.
     pub(crate) fn refuse_calls(&self, refusal: Option<CallRefusal>) {
         PROCESS.with_borrow_mut(|process| process.refusal = refusal);
+    }
+
+    /// The pages of the admin endpoint: method, path and help.
+    pub(crate) fn admin_pages(&self) -> Vec<String> {
+        let describe = |(path, help, mutates): &(String, String, bool)| {
+            format!("{}{path}: {help}", if *mutates { "POST " } else { "" })
+        };
+        PROCESS.with_borrow(|process| process.pages.iter().map(describe).collect())
+    }
+
+    /// The body of the last answer of one of them.
+    pub(crate) fn take_admin_response(&self) -> String {
+        PROCESS.with_borrow_mut(|process| std::mem::take(&mut process.admin_response))
     }
 
     /// A filter configuration that lives until it is closed.

@@ -19,6 +19,7 @@
 
 mod ids;
 mod outlets;
+mod totals;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use parking_lot::Mutex;
 pub use ids::Ids;
 pub(super) use ids::Updates;
 pub(super) use outlets::{Outlet, Place};
+pub(super) use totals::Totals;
 
 use self::outlets::Outlets;
 use crate::abi::MetricError;

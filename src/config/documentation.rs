@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{
-    ConfigError, GraftConfig, cache, capabilities, code, environment, failure, graft, parse_plugin,
-    parse_route, plugin, pool, remote, route, source, swap, vm,
+    ConfigError, ExtensionConfig, GraftConfig, cache, capabilities, code, environment, failure, graft,
+    parse_plugin, parse_route, parse_service, plugin, pool, remote, route, service, source, swap, vm,
 };
 
 const PAGE: &str = include_str!("../../docs/CONFIG.md");
@@ -42,7 +42,15 @@ fn filter_config(message: &Value) -> Vec<u8> {
 #[test]
 fn every_block_is_of_a_kind_that_is_tested() {
     let kinds: BTreeSet<&str> = blocks().into_iter().map(|(kind, _)| kind).collect();
-    let known = ["json filter", "json plugin", "json refused", "json route", "json route_value", "text"];
+    let known = [
+        "json extension",
+        "json filter",
+        "json plugin",
+        "json refused",
+        "json route",
+        "json route_value",
+        "text",
+    ];
     assert_eq!(kinds, BTreeSet::from(known));
 }
 
@@ -76,6 +84,20 @@ fn the_routes_on_the_page_are_accepted() {
     for text in blocks_of("json route_value") {
         assert!(parse_route(text.as_bytes()).unwrap().disabled);
     }
+}
+
+#[test]
+fn the_extension_on_the_page_is_accepted() {
+    for text in blocks_of("json extension") {
+        let extension: Value = serde_json::from_str(&text).unwrap();
+        let any = &extension["typed_config"]["extension_config"];
+        let parsed = parse_service("graft", any["value"].to_string().as_bytes()).unwrap();
+        assert_eq!(parsed.extension.startup_wait.as_secs(), 60);
+        assert_eq!(parsed.plugin, None);
+    }
+    let default = format!("`\"{}s\"`", ExtensionConfig::default().startup_wait.as_secs());
+    let row = PAGE.lines().find(|line| line.starts_with("| `graft.startup_wait` |")).unwrap();
+    assert_eq!(row.split('|').nth(3).unwrap().trim(), default);
 }
 
 #[test]
@@ -148,6 +170,10 @@ fn the_tables_hold_every_field_and_no_other() {
 
     let of_a_route = paths("", route::FIELDS).into_iter().collect();
     assert_eq!(first_cells("field of a route"), of_a_route);
+
+    let of_an_extension =
+        [paths("", service::FIELDS), paths("graft.", service::GRAFT_FIELDS)].concat().into_iter().collect();
+    assert_eq!(first_cells("field of an extension"), of_an_extension);
 }
 
 #[test]

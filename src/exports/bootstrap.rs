@@ -4,7 +4,7 @@ use std::ffi::c_void;
 
 use super::{CalloutResult, EnvoyBuffer, EnvoyHeader};
 use crate::abi::hook;
-use crate::abi::{call_event, raw};
+use crate::abi::{call_event, envoy_bytes, raw};
 use crate::bridge::service::Service;
 
 type Completion = raw::envoy_dynamic_module_type_event_cb;
@@ -150,16 +150,27 @@ pub unsafe extern "C" fn envoy_dynamic_module_on_bootstrap_extension_file_change
 ) {
 }
 
-/// No path of the admin endpoint is ours.
+/// Somebody asks for a page of the admin endpoint. The answer is an HTTP status; the body is set meanwhile.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn envoy_dynamic_module_on_bootstrap_extension_admin_request(
     _envoy: *mut c_void,
-    _config: *const c_void,
-    _method: EnvoyBuffer,
-    _path: EnvoyBuffer,
+    config: *const c_void,
+    method: EnvoyBuffer,
+    path: EnvoyBuffer,
     _body: EnvoyBuffer,
 ) -> u32 {
-    404
+    // SAFETY: F6.
+    let method = unsafe { envoy_bytes(method) };
+    // SAFETY: F6.
+    let path = unsafe { envoy_bytes(path) };
+    let mut status = 500;
+    // SAFETY: F5.
+    unsafe {
+        hook::config_hook::<Service>("on_bootstrap_extension_admin_request", config, |service| {
+            status = service.on_admin_request(method, path);
+        });
+    }
+    status
 }
 
 /// A call finds its cluster when it is made.

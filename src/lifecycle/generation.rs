@@ -82,6 +82,8 @@ pub struct Generation<S: Stream> {
     snapshot: Option<Snapshot<S>>,
     keeper: Arc<Keeper<S>>,
     workers: usize,
+    /// When, on the clock that never goes back.
+    made_at: u64,
     streams: Arc<Streams<S>>,
     /// The same plugin with configurations of routes.
     variants: Mutex<Vec<Weak<Self>>>,
@@ -115,12 +117,14 @@ impl<S: Stream> Generation<S> {
         // Made first: should a VM on the way fail, its drop takes back the roots that were made before.
         let copy_bytes = snapshot.as_ref().map_or(0, Snapshot::memory_bytes);
         let streams = pool.tally().generation(&plugin.name, plugin.key, pool.workers(), copy_bytes);
+        let made_at = pool.now();
         let generation = Self {
             plugin,
             pool,
             snapshot,
             keeper: Arc::clone(keeper),
             workers,
+            made_at,
             streams,
             variants: Mutex::default(),
         };
@@ -304,6 +308,11 @@ impl<S: Stream> Generation<S> {
             drop(vm);
             return Ok((lease, root));
         }
+    }
+
+    /// When it was made, on the clock that never goes back.
+    pub fn made_at(&self) -> u64 {
+        self.made_at
     }
 
     /// Every metric that the VMs' guests have defined so far. A VM in which a thread is now is not waited for: the guests of

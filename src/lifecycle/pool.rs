@@ -12,6 +12,7 @@
 //! it and is replaced for the next one: a crash costs the streams in flight there, never the plugin. With isolation
 //! `stream` there is one place, whose home does what no stream does (ticks, access logs); streams take *seats*.
 
+mod census;
 mod place;
 mod spares;
 
@@ -150,6 +151,11 @@ impl<S: Stream> Pool<S> {
     /// How many workers it is made for.
     pub fn workers(&self) -> usize {
         self.places().count().max(self.seats.len())
+    }
+
+    /// The clock that never goes back.
+    pub(super) fn now(&self) -> u64 {
+        self.services.monotonic_nanoseconds()
     }
 
     /// What it tells of itself.

@@ -88,7 +88,7 @@ impl<S: Stream> Slot<S> {
         services: &Arc<S::Services>,
     ) -> Self {
         let published = OnceLock::new();
-        let progress = Progress::new(inherited.is_some());
+        let progress = Progress::new(inherited.is_some(), services.monotonic_nanoseconds());
         if let Some(generation) = inherited {
             let _was_empty = published.set(ArcSwap::from_pointee(Published { generation, candidate: None }));
         }

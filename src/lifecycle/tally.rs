@@ -190,6 +190,11 @@ impl<S: Stream> SlotTally<S> {
         self.services.publish_metrics();
     }
 
+    /// The clock that never goes back.
+    pub(super) fn now(&self) -> u64 {
+        self.services.monotonic_nanoseconds()
+    }
+
     /// A stream has waited for the first generation. `has_timed_out`: in vain, and the failure policy decides.
     pub fn waited(&self, has_timed_out: bool) {
         self.count(if has_timed_out { Stat::LoadWaitTimeouts } else { Stat::LoadWaits });

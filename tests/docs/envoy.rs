@@ -96,6 +96,11 @@ impl Envoy {
         get(&self.admin, &format!("/stats?filter={word}")).expect("the statistics")
     }
 
+    /// A page of the admin interface.
+    pub fn admin(&self, path: &str) -> String {
+        get(&self.admin, path).expect("a page")
+    }
+
     fn eventually<T>(&self, what: &str, ask: impl Fn() -> Option<T>) -> T {
         let start = Instant::now();
         loop {

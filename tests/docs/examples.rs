@@ -77,6 +77,15 @@ fn a_vm_for_each_stream_does_what_it_says() {
 }
 
 #[test]
+fn the_hot_swap_does_what_it_says() {
+    let bootstrap = text("envoy/hot-swap.yaml").replace("10000", "0").replace("9901", "0");
+    let envoy = Envoy::start(&bootstrap);
+    assert!(envoy.get("/").contains("x-served-by: graft"));
+    let page = envoy.admin("/graft");
+    assert!(page.contains("add-header (filter): serving") && page.contains("looked at every 1 s"), "{page}");
+}
+
+#[test]
 fn the_logger_and_the_connections_are_valid() {
     validate("envoy/logger-and-tcp.yaml", &text("envoy/logger-and-tcp.yaml"));
 }

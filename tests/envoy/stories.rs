@@ -1,6 +1,7 @@
 //! The stories, one file each. Each is told on every supported Envoy.
 
 mod access_logs;
+mod admin;
 mod bodies;
 mod cache;
 mod callout_faults;
@@ -35,6 +36,7 @@ mod sdks;
 mod services;
 mod shared_state;
 mod spares;
+mod start_up;
 mod statistics;
 mod swaps;
 mod ticks;

@@ -52,8 +52,12 @@ impl House {
 
     /// A process whose plugins come from a supply.
     pub fn supplied(workers: usize, supply: &Arc<Supplier>) -> Self {
+        Self::supplied_with(Workers { places: workers, prepared: workers }, supply)
+    }
+
+    /// The same for one that knows its workers less well.
+    pub fn supplied_with(workers: Workers, supply: &Arc<Supplier>) -> Self {
         let services = Arc::new(FakeServices::default());
-        let workers = Workers { places: workers, prepared: workers };
         let registry =
             Registry::with_supply(Arc::clone(&services), workers, Arc::clone(supply) as _).unwrap();
         Self { registry, services }

@@ -10,7 +10,7 @@
 //!   comes from a [`supplier`].
 //! - [`pool`]: home VMs and their replacement. [`crash_loops`]: how soon. [`spares`]: VMs made ahead.
 //! - [`isolation`]: a VM for each stream. [`waiting`]: streams that find none.
-//! - [`statistics`]: what an operator sees of all that in numbers.
+//! - [`statistics`]: what an operator sees of all that in numbers; [`status`]: what a slot tells of itself.
 //! - [`threads`]: all of it at once. [`alone`]: what is left of a process, looked at in one that has no other test.
 //!   [`memory`]: that streams and traps do not make it larger.
 
@@ -44,6 +44,7 @@ mod sharing;
 mod slots;
 mod spares;
 mod statistics;
+mod status;
 mod supplier;
 mod threads;
 mod trials;

@@ -33,6 +33,7 @@ use crate::telemetry::{self, Level};
 /// What is known of a slot beside what it publishes.
 pub(super) struct Progress<S: Stream> {
     pub(super) stage: Stage,
+    pub(super) stage_since: u64,
     /// A load is wanted now.
     wanted: Option<Wanted>,
     /// What the published generation was loaded from. Nothing for one that was taken over.
@@ -46,7 +47,7 @@ pub(super) struct Progress<S: Stream> {
     is_passing: bool,
     /// The source could not be asked whether it has changed, the last time.
     is_out_of_reach: bool,
-    retry_at: Option<u64>,
+    pub(super) retry_at: Option<u64>,
     poll_at: Option<u64>,
     pub(super) last_error: Option<String>,
     pub(super) trial: Option<Trial<S>>,
@@ -95,8 +96,8 @@ enum Wanted {
 pub(super) struct Trial<S: Stream> {
     pub(super) generation: Arc<Generation<S>>,
     pub(super) revision: Revision,
-    rules: CanaryConfig,
-    began: u64,
+    pub(super) rules: CanaryConfig,
+    pub(super) began: u64,
     /// Somebody decided by hand.
     decision: Option<Verdict>,
 }
@@ -121,9 +122,10 @@ pub enum CommandError {
 }
 
 impl<S: Stream> Progress<S> {
-    pub(super) fn new(serves: bool) -> Self {
+    pub(super) fn new(serves: bool, now: u64) -> Self {
         Self {
             stage: if serves { Stage::Serving } else { Stage::Idle },
+            stage_since: now,
             wanted: Some(Wanted::Configured),
             loaded: None,
             refused: None,
@@ -137,6 +139,13 @@ impl<S: Stream> Progress<S> {
             trial: None,
             ahead: Vec::new(),
             draining: Draining::new(),
+        }
+    }
+
+    fn enter(&mut self, stage: Stage, now: u64) {
+        if self.stage != stage {
+            self.stage = stage;
+            self.stage_since = now;
         }
     }
 
@@ -255,7 +264,7 @@ impl<S: Stream> Slot<S> {
         let began = works.services.monotonic_nanoseconds();
         let renew = {
             let mut progress = self.progress.lock();
-            progress.stage = Stage::Fetching;
+            progress.enter(Stage::Fetching, began);
             match wanted {
                 Wanted::Configured => false,
                 // What is known was loaded before, if anything was.
@@ -266,7 +275,7 @@ impl<S: Stream> Slot<S> {
         let supplied = works.supply.fetch(&self.config, renew).map_err(LoadError::from);
         let Supplied { bytes, revision } = supplied.inspect_err(|error| self.failed(works, None, error))?;
         if self.progress.lock().has_tried(&revision, wanted) {
-            self.settled();
+            self.settled(works);
             return Ok(());
         }
         let made = self.make(works, &bytes);
@@ -280,10 +289,11 @@ impl<S: Stream> Slot<S> {
     /// Compiles and starts.
     fn make(&self, works: &Works<S>, bytes: &[u8]) -> Result<Arc<Generation<S>>, LoadError> {
         let on_step = |step| {
-            self.progress.lock().stage = match step {
+            let stage = match step {
                 Step::Compiling => Stage::Compiling,
                 Step::Starting => Stage::Starting,
             };
+            self.progress.lock().enter(stage, works.services.monotonic_nanoseconds());
         };
         let made = works.inventory.load(self.purpose, &self.config, bytes, on_step)?;
         // Made ahead, so that no worker has to; and a route that the plugin refuses would lose its streams.
@@ -296,13 +306,14 @@ impl<S: Stream> Slot<S> {
         Ok(made)
     }
 
-    fn settled(&self) {
+    fn settled(&self, works: &Works<S>) {
         let mut progress = self.progress.lock();
-        progress.stage = match (&progress.refused, self.published.get()) {
+        let stage = match (&progress.refused, self.published.get()) {
             (None, Some(_)) => Stage::Serving,
             (Some(_), _) => Stage::Failed,
             (None, None) => Stage::Idle,
         };
+        progress.enter(stage, works.services.monotonic_nanoseconds());
     }
 
     fn failed(&self, works: &Works<S>, revision: Option<Revision>, error: &LoadError) {
@@ -311,7 +322,7 @@ impl<S: Stream> Slot<S> {
         let retry = self.config.graft.swap.retry;
         let back_off = BackOff { base: retry.base_interval, longest: retry.max_interval };
         let mut progress = self.progress.lock();
-        progress.stage = Stage::Failed;
+        progress.enter(Stage::Failed, now);
         progress.last_error = Some(error.to_string());
         progress.is_passing = error.is_passing();
         progress.refused = revision.filter(|_revision| !error.is_retryable());
@@ -333,7 +344,7 @@ impl<S: Stream> Slot<S> {
         let is_same = stable.as_ref().is_some_and(|stable| Arc::ptr_eq(stable, made));
         {
             let mut progress = self.progress.lock();
-            progress.stage = Stage::Serving;
+            progress.enter(Stage::Serving, now);
             progress.failures_in_a_row = 0;
             progress.retry_at = None;
             progress.refused = None;
@@ -415,22 +426,22 @@ impl<S: Stream> Slot<S> {
             Verdict::Failed { failures, streams } => {
                 let why = format!("{failures} of its {streams} streams failed");
                 line(Level::Error, format_args!("was rolled back: {why} (graft.swap.canary)"));
-                self.rolled_back(trial.revision, why);
+                self.rolled_back(trial.revision, why, now);
                 self.publish(stable, None)
             }
             Verdict::Withdrawn => {
                 line(Level::Warn, format_args!("was rolled back by command"));
-                self.rolled_back(trial.revision, "rolled back by command".to_owned());
+                self.rolled_back(trial.revision, "rolled back by command".to_owned(), now);
                 self.publish(stable, None)
             }
         };
         self.retire(before, now);
     }
 
-    fn rolled_back(&self, revision: Revision, why: String) {
+    fn rolled_back(&self, revision: Revision, why: String, now: u64) {
         self.tally.count(Stat::Rollbacks);
         let mut progress = self.progress.lock();
-        progress.stage = Stage::Failed;
+        progress.enter(Stage::Failed, now);
         progress.last_error = Some(why);
         progress.refused = Some(revision);
     }

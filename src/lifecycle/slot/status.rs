@@ -1,25 +1,56 @@
 //! What a slot tells people of itself: one picture, taken at a moment.
+//!
+//! Whoever looks waits for nobody: neither for a load that is under way, nor for a guest, nor for a VM that is starting.
 
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Slot;
-use super::progress::Stage;
+use super::progress::{Stage, Trial};
+use crate::config::Isolation;
 use crate::host::stream::Stream;
 use crate::lifecycle::generation::Generation;
+use crate::lifecycle::inventory::Use;
 
 /// See the module's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     /// Name of the plugin.
     pub plugin: String,
+    /// What it is loaded for.
+    pub purpose: Use,
     /// Where the code comes from.
     pub source: String,
+    /// Which streams share a VM.
+    pub isolation: Isolation,
+    /// How often the source is looked at.
+    pub poll_interval: Option<Duration>,
     /// Where the slot stands.
     pub stage: Stage,
+    /// For how long.
+    pub stage_for: Duration,
     /// Why the last try failed, unless a later one did not.
     pub last_error: Option<String>,
+    /// When it is tried again.
+    pub retry_in: Option<Duration>,
+    /// Streams that wait for the first generation.
+    pub waiting: usize,
+    /// The trial that is under way.
+    pub trial: Option<TrialStatus>,
     /// What is there: the one that serves, the one on trial, those that drain.
     pub generations: Vec<GenerationStatus>,
+}
+
+/// A trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrialStatus {
+    /// The generation.
+    pub number: u64,
+    /// Its share of new streams, of a hundred.
+    pub percent: u8,
+    /// How long it lasts yet.
+    pub left: Duration,
 }
 
 /// A generation.
@@ -33,13 +64,15 @@ pub struct GenerationStatus {
     pub digest: String,
     /// What its source called that revision; empty where there is nothing to tell.
     pub revision: String,
+    /// How long ago it was started.
+    pub age: Duration,
     /// Streams that are on it now.
     pub streams: u64,
     /// Streams that have begun on it.
     pub begun: u64,
     /// Those of them that failed: traps, and local responses of 500 and above.
     pub failures: u64,
-    /// VMs of its pool.
+    /// VMs of its pool, spares included; those of single streams are not.
     pub vms: usize,
     /// Bytes of their memory.
     pub memory_bytes: usize,
@@ -59,6 +92,23 @@ pub enum Role {
 impl<S: Stream> Slot<S> {
     /// The picture.
     pub fn status(&self) -> Status {
+        let now = self.tally.now();
+        let until = |moment: u64| Duration::from_nanos(moment.saturating_sub(now));
+        let describe = |generation: &Arc<Generation<S>>, role, revision: &str| {
+            let census = generation.pool().census();
+            GenerationStatus {
+                number: generation.plugin().key,
+                role,
+                digest: generation.pool().template().code().digest().to_string(),
+                revision: revision.to_owned(),
+                age: Duration::from_nanos(now.saturating_sub(generation.made_at())),
+                streams: generation.streams(),
+                begun: generation.begun(),
+                failures: generation.failures(),
+                vms: census.vms,
+                memory_bytes: census.memory_bytes,
+            }
+        };
         let published = self.published.get().map(arc_swap::ArcSwap::load_full);
         let progress = self.progress.lock();
         let mut generations = Vec::new();
@@ -75,25 +125,56 @@ impl<S: Stream> Slot<S> {
         generations.extend(draining.map(|(generation, _since)| describe(generation, Role::Draining, "")));
         Status {
             plugin: self.config.name.clone(),
+            purpose: self.purpose,
             source: self.config.vm.code.to_string(),
+            isolation: self.config.graft.isolation,
+            poll_interval: self.config.graft.swap.poll_interval,
             stage: progress.stage,
+            stage_for: Duration::from_nanos(now.saturating_sub(progress.stage_since)),
             last_error: progress.last_error.clone(),
+            retry_in: progress.retry_at.map(until),
+            waiting: self.watch.waiting(),
+            trial: progress.trial.as_ref().map(|trial| trial.describe(now)),
             generations,
+        }
+    }
+
+    /// Whether there is nothing to wait for: it has a generation, or will have none by itself.
+    pub fn is_settled(&self) -> bool {
+        self.published.get().is_some() || self.progress.lock().hopeless().is_some()
+    }
+}
+
+impl<S: Stream> Trial<S> {
+    fn describe(&self, now: u64) -> TrialStatus {
+        let passed = Duration::from_nanos(now.saturating_sub(self.began));
+        TrialStatus {
+            number: self.generation.plugin().key,
+            percent: self.rules.percent,
+            left: self.rules.duration.saturating_sub(passed),
         }
     }
 }
 
-fn describe<S: Stream>(generation: &Arc<Generation<S>>, role: Role, revision: &str) -> GenerationStatus {
-    let vms = generation.pool().vms();
-    GenerationStatus {
-        number: generation.plugin().key,
-        role,
-        digest: generation.pool().template().code().digest().to_string(),
-        revision: revision.to_owned(),
-        streams: generation.streams(),
-        begun: generation.begun(),
-        failures: generation.failures(),
-        vms: vms.len(),
-        memory_bytes: vms.iter().map(crate::host::vm::Lease::memory_bytes).sum(),
+impl fmt::Display for Stage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Idle => "idle",
+            Self::Fetching => "fetching",
+            Self::Compiling => "compiling",
+            Self::Starting => "starting",
+            Self::Serving => "serving",
+            Self::Failed => "failed",
+        })
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Serving => "serving",
+            Self::OnTrial(_percent) => "on trial",
+            Self::Draining => "draining",
+        })
     }
 }

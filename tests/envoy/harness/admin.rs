@@ -6,11 +6,25 @@ use std::net::{SocketAddr, TcpStream};
 use serde_json::Value;
 
 use super::http1::{self, Side};
-use super::{PATIENCE, headers};
+use super::{Headers, PATIENCE, header, headers};
 
 /// Where an Envoy's admin interface listens.
 #[derive(Clone, Copy, Debug)]
 pub struct Admin(pub SocketAddr);
+
+/// What it answers.
+#[derive(Clone, Debug)]
+pub struct AdminAnswer {
+    pub status: u16,
+    pub headers: Headers,
+    pub body: String,
+}
+
+impl AdminAnswer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        header(&self.headers, name)
+    }
+}
 
 impl Admin {
     /// The body of `GET path`; `None` while Envoy does not answer.
@@ -24,6 +38,11 @@ impl Admin {
     }
 
     fn ask(self, method: &str, path: &str) -> Option<String> {
+        self.exchange(method, path).map(|answer| answer.body)
+    }
+
+    /// The whole answer.
+    pub fn exchange(self, method: &str, path: &str) -> Option<AdminAnswer> {
         let mut stream = TcpStream::connect(self.0).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
         let fields = headers(&[("host", "admin"), ("content-length", "0"), ("connection", "close")]);
@@ -31,7 +50,9 @@ impl Admin {
         let mut reader = BufReader::new(stream);
         let head = http1::read_head(&mut reader).ok()??;
         let body = http1::read_body(&mut reader, &head, Side::Response { to_head: false });
-        body.complete.then(|| String::from_utf8_lossy(&body.bytes).into_owned())
+        let status = head.start.split(' ').nth(1)?.parse().ok()?;
+        let text = String::from_utf8_lossy(&body.bytes).into_owned();
+        body.complete.then_some(AdminAnswer { status, headers: head.headers, body: text })
     }
 
     /// The address of a listener that is serving.

@@ -466,6 +466,18 @@ impl Bootstrap {
         self
     }
 
+    /// Adds Graft's bootstrap extension without a plugin. `settings` is its `graft` block.
+    pub fn extension(mut self, settings: &Value) -> Self {
+        let configuration = json!({
+            "@type": SERVICE,
+            "dynamic_module_config": { "name": "graft", "do_not_close": true },
+            "extension_name": "graft",
+            "extension_config": { "@type": STRUCT, "value": { "graft": settings } },
+        });
+        self.services.push(json!({ "name": "graft", "typed_config": configuration }));
+        self
+    }
+
     pub fn tcp_proxy(mut self, listener: TcpProxy) -> Self {
         self.tcp_proxies.push(listener);
         self

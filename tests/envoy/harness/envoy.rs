@@ -147,6 +147,27 @@ impl Envoy {
 
     /// Starts Envoy and waits until it serves, or ends because it refuses its configuration.
     pub fn try_start(version: Version, bootstrap: &Bootstrap) -> Result<Self, Ended> {
+        Self::launch(version, bootstrap, |admin| Some(admin.get("/ready")?.trim() == "LIVE"))
+    }
+
+    /// Starts Envoy and waits until its admin interface answers; it may wait for something before it serves.
+    pub fn begin(version: Version, bootstrap: &Bootstrap) -> Self {
+        match Self::launch(version, bootstrap, |admin| admin.get("/ready").map(|_state| true)) {
+            Ok(envoy) => envoy,
+            Err(ended) => panic!("Envoy {} did not start: {}", version.number(), ended),
+        }
+    }
+
+    /// Whether it serves.
+    pub fn is_live(&self) -> bool {
+        self.admin.get("/ready").is_some_and(|state| state.trim() == "LIVE")
+    }
+
+    fn launch(
+        version: Version,
+        bootstrap: &Bootstrap,
+        is_up: impl Fn(Admin) -> Option<bool>,
+    ) -> Result<Self, Ended> {
         let mut process = Process::start(version, bootstrap, &[]);
         let address = process.home.path().join("admin");
         let admin = within(START, || {
@@ -155,7 +176,7 @@ impl Envoy {
             }
             let address = fs::read_to_string(&address).ok()?.trim().parse().ok()?;
             let admin = Admin(address);
-            (admin.get("/ready")?.trim() == "LIVE").then_some(Ok(admin))
+            is_up(admin)?.then_some(Ok(admin))
         });
         match admin.expect("Envoy serves or ends in time") {
             Err(status) => Err(Ended { status, log: process.log() }),

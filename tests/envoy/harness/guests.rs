@@ -34,11 +34,23 @@ impl Guests {
 
     /// Writes any bytes as if they were code. A guest of this name that was there before is replaced at once, by a move.
     pub fn add_bytes(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        let path = self.0.path().join(format!("{name}.wasm"));
+        let path = self.path(name);
         let fresh = path.with_extension("fresh");
         std::fs::write(&fresh, bytes).expect("writing a guest");
         std::fs::rename(fresh, &path).expect("placing a guest");
         path
+    }
+
+    /// A file that is there and cannot be read yet, as on a file system that is being mounted. [`add_bytes`](Self::add_bytes)
+    /// replaces it.
+    pub fn add_unreadable(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        std::os::unix::fs::symlink("/proc/self/mem", &path).expect("placing a link");
+        path
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(format!("{name}.wasm"))
     }
 
     /// A path in the folder at which there is nothing.
