@@ -175,19 +175,28 @@ on_each_envoy! {
         guests.add_bytes("code", &std::fs::read(files::plugin("sdk-go")).unwrap());
         assert_eq!(post(&envoy, "/graft/reload?plugin=changes").0, 200);
         eventually("the compiler to begin", || (state(&envoy)["stage"] == "compiling").then_some(()));
-        let mut times = Vec::new();
+        // A page of Envoy's own at the same time tells what the client and the machine's cores take.
+        let (mut times, mut of_envoy) = (Vec::new(), Vec::new());
         eventually("the compiler to end", || {
             let asked = Instant::now();
             let stage = state(&envoy)["stage"].clone();
             times.push(asked.elapsed());
+            let asked = Instant::now();
+            assert_eq!(get(&envoy, "/ready").status, 200);
+            of_envoy.push(asked.elapsed());
             (stage != "compiling").then_some(())
         });
-        times.sort_unstable();
-        let (count, slowest) = (times.len(), times[times.len() - 1]);
-        let (median, most) = (times[count / 2], times[count * 95 / 100]);
-        eprintln!("{version:?}: {count} answers while it compiles, median {median:.1?}, 95 % {most:.1?}, slowest {slowest:.1?}");
-        // The client and the compiler's threads share the machine's cores: the median tells what the page takes.
-        assert!(count > 10 && median < Duration::from_millis(20), "{count}, {median:?}, {slowest:?}");
+        let count = times.len();
+        let [median, own] = [&mut times, &mut of_envoy].map(|times| {
+            times.sort_unstable();
+            times[count / 2]
+        });
+        let slowest = [&times, &of_envoy].map(|times| times[count - 1]);
+        eprintln!(
+            "{version:?}: {count} answers while it compiles, median {median:.1?} (Envoy's own page: {own:.1?}), slowest \
+             {slowest:.1?}"
+        );
+        assert!(count > 10 && median < own + Duration::from_millis(5), "{count}: {median:?}, {own:?}");
         assert!(envoy.stop().status.success());
     }
 
