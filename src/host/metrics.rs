@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::stream::MetricUpdate;
 use super::types::{MetricType, Status};
 
@@ -19,8 +21,15 @@ pub const MOST_METRICS: usize = 65_536;
 pub const MOST_NAME_BYTES: usize = 16 * 1024 * 1024;
 
 /// The table of one VM. `M` is the proxy's metric. Copies of a VM share one table until they define a metric themselves.
-#[derive(Debug, Clone)]
-pub struct Metrics<M>(Arc<Table<M>>);
+#[derive(Debug)]
+pub struct Metrics<M> {
+    table: Arc<Table<M>>,
+    /// Nothing in copies: each stream would define its metrics once more.
+    outside: Option<Outside<M>>,
+}
+
+/// The metrics of a VM, for threads that are not inside. Locked only while something is read or added.
+pub type Outside<M> = Arc<Mutex<Vec<M>>>;
 
 #[derive(Debug, Clone)]
 struct Table<M> {
@@ -32,19 +41,27 @@ struct Table<M> {
 
 impl<M> Default for Metrics<M> {
     fn default() -> Self {
-        Self(Arc::new(Table {
-            name_bytes: 0,
-            counters: Vec::new(),
-            gauges: Vec::new(),
-            histograms: Vec::new(),
-        }))
+        let table = Table { name_bytes: 0, counters: Vec::new(), gauges: Vec::new(), histograms: Vec::new() };
+        Self { table: Arc::new(table), outside: Some(Outside::default()) }
     }
 }
 
 impl<M: Clone> Metrics<M> {
+    /// The same for a copy of the VM.
+    #[must_use]
+    pub fn for_copy(&self) -> Self {
+        Self { table: Arc::clone(&self.table), outside: None }
+    }
+
+    /// What is defined, now and later, without going into the VM.
+    pub fn outside(&self) -> Option<Outside<M>> {
+        self.outside.clone()
+    }
+
     /// Whether one more of a kind, with a name of so many bytes, can be defined.
     pub fn has_room(&self, kind: MetricType, name_length: usize) -> bool {
-        self.of(kind).len() < MOST_METRICS && self.0.name_bytes.saturating_add(name_length) <= MOST_NAME_BYTES
+        self.of(kind).len() < MOST_METRICS
+            && self.table.name_bytes.saturating_add(name_length) <= MOST_NAME_BYTES
     }
 
     /// Enters a metric; answers the id for the guest, or `None` when there is no room.
@@ -52,7 +69,10 @@ impl<M: Clone> Metrics<M> {
         if !self.has_room(kind, name_length) {
             return None;
         }
-        let table = Arc::make_mut(&mut self.0);
+        if let Some(outside) = &self.outside {
+            outside.lock().push(metric.clone());
+        }
+        let table = Arc::make_mut(&mut self.table);
         table.name_bytes = table.name_bytes.saturating_add(name_length);
         let metrics = match kind {
             MetricType::Counter => &mut table.counters,
@@ -76,14 +96,14 @@ impl<M: Clone> Metrics<M> {
 
     /// All metrics with their kinds.
     pub fn iter(&self) -> impl Iterator<Item = &M> {
-        self.0.counters.iter().chain(&self.0.gauges).chain(&self.0.histograms)
+        self.table.counters.iter().chain(&self.table.gauges).chain(&self.table.histograms)
     }
 
     fn of(&self, kind: MetricType) -> &[M] {
         match kind {
-            MetricType::Counter => &self.0.counters,
-            MetricType::Gauge => &self.0.gauges,
-            MetricType::Histogram => &self.0.histograms,
+            MetricType::Counter => &self.table.counters,
+            MetricType::Gauge => &self.table.gauges,
+            MetricType::Histogram => &self.table.histograms,
         }
     }
 }

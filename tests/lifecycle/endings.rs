@@ -122,6 +122,10 @@ fn metrics_of_a_plugin_are_those_of_its_vms() {
     assert!(Arc::ptr_eq(&metrics[0], &metrics[1]));
     house.services.update_metric(&metrics[0], graft::host::stream::MetricUpdate::Add(3));
     assert_eq!(house.services.metric("requests"), Some(3));
+    // Nobody who asks waits for a guest that runs.
+    let vms = plugin.pool().vms();
+    let _inside: Vec<_> = vms.iter().map(graft::host::vm::Lease::lock).collect();
+    assert_eq!(plugin.metrics().len(), 2);
     assert!(house.load(&config("q", &Guest::new())).metrics().is_empty());
 }
 

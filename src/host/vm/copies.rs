@@ -54,7 +54,7 @@ impl<S: Stream> Vm<S> {
         let mut snapshot = Snapshot {
             template: template.link_snapshot(&code)?,
             roots: state.contexts.roots(),
-            metrics: state.metrics.clone(),
+            metrics: state.metrics.for_copy(),
             last_call: state.calls.last(),
             orphans: Orphans::default(),
             root,
@@ -82,7 +82,7 @@ impl<S: Stream> Snapshot<S> {
     pub fn copy(&self) -> Result<Vm<S>, StartError> {
         let state = State {
             contexts: Contexts::of(&self.roots),
-            metrics: self.metrics.clone(),
+            metrics: self.metrics.for_copy(),
             calls: Calls::new(self.template.settings.calls).after(self.last_call).of_copy(&self.orphans),
             is_copy: true,
             is_restricted: false,
