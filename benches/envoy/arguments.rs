@@ -8,7 +8,7 @@ pub const USAGE: &str = "\
 cargo bench --bench envoy -- [OPTION...]
   --workload a,b,…      only these workloads (a to g)
   --variant shared,…    only these variants (native, shared, stream, v8, lua; no filter is always there)
-  --section requests,…  only these sections (requests, start, memory, crash)
+  --section requests,…  only these sections (requests, start, memory, crash, swap)
   --quick               fewer and shorter repeats: about two minutes
   --callgrind           counts instructions with valgrind, too: five minutes more, and the same result every time
   --update-docs         writes the result into docs/PERFORMANCE.md";
@@ -98,6 +98,9 @@ pub struct Effort {
     pub memory_readings: usize,
     /// How long plugins crash.
     pub crash: Duration,
+    /// How often the code of the small plugin is replaced, and that of the large one.
+    pub small_updates: usize,
+    pub large_updates: usize,
     /// After this the benchmark gives up.
     pub patience: Duration,
 }
@@ -110,6 +113,8 @@ const FULL: Effort = Effort {
     timed_starts: 6,
     memory_readings: 3,
     crash: Duration::from_secs(8),
+    small_updates: 6,
+    large_updates: 3,
     patience: Duration::from_mins(30),
 };
 
@@ -121,5 +126,7 @@ const QUICK: Effort = Effort {
     timed_starts: 1,
     memory_readings: 1,
     crash: Duration::from_secs(4),
+    small_updates: 2,
+    large_updates: 1,
     patience: Duration::from_mins(15),
 };

@@ -18,6 +18,8 @@ pub enum Answer {
 #[derive(Debug)]
 pub struct Bootstrap {
     pub listener: SocketAddr,
+    /// Where the admin interface listens, if there is one.
+    pub admin: Option<SocketAddr>,
     pub filters: Vec<Value>,
     pub answer: Answer,
     /// The server of the cluster `callout`.
@@ -54,7 +56,7 @@ impl Bootstrap {
                 "virtual_hosts": [{ "name": "all", "domains": ["*"], "routes": [route] }],
             },
         });
-        json!({
+        let mut bootstrap = json!({
             "node": { "id": "bench", "cluster": "bench" },
             // Statistics are written while nothing is measured, if at all.
             "stats_flush_interval": "60s",
@@ -75,7 +77,11 @@ impl Bootstrap {
                     },
                 }],
             },
-        })
+        });
+        if let Some(admin) = self.admin {
+            bootstrap["admin"] = json!({ "address": { "socket_address": socket(admin) } });
+        }
+        bootstrap
     }
 }
 

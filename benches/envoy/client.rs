@@ -37,7 +37,11 @@ impl Connection {
 
     /// `GET /` with the headers of the benchmark and these.
     pub fn get(&mut self, more: &[(&str, &str)]) -> Result<Response> {
-        let mut request = "GET / HTTP/1.1\r\nhost: www.example.com\r\nuser-agent: bench\r\n".to_owned();
+        self.get_path("/", more)
+    }
+
+    pub fn get_path(&mut self, path: &str, more: &[(&str, &str)]) -> Result<Response> {
+        let mut request = format!("GET {path} HTTP/1.1\r\nhost: www.example.com\r\nuser-agent: bench\r\n");
         for (name, value) in REQUEST_HEADERS.iter().chain(more) {
             request.extend([name, ": ", value, "\r\n"]);
         }

@@ -11,36 +11,21 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::bootstrap::Answer;
-use crate::client::{self, Connection};
+use crate::client;
 use crate::envoy::{Envoy, Setup};
-use crate::failure::{Failure, Outcome, fail};
+use crate::failure::{Outcome, fail};
 use crate::numbers::short;
 use crate::report::{Section, Table};
 use crate::requests::Bench;
+use crate::steady::{Exchange, Load, Pace};
 use crate::upstream;
 use crate::variants::{Plugin, Variant};
 
-const CLIENTS: u32 = 8;
-/// 400 good requests a second, all clients together.
-const PAUSE: Duration = Duration::from_millis(20);
+/// 400 good requests a second.
+const PACE: Pace = Pace { clients: 8, pause: Duration::from_millis(20) };
 const CRASH_PAUSE: Duration = Duration::from_millis(50);
 /// How long the upstream takes.
 const HELD: Duration = Duration::from_millis(5);
-/// A new connection after so many requests: it goes to any of the workers.
-const KEPT: u32 = 10;
-
-/// A request's time, and what was wrong with its answer, if anything.
-struct Exchange {
-    begin: Instant,
-    end: Instant,
-    wrong: Option<String>,
-}
-
-impl Exchange {
-    fn overlaps(&self, other: &Self) -> bool {
-        self.begin <= other.end && other.begin <= self.end
-    }
-}
 
 pub fn measure(bench: &Bench<'_>, variants: &[Variant]) -> Outcome<Section> {
     let slow = upstream::serve(HELD)?;
@@ -91,7 +76,7 @@ pub fn measure(bench: &Bench<'_>, variants: &[Variant]) -> Outcome<Section> {
             "Two workers, `failure_policy: FAIL_RELOAD`, one crashing request every {} ms among {} good ones a second, whose \
              upstream takes {} ms. The goal: `shared` fails none but those under way on the VM that crashed, `stream` none.",
             CRASH_PAUSE.as_millis(),
-            CLIENTS * 1000 / u32::try_from(PAUSE.as_millis()).unwrap_or(1),
+            PACE.rate(),
             HELD.as_millis(),
         ),
         tables: vec![table],
@@ -113,6 +98,7 @@ fn run(bench: &Bench<'_>, variant: &Variant, slow: SocketAddr) -> Outcome<(Vec<E
         answer: Answer::Upstream,
         callout: slow,
         workers: 2,
+        has_admin: false,
         cache: None,
         wrapper: Vec::new(),
     };
@@ -120,50 +106,13 @@ fn run(bench: &Bench<'_>, variant: &Variant, slow: SocketAddr) -> Outcome<(Vec<E
     if first.status != 200 || first.header("x-survived").is_none() {
         return fail(format!("{}: the plugin does not mark a good request", variant.title));
     }
-    let (address, end) = (envoy.address, Instant::now() + bench.effort.crash);
-    let clients: Vec<_> = (0..CLIENTS).map(|_| std::thread::spawn(move || send_good(address, end))).collect();
-    let crashes = send_crashing(address, end);
-    let mut good = Vec::new();
-    for client in clients {
-        good.extend(client.join().map_err(|_| Failure("a client of the benchmark panicked".to_owned()))?);
-    }
-    good.sort_by_key(|exchange| exchange.end);
+    let load = Load::start(envoy.address, PACE, |response| match response.header("x-survived") {
+        Some("yes") => Ok(String::new()),
+        _ => Err("200 without the mark".to_owned()),
+    });
+    let crashes = send_crashing(envoy.address, Instant::now() + bench.effort.crash);
+    let good = load.stop()?;
     Ok((good, crashes))
-}
-
-fn send_good(address: SocketAddr, end: Instant) -> Vec<Exchange> {
-    let mut exchanges = Vec::new();
-    let mut connection = None;
-    let mut next = Instant::now();
-    for count in 0.. {
-        if next >= end {
-            break;
-        }
-        std::thread::sleep(next.saturating_duration_since(Instant::now()));
-        next += PAUSE;
-        if count % KEPT == 0 {
-            connection = None;
-        }
-        let begin = Instant::now();
-        let opened = connection.take().map_or_else(|| Connection::open(address), Ok);
-        let answer = opened.and_then(|mut opened| opened.get(&[]).map(|response| (opened, response)));
-        let wrong = match answer {
-            Err(error) => Some(format!("{:?}", error.kind())),
-            Ok((opened, response)) => {
-                if response.header("connection") != Some("close") {
-                    connection = Some(opened);
-                }
-                let is_marked = response.header("x-survived") == Some("yes");
-                match response.status {
-                    200 if is_marked => None,
-                    200 => Some("200 without the mark".to_owned()),
-                    status => Some(format!("status {status}")),
-                }
-            }
-        };
-        exchanges.push(Exchange { begin, end: Instant::now(), wrong });
-    }
-    exchanges
 }
 
 fn send_crashing(address: SocketAddr, end: Instant) -> Vec<Exchange> {
@@ -178,7 +127,7 @@ fn send_crashing(address: SocketAddr, end: Instant) -> Vec<Exchange> {
             Ok(response) => Some(response.status.to_string()),
             Err(error) => Some(error.to_string()),
         };
-        exchanges.push(Exchange { begin, end: Instant::now(), wrong });
+        exchanges.push(Exchange { begin, end: Instant::now(), mark: String::new(), wrong });
     }
     exchanges
 }

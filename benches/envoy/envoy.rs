@@ -25,6 +25,7 @@ pub struct Setup<'a> {
     pub answer: Answer,
     pub callout: SocketAddr,
     pub workers: usize,
+    pub has_admin: bool,
     /// The folder that takes the place of the user's cache, if it matters.
     pub cache: Option<&'a Path>,
     /// What goes before Envoy's command.
@@ -35,6 +36,8 @@ pub struct Setup<'a> {
 pub struct Envoy {
     child: Child,
     pub address: SocketAddr,
+    /// The admin interface, if it has one.
+    pub admin: Option<SocketAddr>,
     log: PathBuf,
     /// From its start to the first answer.
     pub start: Duration,
@@ -44,7 +47,8 @@ impl Envoy {
     /// Starts Envoy; [`Self::wait`] waits for it.
     pub fn spawn(files: &Files, setup: &Setup<'_>) -> Outcome<(Self, Instant)> {
         let address = free_address()?;
-        let (configuration, log) = write(files, setup, address)?;
+        let admin = if setup.has_admin { Some(free_address()?) } else { None };
+        let (configuration, log) = write(files, setup, address, admin)?;
         let output = File::create(&log).doing(format!("creating {}", log.display()))?;
         let mut command = command(files, &configuration, setup);
         let start = Instant::now();
@@ -53,7 +57,7 @@ impl Envoy {
             .stderr(output)
             .spawn()
             .doing("starting Envoy through `setpriv` (of the package util-linux)")?;
-        Ok((Self { child, address, log, start: Duration::ZERO }, start))
+        Ok((Self { child, address, admin, log, start: Duration::ZERO }, start))
     }
 
     /// Starts Envoy and waits for its first answer.
@@ -84,7 +88,7 @@ impl Envoy {
 
     /// `envoy --mode validate`: what it has against a configuration, if anything.
     pub fn validate(files: &Files, setup: &Setup<'_>) -> Outcome<Result<(), String>> {
-        let (configuration, _) = write(files, setup, free_address()?)?;
+        let (configuration, _) = write(files, setup, free_address()?, None)?;
         let output = command(files, &configuration, setup)
             .args(["--mode", "validate"])
             .output()
@@ -136,12 +140,22 @@ fn command(files: &Files, configuration: &Path, setup: &Setup<'_>) -> Command {
 }
 
 /// Writes the configuration; gives its place and that of the log.
-fn write(files: &Files, setup: &Setup<'_>, listener: SocketAddr) -> Outcome<(PathBuf, PathBuf)> {
+fn write(
+    files: &Files,
+    setup: &Setup<'_>,
+    listener: SocketAddr,
+    admin: Option<SocketAddr>,
+) -> Outcome<(PathBuf, PathBuf)> {
     let folder = files.folder.join("envoy");
     fs::create_dir_all(&folder).doing(format!("making {}", folder.display()))?;
     let configuration = folder.join(format!("{}.json", setup.name));
-    let bootstrap =
-        Bootstrap { listener, filters: setup.filters.clone(), answer: setup.answer, callout: setup.callout };
+    let bootstrap = Bootstrap {
+        listener,
+        admin,
+        filters: setup.filters.clone(),
+        answer: setup.answer,
+        callout: setup.callout,
+    };
     fs::write(&configuration, bootstrap.to_json().to_string())
         .doing(format!("writing {}", configuration.display()))?;
     Ok((configuration, folder.join(format!("{}.log", setup.name))))

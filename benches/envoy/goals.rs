@@ -104,11 +104,6 @@ fn compare(goal: Option<Goal>, found: Option<(f64, f64)>) -> [String; 2] {
         (Some(Goal::Plus(_)), Some((added, against))) => format!("{} µs more", short(added - against)),
         (_, Some((added, against))) => format!("{:.2}", added / against),
     };
-    let reached = |is_reached: Option<bool>| match is_reached {
-        Some(true) => " ✓",
-        Some(false) => " ✗",
-        None => "",
-    };
     let goal = match goal {
         None => "–".to_owned(),
         Some(Goal::Times(times)) => {
@@ -121,4 +116,18 @@ fn compare(goal: Option<Goal>, found: Option<(f64, f64)>) -> [String; 2] {
         }
     };
     [shown, goal]
+}
+
+/// A number that should not be larger than the goal, and the goal with the mark.
+pub fn at_most(goal: f64, found: Option<f64>) -> [String; 2] {
+    let shown = found.map_or_else(|| "–".to_owned(), short);
+    [shown, format!("≤ {goal}{}", reached(found.map(|found| found <= goal)))]
+}
+
+fn reached(is_reached: Option<bool>) -> &'static str {
+    match is_reached {
+        Some(true) => " ✓",
+        Some(false) => " ✗",
+        None => "",
+    }
 }

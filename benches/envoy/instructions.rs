@@ -78,6 +78,7 @@ pub fn count(bench: &Bench<'_>, workload: &Workload, variant: &Variant) -> Outco
         answer: Answer::Direct(workload.body),
         callout: bench.callout,
         workers: 1,
+        has_admin: false,
         cache: None,
         wrapper: valgrind.map(str::to_owned).to_vec(),
     };

@@ -3,9 +3,9 @@
 //! ```text
 //!   Arguments ──► Files ──► variants that this library has
 //!                              │
-//!         ┌────────────┬───────┴────┬──────────┐
-//!      requests      start        memory     crash       each gives a Section
-//!         └────────────┴───────┬────┴──────────┘
+//!         ┌────────────┬───────┴────┬──────────┬─────────┐
+//!      requests      start        memory     crash      swap     each gives a Section
+//!         └────────────┴───────┬────┴──────────┴─────────┘
 //!                              ▼
 //!                  report: screen, target/bench, docs/PERFORMANCE.md
 //! ```
@@ -31,12 +31,15 @@ mod files;
 mod goals;
 mod instructions;
 mod load;
+mod main_thread;
 mod memory;
 mod numbers;
 mod process;
 mod report;
 mod requests;
 mod start;
+mod steady;
+mod swap;
 mod upstream;
 mod variants;
 mod workloads;
@@ -93,8 +96,12 @@ fn run() -> Outcome<()> {
         outcome = requests::measure(&bench, &variants, &arguments, &mut cells, &mut notes);
         sections.push(report::requests(&variants, &cells));
     }
-    let others: [(&str, Measure); 3] =
-        [("start", start::measure), ("memory", memory::measure), ("crash", crash::measure)];
+    let others: [(&str, Measure); 4] = [
+        ("start", start::measure),
+        ("memory", memory::measure),
+        ("crash", crash::measure),
+        ("swap", swap::measure),
+    ];
     for (key, measure) in others {
         if outcome.is_ok() && arguments.wants_section(key) {
             outcome = measure(&bench, &variants).map(|section| sections.push(section));
@@ -107,7 +114,7 @@ fn run() -> Outcome<()> {
     report::write(&files, &text, &sections, &notes)?;
     outcome?;
     if arguments.updates_docs {
-        report::update_page(&text)?;
+        report::update_page(&sections, &notes)?;
     }
     Ok(())
 }
@@ -145,6 +152,7 @@ fn refusal(bench: &Bench<'_>, variant: &Variant) -> Outcome<Option<String>> {
         answer: Answer::Direct(6),
         callout: bench.callout,
         workers: 1,
+        has_admin: false,
         cache: None,
         wrapper: Vec::new(),
     };

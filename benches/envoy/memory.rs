@@ -91,6 +91,7 @@ fn read(bench: &Bench<'_>, variant: &Variant, workers: usize, plugins: usize) ->
         answer: Answer::Direct(6),
         callout: bench.callout,
         workers,
+        has_admin: false,
         cache: None,
         wrapper: Vec::new(),
     };

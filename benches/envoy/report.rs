@@ -121,16 +121,24 @@ pub fn requests(variants: &[Variant], cells: &Cells) -> Section {
     }
 }
 
-/// Everything that goes to people and to files.
-pub fn render(sections: &[Section], notes: &[String]) -> String {
-    let mut text = String::new();
-    for section in sections {
-        let _ = write!(text, "### {}\n\n{}\n\n", section.title, section.note);
-        for table in section.tables.iter().filter(|table| table.rows.len() > 1) {
+impl Section {
+    fn heading(&self) -> String {
+        format!("### {}\n", self.title)
+    }
+
+    fn render(&self) -> String {
+        let mut text = format!("{}\n{}\n\n", self.heading(), self.note);
+        for table in self.tables.iter().filter(|table| table.rows.len() > 1) {
             text.push_str(&table.render());
             text.push('\n');
         }
+        text
     }
+}
+
+/// Everything that goes to people and to files.
+pub fn render(sections: &[Section], notes: &[String]) -> String {
+    let mut text: String = sections.iter().map(Section::render).collect();
     for note in notes {
         let _ = writeln!(text, "- {note}");
     }
@@ -154,11 +162,38 @@ const PAGE: &str = "docs/PERFORMANCE.md";
 const BEGIN: &str = "<!-- bench:begin -->\n";
 const END: &str = "<!-- bench:end -->";
 
-/// Puts the report between the marks in the documentation.
-pub fn update_page(text: &str) -> Outcome<()> {
+/// Puts the report between the marks in the documentation. Sections that were not measured stay as they are there.
+pub fn update_page(sections: &[Section], notes: &[String]) -> Outcome<()> {
     let path = root().join(PAGE);
     let page = fs::read_to_string(&path).doing(format!("reading {PAGE}"))?;
     let (head, rest) = page.split_once(BEGIN).doing(format!("{PAGE} has no mark {}", BEGIN.trim()))?;
-    let (_, tail) = rest.split_once(END).doing(format!("{PAGE} has no mark {END}"))?;
+    let (old, tail) = rest.split_once(END).doing(format!("{PAGE} has no mark {END}"))?;
+    let text = merge(old, sections, notes);
     fs::write(&path, format!("{head}{BEGIN}\n{text}\n{END}{tail}")).doing(format!("writing {PAGE}"))
+}
+
+/// The old text with the sections that are new. What is noted of a run is noted of all of it, or by section.
+fn merge(old: &str, sections: &[Section], notes: &[String]) -> String {
+    let is_note = |line: &&str| line.starts_with("- ");
+    let body: String = old.lines().filter(|line| !is_note(line)).flat_map(|line| [line, "\n"]).collect();
+    let mut blocks: Vec<String> =
+        body.split("\n### ").skip(1).map(|block| format!("### {}\n\n", block.trim_end())).collect();
+    let kept =
+        blocks.iter().any(|block| !sections.iter().any(|section| block.starts_with(&section.heading())));
+    let mut lines: Vec<String> = Vec::new();
+    if kept {
+        let is_of = |line: &&str, section: &Section| line.starts_with(&format!("- {}: ", section.title));
+        let stays = |line: &&str| !sections.iter().any(|section| is_of(line, section));
+        lines.extend(old.lines().filter(is_note).filter(stays).map(str::to_owned));
+        lines.extend(sections.iter().map(|section| format!("- {}: {}", section.title, notes.join(" "))));
+    } else {
+        lines.extend(notes.iter().map(|note| format!("- {note}")));
+    }
+    for section in sections {
+        match blocks.iter_mut().find(|block| block.starts_with(&section.heading())) {
+            Some(block) => *block = section.render(),
+            None => blocks.push(section.render()),
+        }
+    }
+    format!("{}{}\n", blocks.concat(), lines.join("\n"))
 }

@@ -166,6 +166,7 @@ fn start(bench: &Bench<'_>, workload: &Workload, variant: &Variant) -> Outcome<(
         answer: Answer::Direct(workload.body),
         callout: bench.callout,
         workers: 1,
+        has_admin: false,
         cache: None,
         wrapper: Vec::new(),
     };

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::bootstrap::Answer;
 use crate::envoy::{Envoy, Setup};
 use crate::failure::{Doing as _, Outcome, fail};
+use crate::goals;
 use crate::numbers::{median, short};
 use crate::report::{Section, Table};
 use crate::requests::Bench;
@@ -21,13 +22,20 @@ const PLUGINS: [(&str, &str, &str); 2] = [
     ("bench-large", "{}", "x-large"),
 ];
 
+/// Goals.
+const COLD_OF_V8: f64 = 1.0;
+const WARM_OF_V8: f64 = 0.05;
+
 pub fn measure(bench: &Bench<'_>, variants: &[Variant]) -> Outcome<Section> {
     let mut table = Table::new(&["plugin", "wasm, MiB", "variant", "cold, s", "cache warm, s"]);
+    let mut goals = Table::new(&["the plugin's part", "cold / V8", "goal", "cache warm / V8", "goal"]);
+    let mut bare = 0.0;
     let mut json = Vec::new();
     for (place, (file, configuration, header)) in PLUGINS.into_iter().enumerate() {
         let path = bench.files.plugin(file)?;
         let size =
             fs::metadata(&path).doing(format!("reading {}", path.display()))?.len() as f64 / 1024.0 / 1024.0;
+        let mut found = Vec::new();
         for variant in variants.iter().filter(|variant| variant.runs_plugins() || variant.is_baseline()) {
             // No filter starts as fast whatever the plugin is that it does not have.
             if variant.is_baseline() && place > 0 {
@@ -41,17 +49,30 @@ pub fn measure(bench: &Bench<'_>, variants: &[Variant]) -> Outcome<Section> {
             let [cold, warm] = [0, 1].map(|run| {
                 median(times.iter().filter_map(|times: &[f64; 2]| times.get(run).copied()).collect())
             });
+            if variant.is_baseline() {
+                bare = f64::midpoint(cold, warm);
+            }
+            found.push((variant.key, [cold - bare, warm - bare]));
             let name = if variant.is_baseline() { "none" } else { file };
             let size_shown = if variant.is_baseline() { String::new() } else { short(size) };
             table.row([name.to_owned(), size_shown, variant.title.to_owned(), short(cold), short(warm)]);
             json.push(json!({ "plugin": name, "variant": variant.key, "cold_s": cold, "warm_s": warm }));
         }
+        let of = |key: &str| found.iter().find(|(its, _)| *its == key).map(|(_, times)| *times);
+        let ratios = of("shared").zip(of("v8")).map(|(shared, v8)| [shared[0] / v8[0], shared[1] / v8[0]]);
+        let cells = [
+            goals::at_most(COLD_OF_V8, ratios.map(|ratios| ratios[0])),
+            goals::at_most(WARM_OF_V8, ratios.map(|ratios| ratios[1])),
+        ];
+        goals.row(std::iter::once(format!("{file}, Graft `shared`")).chain(cells.into_iter().flatten()));
     }
     Ok(Section {
         key: "start",
         title: "From Envoy's start to the first answer",
-        note: "The two columns are two starts with one folder for caches, empty at the first.".to_owned(),
-        tables: vec![table],
+        note: "The two columns are two starts with one folder for caches, empty at the first. Below it is what the plugin adds to \
+               the start without a filter, against what it adds with the built-in filter."
+            .to_owned(),
+        tables: vec![table, goals],
         json: Value::from(json),
     })
 }
@@ -76,6 +97,7 @@ fn start_often(
             answer: Answer::Direct(6),
             callout: bench.callout,
             workers: 1,
+            has_admin: false,
             cache: Some(&cache),
             wrapper: Vec::new(),
         };

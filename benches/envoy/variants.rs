@@ -3,6 +3,8 @@
 //! To compare one more setting, add a line to [`VARIANTS`]; its column appears in all tables. A setting that the library
 //! does not know is found out by `envoy --mode validate`, and the variant is left out with a note.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::failure::{Doing as _, Outcome};
@@ -105,12 +107,17 @@ impl Variant {
 
     /// The filter of a plugin, from a host that runs plugins.
     pub fn plugin(&self, plugin: &Plugin<'_>, files: &Files) -> Outcome<Option<Value>> {
+        self.plugin_of(plugin, &files.plugin(plugin.file)?, files)
+    }
+
+    /// The same with other code.
+    pub fn plugin_of(&self, plugin: &Plugin<'_>, code: &Path, files: &Files) -> Outcome<Option<Value>> {
         let mut settings = json!({
             "name": plugin.name,
             "vm_config": {
                 "vm_id": plugin.name,
                 "runtime": "envoy.wasm.runtime.v8",
-                "code": { "local": { "filename": files.plugin(plugin.file)? } },
+                "code": { "local": { "filename": code } },
             },
             "configuration": { "@type": STRING, "value": plugin.configuration },
             "failure_policy": plugin.failure_policy,
@@ -140,7 +147,7 @@ impl Variant {
 }
 
 /// The filter of a dynamic module.
-fn module(name: &str, file: &std::path::Path, configuration: &Value) -> Value {
+fn module(name: &str, file: &Path, configuration: &Value) -> Value {
     json!({
         "name": name,
         "typed_config": {
