@@ -358,12 +358,19 @@ fn image_on_shelf(
 
 fn page_name(url: &HttpUrl, source: &SourceConfig) -> Name {
     let authorization = url.authorization().map_or("", |secret| secret.expose());
-    Name::new("web", &format!("{authorization}\n{}", url.uri()), source)
+    Name::new("web", &format!("{}{authorization}\n{}", trust(source), url.uri()), source)
 }
 
 fn tag_name(image: &ImageReference, source: &SourceConfig) -> Name {
     let tag = image.tag().unwrap_or("latest");
-    Name::new("image", &format!("{}/{}:{tag}", image.registry(), image.repository()), source)
+    let trust = trust(source);
+    Name::new("image", &format!("{trust}{}/{}:{tag}", image.registry(), image.repository()), source)
+}
+
+/// Which servers were believed. What a name led to is whatever they said, so it is for those alone who believe the same; a
+/// digest needs no belief.
+fn trust(source: &SourceConfig) -> String {
+    format!("{:?}\n{:?}\n", source.ca_file, source.insecure_registries)
 }
 
 fn digest_name(image: &ImageReference, digest: Digest, source: &SourceConfig) -> Name {

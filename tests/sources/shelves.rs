@@ -48,6 +48,29 @@ fn what_is_pinned_and_on_the_shelf_is_asked_of_nobody() {
 }
 
 #[test]
+fn what_was_fetched_without_a_certificate_is_not_for_those_who_want_one() {
+    let (registry, world) = (Registry::new(), World::new());
+    let digest = registry.contents.artifact("1", WASM);
+    let listed = registry.plugin("1", &json!({}));
+    world.fetch(&listed).unwrap();
+    assert!(world.at_hand(&listed).is_some());
+    let server = Server::start(|_| Reply::ok(WASM));
+    let url = server.url("/x");
+    world.fetch(&page(&url, &json!({}))).unwrap();
+    assert!(world.at_hand(&page(&url, &json!({}))).is_some());
+    for source in [json!({"insecure_registries": []}), json!({"ca_file": "/etc/graft/ca.pem"})] {
+        assert!(world.at_hand(&registry.plugin("1", &source)).is_none(), "{source}");
+    }
+    for source in [json!({"insecure_registries": ["*"]}), json!({"ca_file": "/etc/graft/ca.pem"})] {
+        assert!(world.at_hand(&page(&url, &source)).is_none(), "{source}");
+    }
+    // A digest says what is right, whoever gave it out.
+    world.fetch(&registry.plugin(&format!("sha256:{digest}"), &json!({}))).unwrap();
+    let pinned = registry.plugin(&format!("sha256:{digest}"), &json!({"insecure_registries": []}));
+    assert!(world.at_hand(&pinned).is_some());
+}
+
+#[test]
 fn a_tag_is_asked_for_by_the_pull_policy() {
     for (tag, source, is_asked) in [
         ("1", json!({}), false),
