@@ -3,7 +3,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::http_server::{Asked, HttpServer, Reply};
+use super::wasm;
 
 /// What a server does with a request.
 #[derive(Clone, Debug)]
@@ -49,6 +52,37 @@ pub fn by_turns(choose: impl Fn(&Asked, usize) -> Answer + Send + Sync + 'static
         let turn = turns.fetch_add(1, Ordering::SeqCst);
         give(choose(asked, turn), turn, reply);
     })
+}
+
+/// A registry with one image, which it gives out under each name: a single layer of code, answered as the test wants. What the
+/// manifest says of the layer is right.
+pub fn registry(code: &[u8], layer: impl Fn(Vec<u8>) -> Answer + Send + Sync + 'static) -> HttpServer {
+    const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+    let descriptor =
+        |kind: &str, bytes: &[u8]| json!({ "mediaType": kind, "digest": digest(bytes), "size": bytes.len() });
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": descriptor("application/vnd.oci.empty.v1+json", b"{}"),
+        "layers": [descriptor("application/wasm", code)],
+    });
+    let (manifest, code) = (manifest.to_string().into_bytes(), code.to_vec());
+    by_turns(move |asked, _| {
+        if asked.path.contains("/manifests/") {
+            let headers =
+                vec![("content-type", MANIFEST.to_owned()), ("docker-content-digest", digest(&manifest))];
+            let body = if asked.method == "HEAD" { Vec::new() } else { manifest.clone() };
+            Answer::Full(200, headers, body)
+        } else if asked.path.contains("/blobs/") {
+            layer(code.clone())
+        } else {
+            Answer::Whole(b"{}".to_vec())
+        }
+    })
+}
+
+fn digest(bytes: &[u8]) -> String {
+    format!("sha256:{}", wasm::sha256(bytes))
 }
 
 fn give(answer: Answer, turn: usize, reply: &mut Reply<'_>) {

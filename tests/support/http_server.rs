@@ -191,6 +191,12 @@ impl Shared {
 
 /// A request with its body, of which nothing is kept; `None` if the client went before it was whole.
 fn read_request(stream: &TcpStream) -> Option<Asked> {
+    const HANDSHAKE: u8 = 22;
+    let mut first = [0];
+    // A client that asks for TLS is told at once that there is none.
+    if stream.peek(&mut first).ok()? == 0 || first[0] == HANDSHAKE {
+        return None;
+    }
     let mut lines = BufReader::new(stream);
     let mut line = || {
         let mut text = String::new();

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use sha2::{Digest as _, Sha256};
+
 /// The name of the header by which a plugin of [`generation`] is known.
 pub const GENERATION: &str = "x-generation";
 
@@ -65,4 +67,12 @@ pub fn marked(code: &[u8], number: u32) -> Vec<u8> {
     marked.extend([0, u8::try_from(content.len()).expect("a short section")]);
     marked.extend(content);
     marked
+}
+
+/// The SHA-256 of code, as settings want it: 64 hexadecimal digits.
+pub fn sha256(code: &[u8]) -> String {
+    Sha256::digest(code).iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

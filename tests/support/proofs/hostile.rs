@@ -76,3 +76,19 @@ fn a_server_may_pass_for_a_registry() {
     assert!(head.contains("content-type: text/plain") && head.contains("sha256:000"), "{head}");
     assert_eq!(curl(&[&server.url("/v2/plugins/one/blobs/x")]), Err(22));
 }
+
+#[test]
+fn a_registry_of_one_image_gives_out_its_layer_as_it_is_told_and_speaks_no_tls() {
+    let server = hostile::registry(&body(), |layer| Answer::Truncated { body: layer, at: 10 });
+    for name in ["1", "sha256:0000"] {
+        let manifest = curl(&[&server.url(&format!("/v2/a/manifests/{name}"))]).unwrap();
+        let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+        let layer = &manifest["layers"][0];
+        assert_eq!(layer["size"], body().len());
+        let layer = format!("/v2/a/blobs/{}", layer["digest"].as_str().unwrap());
+        assert_eq!(curl(&[&server.url(&layer)]), CUT_OFF);
+    }
+    let started = Instant::now();
+    assert!(curl(&[&server.url("/v2/").replace("http:", "https:")]).is_err());
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+}
