@@ -22,6 +22,7 @@ pub mod http2;
 pub mod load;
 pub mod log;
 pub mod message;
+pub mod origin;
 pub mod pace;
 pub mod report;
 pub mod stats;

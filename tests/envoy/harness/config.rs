@@ -50,6 +50,12 @@ impl Plugin {
         Self { name: name.to_owned(), settings, module: Module::Named }
     }
 
+    /// A plugin whose code is whatever `vm_config.code` says.
+    pub fn with_code(name: &str, code: &Value) -> Self {
+        let settings = json!({ "name": name, "vm_config": { "code": code } });
+        Self { name: name.to_owned(), settings, module: Module::Named }
+    }
+
     /// A plugin of this repository, by the name that `make plugins` gives it; it is also the plugin's.
     pub fn built(name: &str) -> Self {
         Self::new(name, &files::plugin(name))

@@ -2,32 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
-
-use tempfile::TempDir;
+use std::path::Path;
 
 use crate::harness::envoy::on_each_envoy;
 use crate::harness::log::Line;
+use crate::harness::origin::Place;
 use crate::harness::{Bootstrap, Envoy, Host, Listener, Plugin, Upstream, Version};
-
-/// A directory for caches that nobody has made yet.
-struct Place {
-    _folder: TempDir,
-    directory: PathBuf,
-}
-
-impl Place {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let directory = folder.path().join("graft");
-        Self { _folder: folder, directory }
-    }
-
-    fn files(&self) -> Vec<PathBuf> {
-        let files = fs::read_dir(&self.directory).unwrap();
-        files.map(|file| file.unwrap().path()).collect()
-    }
-}
 
 /// Envoy with a plugin that marks responses, and with the directory in its environment.
 fn bootstrap(plugin: &Plugin, directory: &Path) -> Bootstrap {
