@@ -5,6 +5,7 @@
 //!
 //! - [`markdown`]: a page as its parts: sections, tables, links, blocks of code.
 //! - [`references`]: links lead somewhere; files, tasks, tests and scenarios that a page names exist.
+//! - [`support`]: a registry and its clients, for the bootstrap that wants one; the folder `tests/support`.
 //! - [`tables`]: each table has exactly the rows that the code has.
 //! - [`examples`]: the configurations that pages show load into a stock Envoy, and the bootstraps of `envoy/` do what
 //!   their comments say.
@@ -31,6 +32,9 @@ mod examples;
 mod markdown;
 #[path = "docs/references.rs"]
 mod references;
+#[path = "support/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "what other test binaries use of it differs")]
+mod support;
 #[path = "docs/tables.rs"]
 mod tables;
 

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use crate::envoy::{Envoy, validate};
 use crate::markdown::Page;
-use crate::text;
+use crate::support::{Authority, KeyPair, Layout, Registry, SignatureForm, docker_config};
+use crate::{made, root, text};
 
 /// Where the examples of pages say that plugins are, and where they are here.
 const CODE: [&str; 2] = ["/etc/envoy/", "target/plugins/"];
@@ -83,6 +84,37 @@ fn the_hot_swap_does_what_it_says() {
     assert!(envoy.get("/").contains("x-served-by: graft"));
     let page = envoy.admin("/graft");
     assert!(page.contains("add-header (filter): serving") && page.contains("looked at every 1 s"), "{page}");
+}
+
+#[test]
+fn a_plugin_from_a_registry_does_what_it_says() {
+    let (authority, keys) = (Authority::new(), KeyPair::generate());
+    let mut registry = Registry::setup().basic_auth("envoy", "secret").tls(&authority).start();
+    let code =
+        std::fs::read(made(root().join("target/plugins/add-header.wasm"), "plugins")).expect("the plugin");
+    let image = registry.push(Layout::SingleLayer, "acme/add-header:1.0", &code);
+    keys.sign(&registry, &image, SignatureForm::Bundle);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let secret = folder.path().join("config.json");
+    std::fs::write(&secret, docker_config(&registry.host(), "envoy", "secret")).expect("the pull secret");
+    let cache = folder.path().join("cache");
+    let mut bootstrap = text("envoy/oci.yaml").replace("10000", "0").replace("9901", "0");
+    for (said, here) in [
+        ("registry.example.com/acme/add-header:1.0", image.reference().as_str()),
+        ("/etc/envoy/registry/config.json", &secret.to_string_lossy()),
+        ("/etc/envoy/registry/cosign.pub", &keys.public().to_string_lossy()),
+        ("/etc/envoy/registry/ca.pem", &authority.root().to_string_lossy()),
+        ("/var/cache/envoy/graft", &cache.to_string_lossy()),
+    ] {
+        assert!(bootstrap.contains(said), "{said}");
+        bootstrap = bootstrap.replace(said, here);
+    }
+    for what in ["the registry is asked", "the cache has it, and the registry is down"] {
+        let envoy = Envoy::start(&bootstrap);
+        let answer = envoy.get("/");
+        assert!(answer.contains("x-served-by: a registry"), "{what}: {answer}");
+        registry.stop();
+    }
 }
 
 #[test]
