@@ -8,7 +8,7 @@ use super::node::Node;
 
 /// The fields of `graft.swap`.
 pub(super) const FIELDS: &[&str] =
-    &["load", "max_wait", "poll_interval", "drain_deadline", "retry", "canary"];
+    &["load", "max_wait", "poll_interval", "drain_deadline", "keep_previous", "retry", "canary"];
 
 /// The fields of `graft.swap.retry`.
 pub(super) const RETRY_FIELDS: &[&str] = &["base_interval", "max_interval"];
@@ -27,6 +27,8 @@ pub struct SwapConfig {
     pub poll_interval: Option<Duration>,
     /// How long streams may stay on a version that was replaced. Zero: as long as they like.
     pub drain_deadline: Duration,
+    /// How long the version that was replaced last is kept, streams or not, so that one can go back to it.
+    pub keep_previous: Duration,
     /// When a version that could not be loaded is tried again.
     pub retry: Retry,
     /// Whether a new version has to prove itself.
@@ -88,6 +90,8 @@ impl Default for SwapConfig {
             poll_interval: None,
             // As long as Envoy's own listeners drain by default (--drain-time-s).
             drain_deadline: Duration::from_mins(10),
+            // Its VMs cost memory.
+            keep_previous: Duration::ZERO,
             retry: Retry::default(),
             canary: None,
         }
@@ -111,6 +115,8 @@ impl SwapConfig {
                 .read_or("poll_interval", None, |node| node.duration(POLL_INTERVAL).map(Some))?,
             drain_deadline: fields
                 .read_or("drain_deadline", default.drain_deadline, |node| node.duration(DRAIN_DEADLINE))?,
+            keep_previous: fields
+                .read_or("keep_previous", default.keep_previous, |node| node.duration(DRAIN_DEADLINE))?,
             retry: fields.read_or("retry", default.retry, Retry::read)?,
             canary: fields.read_or("canary", None, |node| CanaryConfig::read(node).map(Some))?,
         })
@@ -182,6 +188,7 @@ mod tests {
             "maxWait": "2s",
             "poll_interval": "30s",
             "drain_deadline": "0s",
+            "keepPrevious": "300s",
             "retry": {"base_interval": "0.5s", "max_interval": "5s"},
             "canary": {"percent": 10, "duration": "20s", "max_failures": 0, "maxFailurePercent": "2"},
         }));
@@ -190,6 +197,7 @@ mod tests {
             max_wait: Duration::from_secs(2),
             poll_interval: Some(Duration::from_secs(30)),
             drain_deadline: Duration::ZERO,
+            keep_previous: Duration::from_mins(5),
             retry: Retry { base_interval: Duration::from_millis(500), max_interval: Duration::from_secs(5) },
             canary: Some(CanaryConfig {
                 percent: 10,
@@ -226,7 +234,7 @@ mod tests {
             ),
             (
                 json!({"polling": "1s"}),
-                "polling: unknown field, expected load, max_wait, poll_interval, drain_deadline, retry, canary",
+                "polling: unknown field, expected load, max_wait, poll_interval, drain_deadline, keep_previous, retry, canary",
             ),
         ] {
             assert_eq!(read(&value).unwrap_err(), format!("plugin \"p\": {expected}"));

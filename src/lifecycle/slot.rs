@@ -10,12 +10,13 @@
 //! Streams ask the slot on which generation they begin; that costs no lock, and no count that workers share. All the
 //! rest is done by whoever *advances* the slot: a loader thread, or the main thread before traffic flows.
 //!
-//! - [`progress`]: what is wanted, what has failed, when something is due.
+//! - [`progress`]: what is wanted, what has failed, when something is due. [`loading`]: a new generation is made.
 //! - [`trial`]: a new generation proves itself on a share of the streams.
 //! - [`draining`]: generations that were replaced, until their streams have ended.
 //! - [`status`]: all of it, for people.
 
 mod draining;
+mod loading;
 mod progress;
 pub mod status;
 mod trial;

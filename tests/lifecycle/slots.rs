@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use graft::config::{LoadMode, PluginConfig};
+use graft::config::{Isolation, LoadMode, PluginConfig, PoolConfig};
 use graft::host::testing::FakeStream;
 use graft::host::vm::CallError;
 use graft::lifecycle::slot::status::Role;
@@ -446,4 +446,29 @@ fn streams_of_a_vm_that_both_generations_share_are_told_without_it() {
     new.request().unwrap();
     old.end();
     new.end();
+}
+
+#[test]
+fn streams_with_a_vm_each_end_in_the_copy_that_they_began_with() {
+    let supply = Supplier::far();
+    supply.offer("1", &saying(1));
+    let house = House::supplied(1, &supply);
+    let mut config = auth();
+    config.graft.isolation = Isolation::Stream;
+    config.graft.pool = PoolConfig::of(Isolation::Stream);
+    let slot = house.open(&config);
+    house.registry.loader().work();
+    let old = begin(&slot);
+    supply.offer("2", &saying(2));
+    house.pass(Duration::from_secs(5));
+    house.registry.loader().work();
+    let new = begin(&slot);
+    old.request().unwrap();
+    new.request().unwrap();
+    assert_eq!(house.said(), ["1", "2"]);
+    drop(old);
+    house.pass(Duration::from_secs(1));
+    house.registry.loader().work();
+    assert_eq!(slot.status().generations.len(), 1, "the old one went with its last copy");
+    drop(new);
 }

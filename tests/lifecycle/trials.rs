@@ -121,7 +121,7 @@ fn commands_decide_at_once() {
     let trial = trial();
     trial.command(Command::Promote).unwrap();
     assert_eq!(trial.streams(4, ""), ["2"; 4]);
-    assert_eq!(trial.command(Command::Rollback), Err(CommandError::NoTrial));
+    assert_eq!(trial.command(Command::Rollback), Err(CommandError::NoPrevious));
     assert_eq!(trial.command(Command::Promote), Err(CommandError::NoTrial));
 
     trial.supply.offer("3", &named(3));
@@ -141,4 +141,33 @@ fn a_trial_that_is_over_leaves_one_generation() {
         trial.pass(SECOND);
         assert_eq!(trial.slot.status().generations.len(), 1, "{command:?}");
     }
+}
+
+#[test]
+fn one_can_go_back_to_the_generation_that_was_replaced_while_it_is_kept() {
+    let supply = Supplier::far();
+    supply.offer("1", &named(1));
+    let house = House::supplied(1, &supply);
+    let mut config: PluginConfig = config("auth", &named(0));
+    config.graft.swap.poll_interval = Some(SECOND);
+    config.graft.swap.keep_previous = Duration::from_mins(1);
+    let slot = house.open(&config);
+    house.registry.loader().work();
+    let trial = Trial { house, supply, slot };
+    assert_eq!(trial.command(Command::Rollback), Err(CommandError::NoPrevious), "there is nothing before");
+    trial.supply.offer("2", &named(2));
+    trial.pass(SECOND);
+    assert_eq!(trial.streams(2, ""), ["2", "2"]);
+    trial.pass(Duration::from_secs(59));
+    trial.command(Command::Rollback).unwrap();
+    assert_eq!(trial.streams(2, ""), ["1", "1"]);
+    trial.pass(Duration::from_mins(10));
+    assert_eq!(trial.streams(2, ""), ["1", "1"], "what was taken back does not come by itself");
+    assert_eq!(trial.slot.status().last_error.as_deref(), Some("rolled back by command"));
+    assert_eq!(trial.command(Command::Rollback), Err(CommandError::NoPrevious));
+    trial.command(Command::Reload).unwrap();
+    assert_eq!(trial.streams(2, ""), ["2", "2"], "somebody asks for it again");
+    trial.pass(Duration::from_secs(61));
+    assert_eq!(trial.command(Command::Rollback), Err(CommandError::NoPrevious), "it is kept no longer");
+    assert_eq!(trial.slot.status().generations.len(), 1);
 }

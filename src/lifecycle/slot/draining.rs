@@ -1,10 +1,12 @@
-//! Generations that were replaced: each goes when its last stream has ended, or when its time is over.
+//! Generations that were replaced: each goes when its last stream has ended, or when its time is over. The last one may be
+//! kept for longer (`graft.swap.keep_previous`), so that one can go back to it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::host::stream::Stream;
 use crate::lifecycle::generation::Generation;
+use crate::lifecycle::supply::Revision;
 use crate::telemetry::{self, Level};
 
 /// How soon a generation with streams is looked at again, in nanoseconds.
@@ -19,7 +21,13 @@ struct Old<S: Stream> {
     generation: Arc<Generation<S>>,
     since: u64,
     is_overdue: bool,
+    /// It served until it was replaced, and nothing has been since.
+    previous: Option<Previous>,
 }
+
+/// Of a generation that one may want to go back to: what it was loaded from.
+#[derive(Debug)]
+pub(super) struct Previous(pub(super) Option<Revision>);
 
 /// What has to be done for old generations.
 pub(super) struct Look<S: Stream> {
@@ -36,11 +44,26 @@ impl<S: Stream> Draining<S> {
         Self { generations: Vec::new() }
     }
 
-    /// A generation was replaced.
-    pub(super) fn add(&mut self, generation: Arc<Generation<S>>, now: u64) {
-        if !self.generations.iter().any(|old| Arc::ptr_eq(&old.generation, &generation)) {
-            self.generations.push(Old { generation, since: now, is_overdue: false });
+    /// A generation was replaced. `previous`: the one that served.
+    pub(super) fn add(&mut self, generation: Arc<Generation<S>>, previous: Option<Previous>, now: u64) {
+        if previous.is_some() {
+            self.generations.iter_mut().for_each(|old| old.previous = None);
         }
+        if !self.generations.iter().any(|old| Arc::ptr_eq(&old.generation, &generation)) {
+            self.generations.push(Old { generation, since: now, is_overdue: false, previous });
+        }
+    }
+
+    /// Whether there is one to go back to.
+    pub(super) fn has_previous(&self) -> bool {
+        self.generations.iter().any(|old| old.previous.is_some() && !old.is_overdue)
+    }
+
+    /// The one to go back to.
+    pub(super) fn take_previous(&mut self) -> Option<(Arc<Generation<S>>, Previous)> {
+        let is_it = |old: &mut Old<S>| old.previous.is_some() && !old.is_overdue;
+        let old = self.generations.extract_if(.., is_it).next()?;
+        Some((old.generation, old.previous?))
     }
 
     /// One of them is published again.
@@ -54,8 +77,9 @@ impl<S: Stream> Draining<S> {
     }
 
     /// What has to be done now. It is for the caller, without a lock.
-    pub(super) fn look(&mut self, deadline: Duration, now: u64) -> Look<S> {
-        let deadline = u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX);
+    pub(super) fn look(&mut self, deadline: Duration, kept: Duration, now: u64) -> Look<S> {
+        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let (deadline, kept) = (nanoseconds(deadline), nanoseconds(kept));
         let mut overdue = Vec::new();
         for old in &mut self.generations {
             let is_over = deadline > 0 && now.saturating_sub(old.since) >= deadline;
@@ -66,8 +90,10 @@ impl<S: Stream> Draining<S> {
         }
         // Whoever else holds one (a slot that it came from, whose streams are still there) will give it back, and then it
         // is dropped here rather than on a worker.
-        let is_gone =
-            |old: &mut Old<S>| old.generation.streams() == 0 && Arc::strong_count(&old.generation) == 1;
+        let is_kept = |old: &Old<S>| old.previous.is_some() && now.saturating_sub(old.since) < kept;
+        let is_gone = |old: &mut Old<S>| {
+            !is_kept(old) && old.generation.streams() == 0 && Arc::strong_count(&old.generation) == 1
+        };
         let gone = self.generations.extract_if(.., is_gone).map(|old| old.generation).collect();
         let next = (!self.generations.is_empty()).then(|| now.saturating_add(LOOK_EVERY));
         Look { overdue, gone, next }

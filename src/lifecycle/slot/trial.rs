@@ -5,9 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::Slot;
+use super::draining::Previous;
+use super::progress::Stage;
 use crate::config::CanaryConfig;
-use crate::host::stream::Stream;
+use crate::host::stream::{Services, Stream};
 use crate::lifecycle::generation::Generation;
+use crate::lifecycle::loader::Works;
+use crate::lifecycle::supply::Revision;
+use crate::telemetry::stats::Stat;
+use crate::telemetry::{self, Level};
 
 /// A generation on trial.
 pub(super) struct Candidate<S: Stream> {
@@ -56,6 +63,79 @@ impl<S: Stream> Candidate<S> {
         let number = self.streams.fetch_add(1, Ordering::Relaxed);
         let before = number.wrapping_mul(self.percent) / 100;
         number.wrapping_add(1).wrapping_mul(self.percent) / 100 != before
+    }
+}
+
+/// The last error of a slot whose generation was taken back by hand.
+const BY_COMMAND: &str = "rolled back by command";
+
+impl<S: Stream> Slot<S> {
+    /// Judges a trial that is under way, and ends it if that is the verdict.
+    pub(super) fn look_at_trial(&self, works: &Works<S>) {
+        let now = works.services.monotonic_nanoseconds();
+        let verdict = {
+            let mut progress = self.progress.lock();
+            let Some(trial) = &progress.trial else { return };
+            let (failures, streams) = (trial.generation.failures(), trial.generation.begun());
+            let judged = judge(&trial.rules, trial.began, now, failures, streams);
+            let verdict = trial.decision.unwrap_or(judged);
+            if matches!(verdict, Verdict::Open(_)) {
+                return;
+            }
+            progress.trial.take().map(|trial| (trial, verdict))
+        };
+        let (Some((trial, verdict)), Some(stable)) = (verdict, self.stable()) else { return };
+        let number = trial.generation.plugin().key;
+        let line = |level, what: std::fmt::Arguments<'_>| {
+            telemetry::log_plugin(level, &self.config.name, format_args!("generation {number} {what}"));
+        };
+        let before = match verdict {
+            Verdict::Passed | Verdict::Open(_) => {
+                let replaced = self.progress.lock().loaded.replace(trial.revision);
+                let before = self.publish(trial.generation, None);
+                line(Level::Info, format_args!("takes over: its trial is over"));
+                return self.retire(before, Some(Previous(replaced)), now);
+            }
+            Verdict::Failed { failures, streams } => {
+                let why = format!("{failures} of its {streams} streams failed");
+                line(Level::Error, format_args!("was rolled back: {why} (graft.swap.canary)"));
+                self.rolled_back(Some(trial.revision), why, now);
+                self.publish(stable, None)
+            }
+            Verdict::Withdrawn => {
+                line(Level::Warn, format_args!("was rolled back by command"));
+                self.rolled_back(Some(trial.revision), BY_COMMAND.to_owned(), now);
+                self.publish(stable, None)
+            }
+        };
+        self.retire(before, None, now);
+    }
+
+    /// Publishes the generation again that was replaced last, if somebody asked for that.
+    pub(super) fn go_back(&self, works: &Works<S>) {
+        let now = works.services.monotonic_nanoseconds();
+        let previous = {
+            let mut progress = self.progress.lock();
+            let is_wanted = std::mem::take(&mut progress.is_rollback_wanted);
+            is_wanted.then(|| progress.draining.take_previous()).flatten()
+        };
+        let Some((generation, Previous(revision))) = previous else { return };
+        let number = generation.plugin().key;
+        let refused = std::mem::replace(&mut self.progress.lock().loaded, revision);
+        let before = self.publish(generation, None);
+        let line = format_args!("generation {number} takes over again: rolled back by command");
+        telemetry::log_plugin(Level::Warn, &self.config.name, line);
+        self.rolled_back(refused, BY_COMMAND.to_owned(), now);
+        self.retire(before, None, now);
+    }
+
+    fn rolled_back(&self, revision: Option<Revision>, why: String, now: u64) {
+        self.tally.count(Stat::Rollbacks);
+        let mut progress = self.progress.lock();
+        progress.enter(Stage::Failed, now);
+        progress.last_error = Some(why);
+        progress.refused = revision;
+        progress.retry_at = None;
     }
 }
 
