@@ -78,10 +78,9 @@ fn the_state_is_told_while_a_vm_starts() {
     let takes_long = "(local $count i32) (local.set $count (i32.const 400000000))
         (loop $again
             (local.set $count (i32.sub (local.get $count) (i32.const 1)))
-            (br_if $again (local.get $count)))
-        (i32.const 1)";
+            (br_if $again (local.get $count)))";
     let supply = Supplier::far();
-    supply.offer("1", &Guest::new().export("proxy_on_vm_start", takes_long));
+    supply.offer("1", &Guest::new().export("_initialize", takes_long));
     let house = House::supplied_with(Workers { places: 2, prepared: 1 }, &supply);
     let mut config = config("auth", &Guest::new());
     config.graft.pool.spare_vms = 0;
