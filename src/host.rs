@@ -33,6 +33,7 @@ pub mod entry_points;
 pub mod foreign;
 pub mod hostcalls;
 pub mod metrics;
+mod numbers;
 pub mod pairs;
 pub mod shared;
 pub mod stream;

@@ -99,6 +99,8 @@ pub struct Code {
     origin: Origin,
     /// Of code that snapshots can be taken of.
     original: Option<Original>,
+    /// Of a snapshot: the function that calls others by number, by its place among the functions.
+    dispatcher: Option<u32>,
 }
 
 /// What a snapshot is made from, beside an instance.
@@ -121,7 +123,7 @@ impl Code {
     ) -> Result<Self, CompileError> {
         let digest = Digest::of(bytes);
         let (module, origin) = obtain(engine, bytes, digest, shelf)?;
-        Ok(Self { digest, module, origin, original: None })
+        Ok(Self { digest, module, origin, original: None, dispatcher: None })
     }
 
     /// The same for code whose instances are copied: [`snapshot`](Self::snapshot).
@@ -144,10 +146,11 @@ impl Code {
         };
         let (module, origin) = obtain(engine, &instrumented, Digest::of(&instrumented), shelf)?;
         let original = Original { bytes: bytes.into(), shelf: shelf.cloned() };
-        Ok(Self { digest: Digest::of(bytes), module, origin, original: Some(original) })
+        Ok(Self { digest: Digest::of(bytes), module, origin, original: Some(original), dispatcher: None })
     }
 
     /// Code whose new instances begin where an instance of this code is now. Takes as long as [`compile`](Self::compile).
+    /// Functions of these names can be called by the number of their place through its [dispatcher](Self::dispatcher).
     ///
     /// # Errors
     /// This code was not compiled for snapshots, or the instance is not of it.
@@ -156,13 +159,14 @@ impl Code {
         engine: &Engine,
         store: &mut Store<T>,
         instance: Instance,
+        called: &[&str],
     ) -> Result<Self, CompileError> {
         let original = self.original.as_ref();
         let bytes = original.map(|original| &*original.bytes).unwrap_or_default();
-        let taken = snapshot::take(bytes, store, instance)?;
+        let taken = snapshot::take(bytes, store, instance, called)?;
         let kept_on = original.and_then(|original| original.shelf.as_ref());
-        let (module, origin) = obtain_snapshot(engine, &taken, kept_on)?;
-        Ok(Self { digest: self.digest, module, origin, original: None })
+        let (module, origin) = obtain_snapshot(engine, &taken.bytes, kept_on)?;
+        Ok(Self { digest: self.digest, module, origin, original: None, dispatcher: taken.dispatcher })
     }
 
     /// The identity of the bytes that a user gave.
@@ -173,6 +177,11 @@ impl Code {
     /// Whether snapshots can be taken of its instances.
     pub fn is_for_snapshots(&self) -> bool {
         self.original.is_some()
+    }
+
+    /// The place of its [dispatcher](super::snapshot::dispatcher), if it is a snapshot and has one.
+    pub fn dispatcher(&self) -> Option<u32> {
+        self.dispatcher
     }
 
     /// Where its machine code came from.

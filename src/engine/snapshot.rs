@@ -12,6 +12,7 @@
 //! wasmtime's pre-initialisation crate (`wasmtime-wizer`) reads and writes the code; this module lets it see an
 //! instance. A table cannot be seen, so code that could have changed one is refused: toolchains emit none that does.
 
+pub mod dispatcher;
 pub(super) mod image;
 mod segments;
 
@@ -42,7 +43,16 @@ pub fn instrument(bytes: &[u8]) -> Result<Vec<u8>, SnapshotError> {
     read(bytes).map(|(_, instrumented)| instrumented)
 }
 
-/// The code of an instance of instrumented code, as that is now. `bytes` are those that were instrumented.
+/// Code that starts where an instance is.
+pub struct Taken {
+    /// As Wasm.
+    pub bytes: Vec<u8>,
+    /// Its [dispatcher](dispatcher), by its place among the functions.
+    pub dispatcher: Option<u32>,
+}
+
+/// The code of an instance of instrumented code, as that is now. `bytes` are those that were instrumented; `called` are
+/// the names of functions that its instances will be entered by.
 ///
 /// # Errors
 /// The instance is of other code.
@@ -50,17 +60,22 @@ pub fn take<T: 'static>(
     bytes: &[u8],
     store: &mut Store<T>,
     instance: Instance,
-) -> Result<Vec<u8>, SnapshotError> {
+    called: &[&str],
+) -> Result<Taken, SnapshotError> {
     let (module, _) = read(bytes)?;
     let mut seen = Seen { store, instance, missing: None };
     let wizer = Wizer::new();
     let taken = finish(wizer.snapshot(&module, &mut seen));
-    match (taken, seen.missing) {
-        (_, Some(name)) => Err(SnapshotError::Missing(name)),
-        (Some(Ok(bytes)), None) => segments::without_spent(bytes).map_err(SnapshotError::Unsupported),
-        (Some(Err(error)), None) => Err(SnapshotError::Unsupported(innermost(&error))),
-        (None, None) => Err(SnapshotError::Unsupported("the snapshot did not finish".to_owned())),
-    }
+    let bytes = match (taken, seen.missing) {
+        (_, Some(name)) => return Err(SnapshotError::Missing(name)),
+        (Some(Ok(bytes)), None) => segments::without_spent(bytes).map_err(SnapshotError::Unsupported)?,
+        (Some(Err(error)), None) => return Err(SnapshotError::Unsupported(innermost(&error))),
+        (None, None) => return Err(SnapshotError::Unsupported("the snapshot did not finish".to_owned())),
+    };
+    Ok(match dispatcher::add(&bytes, called) {
+        Some(added) => Taken { bytes: added.bytes, dispatcher: Some(added.function) },
+        None => Taken { bytes, dispatcher: None },
+    })
 }
 
 fn read(bytes: &[u8]) -> Result<(ModuleContext<'_>, Vec<u8>), SnapshotError> {

@@ -1,17 +1,21 @@
-//! Entry points: the functions that a guest exports for the host to call, found once when a VM is made.
+//! Entry points: the functions that a guest exports for the host to call, found once for all VMs of the code.
 //!
 //! All but the allocator and the ABI marker are optional. One that is absent costs nothing later: the host sees
 //! `None` and does not enter the VM. One of the right name and the wrong type refuses the code, as in the built-in
 //! host. A function that the capability restriction denies is not looked up.
+//!
+//! A VM calls functions of its own instance, each looked up when it is first called. A copy, which lives for a few calls,
+//! goes through the [dispatcher] of its snapshot: it looks up one, and shares its entry points with all other copies.
 
-use std::cell::OnceCell;
+use std::marker::PhantomData;
+use std::sync::{Arc, OnceLock};
 
-use wasmtime::{
-    AsContextMut, Extern, ExternType, Instance, Memory, Module, ModuleExport, TypedFunc, WasmParams,
-    WasmResults,
-};
+use wasmtime::{AsContextMut, Extern, ExternType, Instance, Memory, Module, ModuleExport, TypedFunc};
 
+use super::numbers::{Numbers, Outcome};
 use super::types::AbiVersion;
+use crate::engine::code::Code;
+use crate::engine::snapshot::dispatcher;
 
 /// An entry point is there with another type.
 #[derive(Debug, thiserror::Error)]
@@ -23,35 +27,119 @@ pub struct WrongType {
     pub found: String,
 }
 
-/// A function of an instance, looked up and checked when it is first called: most VMs of single streams call few.
+/// A function of a guest, to be called by a VM.
 pub struct Entry<P, R> {
-    instance: Instance,
-    export: ModuleExport,
-    typed: OnceCell<TypedFunc<P, R>>,
+    way: Way<P, R>,
 }
 
-impl<P: WasmParams, R: WasmResults> Entry<P, R> {
-    fn new(instance: Instance, export: Option<ModuleExport>) -> Option<Self> {
-        export.map(|export| Self { instance, export, typed: OnceCell::new() })
+enum Way<P, R> {
+    /// A function of an instance, looked up and checked when it is first called.
+    Own { instance: Instance, export: ModuleExport, typed: OnceLock<TypedFunc<P, R>> },
+    /// By its number, through the dispatcher of whichever VM it is. Its type was checked in the VM that was copied.
+    Numbered(u32, PhantomData<fn(P) -> R>),
+}
+
+/// How functions are called.
+#[derive(Clone, Copy)]
+pub enum Through {
+    /// Those of an instance.
+    Instance(Instance),
+    /// By number.
+    Dispatcher,
+}
+
+impl<P: Numbers, R: Outcome> Entry<P, R> {
+    fn new(through: Through, name: &str, export: Option<ModuleExport>) -> Option<Self> {
+        let export = export?;
+        let way = match through {
+            Through::Instance(instance) => Way::Own { instance, export, typed: OnceLock::new() },
+            Through::Dispatcher => Way::Numbered(number(name)?, PhantomData),
+        };
+        Some(Self { way })
     }
 
-    /// The function.
+    /// Calls it in a VM that has this dispatcher.
     ///
     /// # Errors
-    /// It has another type, which [`EntryPoints::check`] would have told.
-    pub(super) fn get(&self, mut store: impl AsContextMut) -> wasmtime::Result<&TypedFunc<P, R>> {
-        if let Some(typed) = self.typed.get() {
-            return Ok(typed);
+    /// It trapped; or it has another type, which [`EntryPoints::check`] would have told.
+    #[inline]
+    pub(super) fn call(
+        &self,
+        mut store: impl AsContextMut,
+        dispatcher: Option<&Dispatcher>,
+        parameters: P,
+    ) -> wasmtime::Result<R> {
+        match (&self.way, dispatcher) {
+            (Way::Own { instance, export, typed }, _) => {
+                let function = match typed.get() {
+                    Some(function) => function,
+                    None => look_up(&mut store, *instance, export, typed)?,
+                };
+                function.call(store, parameters)
+            }
+            (Way::Numbered(number, _), Some(dispatcher)) => {
+                let [first, second, third, fourth, fifth] = parameters.spread();
+                let parameters = (*number, first, second, third, fourth, fifth);
+                dispatcher.typed.call(store, parameters).map(R::of)
+            }
+            (Way::Numbered(..), None) => Err(wasmtime::format_err!("no dispatcher")),
         }
-        let found = self.instance.get_module_export(&mut store, &self.export).and_then(Extern::into_func);
-        let function = found.ok_or_else(|| wasmtime::format_err!("not a function"))?;
-        let typed = function.typed(&store)?;
-        Ok(self.typed.get_or_init(|| typed))
     }
 
     pub(super) fn check(&self, name: &'static str, store: impl AsContextMut) -> Result<(), WrongType> {
-        let got = self.get(store).map(drop);
+        let Way::Own { instance, export, typed } = &self.way else { return Ok(()) };
+        let got = look_up(store, *instance, export, typed).map(drop);
         got.map_err(|error| WrongType { name, found: format!("{error:#}") })
+    }
+}
+
+#[cold]
+fn look_up<'a, P: Numbers, R: Outcome>(
+    mut store: impl AsContextMut,
+    instance: Instance,
+    export: &ModuleExport,
+    typed: &'a OnceLock<TypedFunc<P, R>>,
+) -> wasmtime::Result<&'a TypedFunc<P, R>> {
+    let function = own(&mut store, instance, export)?.typed(&store)?;
+    Ok(typed.get_or_init(|| function))
+}
+
+fn own(
+    store: impl AsContextMut,
+    instance: Instance,
+    export: &ModuleExport,
+) -> wasmtime::Result<wasmtime::Func> {
+    let found = instance.get_module_export(store, export).and_then(Extern::into_func);
+    found.ok_or_else(|| wasmtime::format_err!("not a function"))
+}
+
+/// The dispatcher of a copy.
+pub struct Dispatcher {
+    typed: TypedFunc<(u32, u32, u32, u32, u32, u32), u32>,
+    /// Its place among the functions of the code.
+    pub(super) function: u32,
+}
+
+/// Where code exports its allocator.
+struct AllocatorExport {
+    name: &'static str,
+    export: ModuleExport,
+    number: u32,
+}
+
+/// The guest's allocator.
+pub struct Allocator {
+    entry: Entry<u32, u32>,
+    dispatcher: Option<Arc<Dispatcher>>,
+}
+
+impl Allocator {
+    /// Calls it.
+    ///
+    /// # Errors
+    /// As for [`Entry::call`].
+    pub(super) fn call(&self, store: impl AsContextMut, length: u32) -> wasmtime::Result<u32> {
+        self.entry.call(store, self.dispatcher.as_deref(), length)
     }
 }
 
@@ -80,23 +168,43 @@ macro_rules! entry_points {
             $( $field: Option<ModuleExport>, )*
             on_request_headers: Option<ModuleExport>,
             on_response_headers: Option<ModuleExport>,
-            allocator: Option<(&'static str, ModuleExport)>,
+            allocator: Option<AllocatorExport>,
             memory: Option<ModuleExport>,
+            dispatcher: Option<(u32, ModuleExport)>,
         }
 
         impl Exports {
             /// Finds what code exports. `is_allowed` is the capability restriction, asked by name. It names entry points, and
             /// how code allocates is none.
-            pub fn find(module: &Module, is_allowed: impl Fn(&str) -> bool) -> Self {
+            pub fn find(code: &Code, is_allowed: impl Fn(&str) -> bool) -> Self {
+                let module = code.module();
                 let allowed = |name| if is_allowed(name) { function(module, name) } else { None };
-                let allocator = |name| function(module, name).map(|export| (name, export));
+                let allocator = |name| {
+                    let (export, number) = (function(module, name)?, number(name)?);
+                    Some(AllocatorExport { name, export, number })
+                };
                 Self {
                     $( $field: allowed($name), )*
                     on_request_headers: allowed("proxy_on_request_headers"),
                     on_response_headers: allowed("proxy_on_response_headers"),
                     memory: module.get_export_index("memory"),
-                    allocator: allocator("malloc").or_else(|| allocator("proxy_on_memory_allocate")),
+                    allocator: ALLOCATORS.into_iter().find_map(allocator),
+                    dispatcher: code.dispatcher().zip(module.get_export_index(dispatcher::NAME)),
                 }
+            }
+
+            /// The dispatcher in an instance, if its code has one.
+            ///
+            /// # Errors
+            /// It is not what the engine makes.
+            pub(super) fn dispatcher(
+                &self,
+                mut store: impl AsContextMut,
+                instance: Instance,
+            ) -> wasmtime::Result<Option<Arc<Dispatcher>>> {
+                let Some((function, export)) = &self.dispatcher else { return Ok(None) };
+                let typed = own(&mut store, instance, export)?.typed(&store)?;
+                Ok(Some(Arc::new(Dispatcher { typed, function: *function })))
             }
 
             /// The guest's memory in an instance, as every hostcall finds it.
@@ -104,20 +212,48 @@ macro_rules! entry_points {
                 instance.get_module_export(store, &self.memory?)?.into_memory()
             }
 
-            /// The guest's allocator in an instance.
-            pub(super) fn allocator(&self, instance: Instance) -> Option<(&'static str, Entry<u32, u32>)> {
-                let (name, export) = self.allocator?;
-                Entry::new(instance, Some(export)).map(|entry| (name, entry))
+            /// The guest's allocator in an instance, which may have a dispatcher.
+            pub(super) fn allocator(
+                &self,
+                instance: Instance,
+                dispatcher: Option<&Arc<Dispatcher>>,
+            ) -> Option<Allocator> {
+                let found = self.allocator.as_ref()?;
+                let way = match dispatcher {
+                    Some(_) => Way::Numbered(found.number, PhantomData),
+                    None => Way::Own { instance, export: found.export, typed: OnceLock::new() },
+                };
+                Some(Allocator { entry: Entry { way }, dispatcher: dispatcher.cloned() })
+            }
+
+            /// Looks the allocator up.
+            ///
+            /// # Errors
+            /// It has another type than the ABI gives it.
+            pub(super) fn check_allocator(
+                &self,
+                store: impl AsContextMut,
+                instance: Instance,
+            ) -> Result<(), WrongType> {
+                let found = self.allocator.as_ref().zip(self.allocator(instance, None));
+                found.map_or(Ok(()), |(export, allocator)| allocator.entry.check(export.name, store))
+            }
+
+            /// The entry points of all copies, if their code has a dispatcher.
+            pub(super) fn numbered(&self, abi: AbiVersion) -> Option<Arc<EntryPoints>> {
+                self.dispatcher.as_ref()?;
+                Some(Arc::new(EntryPoints::new(Through::Dispatcher, abi, self)))
             }
         }
 
         impl EntryPoints {
-            /// The entry points of an instance.
-            pub fn new(instance: Instance, abi: AbiVersion, exports: &Exports) -> Self {
+            /// The entry points of an instance, or those of all copies.
+            pub fn new(through: Through, abi: AbiVersion, exports: &Exports) -> Self {
+                let headers = |name, export| HeadersEntry::new(through, abi, name, export);
                 Self {
-                    $( $field: Entry::new(instance, exports.$field), )*
-                    on_request_headers: HeadersEntry::new(instance, abi, exports.on_request_headers),
-                    on_response_headers: HeadersEntry::new(instance, abi, exports.on_response_headers),
+                    $( $field: Entry::new(through, $name, exports.$field), )*
+                    on_request_headers: headers("proxy_on_request_headers", exports.on_request_headers),
+                    on_response_headers: headers("proxy_on_response_headers", exports.on_response_headers),
                 }
             }
 
@@ -198,12 +334,25 @@ fn function(module: &Module, name: &str) -> Option<ModuleExport> {
     if is_function { module.get_export_index(name) } else { None }
 }
 
+/// Names of the allocator: the first that is there.
+const ALLOCATORS: [&str; 2] = ["malloc", "proxy_on_memory_allocate"];
+
+/// What a dispatcher has to call, in the order of the numbers.
+pub(super) fn called() -> impl Iterator<Item = &'static str> {
+    NAMES.iter().copied().chain(ALLOCATORS)
+}
+
+/// The number of a function.
+fn number(name: &str) -> Option<u32> {
+    u32::try_from(called().position(|called| called == name)?).ok()
+}
+
 impl HeadersEntry {
-    fn new(instance: Instance, abi: AbiVersion, export: Option<ModuleExport>) -> Option<Self> {
+    fn new(through: Through, abi: AbiVersion, name: &str, export: Option<ModuleExport>) -> Option<Self> {
         if abi < AbiVersion::V0_2_0 {
-            Entry::new(instance, export).map(Self::V0_1)
+            Entry::new(through, name, export).map(Self::V0_1)
         } else {
-            Entry::new(instance, export).map(Self::V0_2)
+            Entry::new(through, name, export).map(Self::V0_2)
         }
     }
 
@@ -219,13 +368,15 @@ impl HeadersEntry {
 ///
 /// # Errors
 /// It has another type than the ABI gives it.
-pub(super) fn find<P: WasmParams, R: WasmResults>(
+pub(super) fn find<P: Numbers, R: Outcome>(
     store: impl AsContextMut,
     instance: Instance,
     module: &Module,
     name: &'static str,
 ) -> Result<Option<Entry<P, R>>, WrongType> {
-    let Some(entry) = Entry::new(instance, function(module, name)) else { return Ok(None) };
+    let Some(entry) = Entry::new(Through::Instance(instance), name, function(module, name)) else {
+        return Ok(None);
+    };
     entry.check(name, store)?;
     Ok(Some(entry))
 }

@@ -323,10 +323,7 @@ impl<S: Stream> Call<'_, S> {
         let current = std::mem::replace(&mut state.current, Context::Vm);
         let effective = state.effective.take();
         state.is_restricted = true;
-        let allocated = match allocator.get(&mut self.caller) {
-            Ok(function) => function.call(&mut self.caller, length),
-            Err(error) => Err(error),
-        };
+        let allocated = allocator.call(&mut self.caller, length);
         let state = self.state();
         state.allocator = Some(allocator);
         state.current = current;

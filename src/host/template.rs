@@ -11,7 +11,7 @@ use wasmtime::{ExternType, InstancePre, Linker, UnknownImportError};
 
 use super::calls::CallLimits;
 use super::commons::Commons;
-use super::entry_points::Exports;
+use super::entry_points::{EntryPoints, Exports};
 use super::hostcalls;
 use super::shared::Space;
 use super::stream::Stream;
@@ -121,6 +121,8 @@ pub struct Template<S: Stream> {
     pub(super) commons: Arc<Commons<S>>,
     pub(super) space: Arc<Space>,
     pub(super) exports: Exports,
+    /// Those of all its VMs, if they are copies that have a dispatcher.
+    pub(super) entry_points: Option<Arc<EntryPoints>>,
     code: Code,
 }
 
@@ -174,12 +176,14 @@ impl<S: Stream> Template<S> {
                 },
                 None => LinkError::WrongImport(format!("{error:#}")),
             })?;
+        let exports = Exports::find(code, |name| settings.capabilities.allows(name));
         Ok(Self {
             engine: Arc::clone(engine),
             instance,
             abi,
             space,
-            exports: Exports::find(code.module(), |name| settings.capabilities.allows(name)),
+            entry_points: exports.numbered(abi),
+            exports,
             settings,
             commons: Arc::clone(commons),
             code: code.clone(),

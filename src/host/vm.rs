@@ -13,18 +13,20 @@ mod logs;
 mod start;
 mod streams;
 mod tally;
+mod traps;
 mod watch;
 
 use std::fmt;
 use std::sync::Arc;
 
-use wasmtime::{Instance, Memory, Store, Trap, WasmBacktrace, WasmParams, WasmResults};
+use wasmtime::{Instance, Memory, Store};
 
 use super::calls::{Calls, Reply};
 use super::commons::Commons;
 use super::contexts::{Context, Contexts, Plugin, RootIndex, RootState, StreamIndex};
-use super::entry_points::{Entry, EntryPoints};
+use super::entry_points::{Allocator, Dispatcher, Entry, EntryPoints};
 use super::metrics::Metrics;
+use super::numbers::{Numbers, Outcome};
 use super::shared::{Reader, Space};
 use super::stream::{Services, Stream};
 use super::template::{Deadlines, Settings, Template};
@@ -60,7 +62,7 @@ pub struct State<S: Stream> {
     pub(super) metrics: Metrics<<S::Services as Services>::Metric>,
     pub(super) memory: Option<Memory>,
     /// Out while it runs, which also keeps it from running inside itself.
-    pub(super) allocator: Option<Entry<u32, u32>>,
+    pub(super) allocator: Option<Allocator>,
     /// The context whose entry point runs.
     pub(super) current: Context,
     /// The context that the guest asked to act for (`proxy_set_effective_context`).
@@ -151,36 +153,6 @@ impl<S: Stream> State<S> {
     }
 }
 
-impl<S: Stream> State<S> {
-    /// Why guest code ended, in words for its author: the trap, the deadline, and what it was refused before.
-    fn reason(&self, phase: Phase, error: &wasmtime::Error) -> String {
-        let deadlines = &self.settings.deadlines;
-        let mut reason = match error.downcast_ref::<Trap>() {
-            Some(Trap::Interrupt) => match phase {
-                Phase::Start => {
-                    format!("did not return within graft.limits.start_deadline ({:?})", deadlines.start)
-                }
-                Phase::Configure => {
-                    format!(
-                        "did not return within graft.limits.configure_deadline ({:?})",
-                        deadlines.configure
-                    )
-                }
-                Phase::Serve => {
-                    format!("did not return within graft.limits.call_deadline ({:?})", deadlines.call)
-                }
-            },
-            Some(trap) => trap.to_string(),
-            None => error.root_cause().to_string(),
-        };
-        if let Some(refusal) = self.limiter.last_refusal() {
-            use fmt::Write as _;
-            let _writing_to_a_string_does_not_fail = write!(reason, "; before that, {refusal}");
-        }
-        reason
-    }
-}
-
 impl<S: Stream> WasiHost for State<S> {
     fn memory(&self) -> Option<Memory> {
         self.memory
@@ -228,13 +200,16 @@ pub enum CallError {
 /// See the module's text.
 pub struct Vm<S: Stream> {
     inner: Inner<S>,
-    entry_points: EntryPoints,
+    /// Copies have theirs in common.
+    entry_points: Arc<EntryPoints>,
 }
 
 /// What every call needs, apart from the entry points so that both can be borrowed.
 struct Inner<S: Stream> {
     store: Store<State<S>>,
     instance: Instance,
+    /// Of a copy: what its entry points are called through.
+    dispatcher: Option<Arc<Dispatcher>>,
     number: u64,
     ticks: Ticks,
     has_failed: bool,
@@ -277,7 +252,7 @@ impl Ticks {
 
 impl<S: Stream> Inner<S> {
     /// Calls a guest function as a context.
-    fn call<P: WasmParams, R: WasmResults>(
+    fn call<P: Numbers, R: Outcome>(
         &mut self,
         phase: Phase,
         context: Context,
@@ -302,10 +277,7 @@ impl<S: Stream> Inner<S> {
         // Failed until proven otherwise: should a hostcall of ours panic, the guard at the seam answers for it and
         // nobody enters this VM again.
         self.has_failed = true;
-        let result = match function.get(&mut self.store) {
-            Ok(function) => function.call(&mut self.store, parameters),
-            Err(error) => Err(error),
-        };
+        let result = function.call(&mut self.store, self.dispatcher.as_deref(), parameters);
         if let Some(started) = started {
             self.timed(name, started);
         }
@@ -317,37 +289,6 @@ impl<S: Stream> Inner<S> {
             Err(error) => Err(self.trapped(phase, name, &error)),
         }
     }
-
-    fn trapped(&mut self, phase: Phase, entry_point: &'static str, error: &wasmtime::Error) -> CallError {
-        let state = self.store.data();
-        // Asked now: the context that ran may be gone when the failure is logged.
-        self.failed_plugin = state
-            .root_of(state.current)
-            .and_then(|root| state.contexts.root(root))
-            .map(|root| Arc::clone(&root.plugin));
-        self.failed_stream = state.current_id();
-        self.count_trap(phase, error);
-        let reason = self.store.data().reason(phase, error);
-        CallError::Trapped { entry_point, reason, backtrace: backtrace(error) }
-    }
-}
-
-/// The frames in the form of the built-in host, which tools know.
-fn backtrace(error: &wasmtime::Error) -> String {
-    use fmt::Write as _;
-    let mut lines = String::new();
-    let frames = error.downcast_ref::<WasmBacktrace>().map_or(&[][..], WasmBacktrace::frames);
-    if !frames.is_empty() {
-        lines.push_str("\nProxy-Wasm plugin in-VM backtrace:");
-    }
-    for (number, frame) in frames.iter().enumerate() {
-        let name = frame.func_name().unwrap_or("(unknown)");
-        let _writing_to_a_string_does_not_fail = match frame.module_offset() {
-            Some(offset) => write!(lines, "\n  {number}:  {offset:#x} - {name}"),
-            None => write!(lines, "\n  {number}:  {name}"),
-        };
-    }
-    lines
 }
 
 impl<S: Stream> Vm<S> {

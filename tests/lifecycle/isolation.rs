@@ -85,6 +85,32 @@ fn a_crash_costs_the_guilty_stream_alone_and_never_waits() {
     assert!(!plugin.pool().vms()[0].lock().has_failed());
 }
 
+/// The functions of a trap's backtrace, innermost first.
+fn functions_of_a_trap(config: &PluginConfig) -> Vec<String> {
+    let house = House::new(1);
+    let plugin = house.load(config);
+    let CallError::Trapped { backtrace, .. } = open(&plugin, 0).request().unwrap_err() else { panic!() };
+    backtrace.lines().filter_map(|line| line.split_once(" - ")).map(|(_, name)| name.to_owned()).collect()
+}
+
+#[test]
+fn the_backtrace_of_a_copy_has_the_plugins_frames_alone() {
+    let guest = Guest::new().with("(func $deep unreachable)").on("proxy_on_request_headers", "(call $deep)");
+    let config = config("p", &guest);
+    let shared = functions_of_a_trap(&config);
+    assert_eq!(shared.first().unwrap(), "deep");
+    assert_eq!(functions_of_a_trap(&isolated(&config)), shared);
+}
+
+#[test]
+fn code_that_exports_the_dispatchers_name_is_copied_without_one() {
+    let house = House::new(1);
+    let guest = counting().with(r#"(func (export "graft_call") unreachable)"#);
+    let plugin = house.load(&isolated(&config("p", &guest)));
+    serve(&plugin, 0);
+    assert_eq!(house.said(), ["42", "2"]);
+}
+
 #[test]
 fn the_vm_of_a_stream_goes_with_it() {
     let house = House::new(1);

@@ -231,7 +231,7 @@ mod tests {
             let instance = Instance::new(&mut store, code.module(), &[]).unwrap();
             let keep = instance.get_typed_func::<i32, ()>(&mut store, "keep").unwrap();
             keep.call(&mut store, number).unwrap();
-            let snapshot = code.snapshot(&engine, &mut store, instance).unwrap();
+            let snapshot = code.snapshot(&engine, &mut store, instance, &[]).unwrap();
             assert_eq!(matches!(snapshot.origin(), Origin::Cached(_)), round > 0);
             let mut store = Store::new(engine.handle(), ());
             store.set_epoch_deadline(1_000_000);

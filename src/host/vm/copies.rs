@@ -9,6 +9,7 @@ use crate::engine::Ticking;
 use crate::engine::code::CompileError;
 use crate::host::calls::{Calls, Orphans};
 use crate::host::contexts::{Contexts, RootIndex, Roots};
+use crate::host::entry_points;
 use crate::host::metrics::Metrics;
 use crate::host::stream::{Services, Stream};
 use crate::host::template::{LinkError, Template};
@@ -49,7 +50,9 @@ impl<S: Stream> Vm<S> {
     /// # Errors
     /// The code holds state that cannot be copied, or is not compiled for it ([`Template::code`]).
     pub fn snapshot(&mut self, template: &Template<S>, root: RootIndex) -> Result<Snapshot<S>, CopyError> {
-        let code = template.code().snapshot(&template.engine, &mut self.inner.store, self.inner.instance)?;
+        let called: Vec<_> = entry_points::called().collect();
+        let (store, instance) = (&mut self.inner.store, self.inner.instance);
+        let code = template.code().snapshot(&template.engine, store, instance, &called)?;
         let state = self.inner.store.data();
         let mut snapshot = Snapshot {
             template: template.link_snapshot(&code)?,
@@ -80,13 +83,11 @@ impl<S: Stream> Snapshot<S> {
     /// # Errors
     /// There is no place for one more VM in this process.
     pub fn copy(&self) -> Result<Vm<S>, StartError> {
+        let calls = Calls::new(self.template.settings.calls).after(self.last_call).of_copy(&self.orphans);
         let state = State {
-            contexts: Contexts::of(&self.roots),
-            metrics: self.metrics.for_copy(),
-            calls: Calls::new(self.template.settings.calls).after(self.last_call).of_copy(&self.orphans),
             is_copy: true,
             is_restricted: false,
-            ..State::fresh(&self.template)
+            ..State::of(&self.template, Contexts::of(&self.roots), self.metrics.for_copy(), calls)
         };
         Vm::instantiate(&self.template, state, None)
     }

@@ -14,9 +14,10 @@ use crate::engine::limits::Limiter;
 use crate::engine::{MOST_VMS, Ticking};
 use crate::host::calls::Calls;
 use crate::host::contexts::{Context, Contexts, Plugin, RootIndex};
-use crate::host::entry_points::{Entry, EntryPoints, WrongType, find};
+use crate::host::entry_points::{Entry, EntryPoints, Through, WrongType, find};
 use crate::host::metrics::Metrics;
-use crate::host::stream::Stream;
+use crate::host::numbers::{Numbers, Outcome};
+use crate::host::stream::{Services, Stream};
 use crate::host::template::Template;
 use crate::telemetry::gate::Gate;
 
@@ -58,12 +59,23 @@ impl From<WrongType> for StartError {
 impl<S: Stream> State<S> {
     /// The state of a VM that has nothing yet.
     pub(super) fn fresh(template: &Template<S>) -> Self {
+        let calls = Calls::new(template.settings.calls);
+        Self::of(template, Contexts::new(), Metrics::default(), calls)
+    }
+
+    /// The state of a VM that has these.
+    pub(super) fn of(
+        template: &Template<S>,
+        contexts: Contexts<S>,
+        metrics: Metrics<<S::Services as Services>::Metric>,
+        calls: Calls,
+    ) -> Self {
         let settings = Arc::clone(&template.settings);
         let commons = Arc::clone(&template.commons);
         Self {
             abi: template.abi,
             services: Arc::clone(&commons.services),
-            calls: Calls::new(settings.calls),
+            calls,
             unable_lines: Gate::new(1, UNABLE_EVERY),
             space: Arc::clone(&template.space),
             number: commons.agenda.number(),
@@ -78,8 +90,8 @@ impl<S: Stream> State<S> {
             is_on_agenda: false,
             limiter: Limiter::new(settings.limits),
             settings,
-            contexts: Contexts::new(),
-            metrics: Metrics::default(),
+            contexts,
+            metrics,
             memory: None,
             allocator: None,
             current: Context::Vm,
@@ -103,9 +115,7 @@ impl<S: Stream> Vm<S> {
     pub fn start(template: &Template<S>) -> Result<Self, StartError> {
         let ticking = template.engine.keep_ticking();
         let mut vm = Self::instantiate(template, State::fresh(template), Some(ticking))?;
-        if let Some((name, allocator)) = template.exports.allocator(vm.inner.instance) {
-            allocator.check(name, &mut vm.inner.store)?;
-        }
+        template.exports.check_allocator(&mut vm.inner.store, vm.inner.instance)?;
         vm.entry_points.check(&mut vm.inner.store)?;
         vm.run_start(template.code().module())?;
         vm.inner.store.data_mut().is_restricted = false;
@@ -131,12 +141,17 @@ impl<S: Stream> Vm<S> {
             }
         })?;
         store.data_mut().memory = template.exports.memory(&mut store, instance);
-        store.data_mut().allocator = template.exports.allocator(instance).map(|(_, allocator)| allocator);
-        let entry_points = EntryPoints::new(instance, template.abi, &template.exports);
+        let dispatcher = template.exports.dispatcher(&mut store, instance);
+        let dispatcher = dispatcher.map_err(|error| StartError::Instantiate(format!("{error:#}")))?;
+        store.data_mut().allocator = template.exports.allocator(instance, dispatcher.as_ref());
+        let entry_points = template.entry_points.clone().unwrap_or_else(|| {
+            Arc::new(EntryPoints::new(Through::Instance(instance), template.abi, &template.exports))
+        });
         let times = CallTimes::new(number, store.data().is_copy);
         let inner = Inner {
             store,
             instance,
+            dispatcher,
             number,
             ticks,
             has_failed: false,
@@ -172,7 +187,7 @@ impl<S: Stream> Vm<S> {
         Ok(())
     }
 
-    fn call_start<P: wasmtime::WasmParams, R: wasmtime::WasmResults>(
+    fn call_start<P: Numbers, R: Outcome>(
         &mut self,
         name: &'static str,
         function: &Entry<P, R>,
