@@ -12,7 +12,6 @@
 use std::any::type_name;
 use std::ffi::c_void;
 use std::ptr;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use super::buffer::envoy_bytes;
@@ -193,7 +192,7 @@ pub(crate) unsafe fn route_config_destroy(config: *const c_void) {
 pub(crate) unsafe fn filter_new<C, T>(
     config: *const c_void,
     envoy: *mut c_void,
-    make: impl FnOnce(&Arc<C>, HttpFilterHandle) -> Option<Rc<T>>,
+    make: impl FnOnce(&Arc<C>, HttpFilterHandle) -> Option<T>,
 ) -> *const c_void {
     guard("on_http_filter_new", ptr::null(), || {
         // SAFETY: F5, as the caller says.
@@ -224,7 +223,7 @@ pub(crate) unsafe fn filter_new<C, T>(
 pub(crate) unsafe fn object_new<C, T>(
     hook: &'static str,
     config: *const c_void,
-    make: impl FnOnce(&Arc<C>) -> Rc<T>,
+    make: impl FnOnce(&Arc<C>) -> T,
 ) -> *const c_void {
     guard(hook, ptr::null(), || {
         // SAFETY: F5, as the caller says.

@@ -88,13 +88,13 @@ impl RouteSlot {
 
 /// A filter and what the seam has to remember of it.
 pub(super) struct FilterSlot<T> {
-    filter: Rc<T>,
+    filter: T,
     has_panicked: Cell<bool>,
 }
 
 impl<T> FilterSlot<T> {
     /// Makes the pointer that Envoy keeps, with the owner's count.
-    pub(super) fn give(filter: Rc<T>) -> *const c_void {
+    pub(super) fn give(filter: T) -> *const c_void {
         Rc::into_raw(Rc::new(Self { filter, has_panicked: Cell::new(false) })).cast::<c_void>()
     }
 

@@ -8,7 +8,6 @@
 //! As with the built-in access logger it is the root context that logs: no context is made for an exchange, and a
 //! plugin that is a filter as well, with the same configuration, logs in the root context of its filter.
 
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,8 +65,8 @@ impl LogConfig {
 
 impl AccessLogger {
     /// `on_access_logger_new`.
-    pub fn new(config: &Arc<LogConfig>) -> Rc<Self> {
-        Rc::new(Self { config: Arc::clone(config) })
+    pub fn new(config: &Arc<LogConfig>) -> Self {
+        Self { config: Arc::clone(config) }
     }
 
     /// `on_access_logger_log`: an exchange is shown to the plugin. Also shown in the middle of one, if Envoy is

@@ -14,7 +14,6 @@
 mod waiting;
 
 use std::cell::{Cell, OnceCell};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use self::waiting::WaitingConnection;
@@ -97,8 +96,8 @@ pub struct ConnectionFilter {
 
 impl ConnectionFilter {
     /// `on_network_filter_new`.
-    pub fn new(config: &Arc<ConnectionConfig>) -> Rc<Self> {
-        Rc::new(Self {
+    pub fn new(config: &Arc<ConnectionConfig>) -> Self {
+        Self {
             config: Arc::clone(config),
             begun: OnceCell::new(),
             is_bypassed: Cell::new(false),
@@ -107,7 +106,7 @@ impl ConnectionFilter {
             calls: ConnectionCalls::default(),
             is_over: Cell::new(false),
             waiting: WaitingConnection::default(),
-        })
+        }
     }
 
     /// Bytes from the client.

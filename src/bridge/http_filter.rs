@@ -16,7 +16,6 @@ mod reply;
 mod waiting;
 
 use std::cell::{Cell, OnceCell};
-use std::rc::Rc;
 use std::sync::Arc;
 
 use self::waiting::WaitingRequest;
@@ -77,8 +76,8 @@ enum Brings {
 
 impl HttpFilter {
     /// `on_http_filter_new`. The VM is leased later, at the first hook: before, Envoys to 1.37 have nothing attached.
-    pub fn new(config: &Arc<HttpConfig>, _envoy: HttpFilterHandle) -> Option<Rc<Self>> {
-        Some(Rc::new(Self {
+    pub fn new(config: &Arc<HttpConfig>, _envoy: HttpFilterHandle) -> Option<Self> {
+        Some(Self {
             config: Arc::clone(config),
             begun: OnceCell::new(),
             begun_again: OnceCell::new(),
@@ -92,7 +91,7 @@ impl HttpFilter {
             calls: StreamCalls::default(),
             scheduler: OnceCell::new(),
             waiting: WaitingRequest::default(),
-        }))
+        })
     }
 
     /// Request headers arrived: the stream begins.

@@ -1,6 +1,7 @@
 //! Hooks against a fake Envoy: pairing, panics, destruction inside a hook, filters that are not there.
 
 use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
@@ -56,8 +57,7 @@ fn new_config(alive: &Arc<AtomicUsize>) -> *const c_void {
 fn new_filter(stream: &mut FakeStream, filter: Filter) -> *const c_void {
     let config = new_config(&Arc::default());
     // SAFETY: F3, F5, the configuration of the line above.
-    let pointer =
-        unsafe { filter_new(config, stream.as_envoy(), |_: &Arc<Config>, _| Some(Rc::new(filter))) };
+    let pointer = unsafe { filter_new(config, stream.as_envoy(), |_: &Arc<Config>, _| Some(filter)) };
     // SAFETY: F5, the filter does not use it.
     unsafe { config_destroy::<Config>(config, |_| {}) };
     pointer
@@ -288,10 +288,10 @@ fn a_filter_that_panics_while_it_is_made_is_null() {
     let envoy = FakeEnvoy::install();
     let config = new_config(&Arc::default());
     let mut stream = FakeStream::default();
-    let make = |_: &Arc<Config>, _| -> Option<Rc<Filter>> { panic!("on purpose") };
+    let make = |_: &Arc<Config>, _| -> Option<Filter> { panic!("on purpose") };
     // SAFETY: F3, F5.
     assert!(unsafe { filter_new(config, stream.as_envoy(), make) }.is_null());
-    let make = |_: &Arc<Config>, _| Some(Rc::new(Filter::default()));
+    let make = |_: &Arc<Config>, _| Some(Filter::default());
     // SAFETY: F3, F5, null stands for a configuration that could not be made.
     assert!(unsafe { filter_new(ptr::null(), stream.as_envoy(), make) }.is_null());
     assert_eq!(envoy.log_lines().len(), 2);
@@ -306,7 +306,7 @@ fn the_handle_of_a_new_stream_is_closed_where_envoy_has_not_attached_it() {
     let mut stream = FakeStream::default();
     let is_closed = |stream: &mut FakeStream| {
         let mut is_closed = None;
-        let make = |_: &Arc<Config>, handle: HttpFilterHandle| -> Option<Rc<Filter>> {
+        let make = |_: &Arc<Config>, handle: HttpFilterHandle| -> Option<Filter> {
             is_closed = Some(handle.is_closed());
             None
         };
