@@ -24,7 +24,7 @@ mod watermarks;
 use std::ffi::{c_char, c_void};
 
 use crate::abi::hook::{self, OnFailure};
-use crate::abi::{envoy_bytes, guard, raw, version};
+use crate::abi::{guard, raw, version};
 use crate::bridge::http_config::HttpConfig;
 use crate::bridge::http_filter::HttpFilter;
 use crate::bridge::module;
@@ -227,27 +227,17 @@ pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_response_trailers(
     }
 }
 
-/// Envoy, or a filter, answers the stream itself. May run inside a `send_response` of ours.
+/// Envoy, or a filter, answers the stream itself. May run inside a `send_response` of ours. The reply reaches the plugin as
+/// a response, so there is nothing to do here, and nothing that could panic.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn envoy_dynamic_module_on_http_filter_local_reply(
-    envoy: *mut c_void,
-    filter: *const c_void,
-    response_code: u32,
-    details: EnvoyBuffer,
-    reset_imminent: bool,
+    _envoy: *mut c_void,
+    _filter: *const c_void,
+    _response_code: u32,
+    _details: EnvoyBuffer,
+    _reset_imminent: bool,
 ) -> LocalReplyStatus {
-    // SAFETY: F6.
-    let details = unsafe { envoy_bytes(details) };
-    // SAFETY: F3, F4, F5.
-    unsafe {
-        hook::stream_hook::<HttpFilter, _>(
-            "on_http_filter_local_reply",
-            OnFailure::LetEnd,
-            envoy,
-            filter,
-            |filter, envoy| filter.on_local_reply(envoy, response_code, details, reset_imminent),
-        )
-    }
+    raw::envoy_dynamic_module_type_on_http_filter_local_reply_status_Continue
 }
 
 /// The stream is over; the last time that it can be asked.

@@ -26,9 +26,7 @@ use super::http_config::HttpConfig;
 use super::http_stream::HttpStream;
 use super::local_response;
 use super::stream::EnvoyStream;
-use crate::abi::{
-    BodyStatus, HeadersStatus, HttpFilterHandle, LocalReplyStatus, ResetReason, Scheduler, TrailersStatus,
-};
+use crate::abi::{BodyStatus, HeadersStatus, HttpFilterHandle, ResetReason, Scheduler, TrailersStatus};
 use crate::config::FailurePolicy;
 use crate::host::contexts::StreamIndex;
 use crate::host::stream::{Effect, Effects};
@@ -181,17 +179,6 @@ impl HttpFilter {
         }
     }
 
-    /// A local reply of Envoy's or of another filter is on its way; it reaches the plugin as a response.
-    pub fn on_local_reply(
-        &self,
-        _envoy: HttpFilterHandle,
-        _code: u32,
-        _details: &[u8],
-        _reset_imminent: bool,
-    ) -> LocalReplyStatus {
-        LocalReplyStatus::Continue
-    }
-
     /// Another stream of the plugin asked for something here (resume, close, answer), or the VM died.
     pub fn on_scheduled(&self, envoy: HttpFilterHandle, _event_id: u64) {
         if self.waiting.is_waiting() {
@@ -210,18 +197,14 @@ impl HttpFilter {
     }
 
     fn on_body(&self, envoy: HttpFilterHandle, direction: Direction, end_of_stream: bool) -> BodyStatus {
-        let limit = envoy.buffer_limit().filter(|limit| *limit > 0);
         self.enter(envoy, direction, Brings::Body, |vm, index| {
             // The built-in host adds a chunk to what it holds back before it calls the plugin, so a body over the limit
             // is refused without another call.
             let Some(stream) = vm.stream_mut(index) else { return Ok(BodyAction::Continue) };
-            if let Some(limit) = limit.filter(|_| stream.half(direction).buffering) {
-                let (held, chunk) =
-                    stream.stream.http_mut().map_or((0, 0), |http| http.pending_body(direction));
-                let sum = held.saturating_add(chunk);
-                if u64::try_from(sum).is_ok_and(|sum| sum > limit) {
-                    return Ok(BodyAction::StopAndBuffer);
-                }
+            if stream.half(direction).buffering
+                && stream.stream.http_mut().is_some_and(|http| http.is_over_limit(direction))
+            {
+                return Ok(BodyAction::StopAndBuffer);
             }
             vm.on_body(index, direction, end_of_stream)
         })
@@ -269,12 +252,15 @@ impl HttpFilter {
             let Some(stream) = http_mut(vm, begun.stream) else { return Err(envoy) };
             stream.attach(envoy, (brings == Brings::Body).then_some(direction));
             let called = call(vm, begun.stream);
-            let effects = vm.take_effects(begun.stream);
-            let is_held = called.as_ref().is_ok_and(|action| action.holds())
-                && !effects.iter().any(|effect| ends(effect) || *effect == Effect::Continue(direction));
-            let commands = StreamCalls::take(vm, begun.stream, is_held);
+            let holds = called.as_ref().is_ok_and(|action| action.holds());
+            let wishes = vm.has_wishes(begun.stream).then(|| {
+                let effects = vm.take_effects(begun.stream);
+                let is_held = holds
+                    && !effects.iter().any(|effect| ends(effect) || *effect == Effect::Continue(direction));
+                (effects, StreamCalls::take(vm, begun.stream, is_held))
+            });
             let envoy = http_mut(vm, begun.stream).and_then(|stream| {
-                if called.as_ref().is_ok_and(|action| action.holds()) {
+                if holds {
                     stream.make_wakeable();
                 }
                 stream.detach()
@@ -282,18 +268,25 @@ impl HttpFilter {
             if let Err(error) = &called {
                 vm.log_failure(error);
             }
-            Ok((called, effects, envoy, commands))
+            Ok((called, wishes, envoy))
         });
         Ok(match entered {
             // Envoy came back while this very stream's plugin runs: it is answering or ending the stream.
             None => A::CONTINUE.status(),
             Some(Err(envoy)) => self.fail::<A>(envoy),
-            Some(Ok((_, _, None, _))) => A::STOP.status(),
-            Some(Ok((Ok(action), effects, Some(mut envoy), commands))) => {
+            Some(Ok((_, _, None))) => A::STOP.status(),
+            // Most entry points ask for nothing.
+            Some(Ok((Ok(action), None, Some(_)))) if !self.waiting.is_late() => {
+                self.holds(direction).set(action.holds());
+                action.status()
+            }
+            Some(Ok((Ok(action), wishes, Some(mut envoy)))) => {
+                let (effects, commands) = wishes.unwrap_or_default();
                 self.run(&mut envoy, commands);
                 self.follow(envoy, begun, (direction, brings), action, effects).status()
             }
-            Some(Ok((Err(error), effects, Some(envoy), _))) => {
+            Some(Ok((Err(error), wishes, Some(envoy)))) => {
+                let (effects, _) = wishes.unwrap_or_default();
                 if error == CallError::VmFailed && effects.is_empty() {
                     return Err(envoy);
                 }

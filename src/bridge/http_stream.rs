@@ -96,12 +96,14 @@ impl HttpStream {
         }
     }
 
-    /// Bytes that are buffered before the chunk of this hook, and the chunk itself.
-    pub fn pending_body(&self, direction: Direction) -> (usize, usize) {
-        let Some(envoy) = &self.envoy else { return (0, 0) };
-        let all = body::len(envoy, direction, self.body_hook, true);
-        let chunk = body::len(envoy, direction, self.body_hook, false);
-        (all.saturating_sub(chunk), chunk)
+    /// Whether the body that is held back and the chunk of this hook are more than Envoy buffers.
+    pub fn is_over_limit(&self, direction: Direction) -> bool {
+        let Some(envoy) = &self.envoy else { return false };
+        let limit = envoy.buffer_limit().filter(|limit| *limit > 0);
+        limit.is_some_and(|limit| {
+            let all = body::len(envoy, direction, self.body_hook, true);
+            u64::try_from(all).is_ok_and(|all| all > limit)
+        })
     }
 
     fn local_reply(&self, map: HeaderMap) -> Option<&LocalReply> {

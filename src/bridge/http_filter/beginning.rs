@@ -55,14 +55,14 @@ impl HttpFilter {
                 self.is_bypassed.set(true);
                 None
             }
-            _ => Some(self.routed(envoy)),
+            route => Some(self.routed(route)),
         }
     }
 
     /// The generation of the stream's route.
-    fn routed(&self, envoy: &HttpFilterHandle) -> Result<Chosen, BeginError> {
+    fn routed(&self, route: Option<&Arc<RouteConfig>>) -> Result<Chosen, BeginError> {
         let base = self.config.slot.current()?;
-        match envoy.route_config::<RouteConfig>() {
+        match route {
             Some(route) => Ok(Chosen::Variant(route.generation(base.generation())?)),
             None => Ok(Chosen::Base(base)),
         }
@@ -94,7 +94,8 @@ impl HttpFilter {
         if entering::is_inside() || self.begun_again.get().is_some() {
             return false;
         }
-        let Ok(generation) = self.routed(envoy) else { return false };
+        let route = envoy.route_config::<RouteConfig>();
+        let Ok(generation) = self.routed(route) else { return false };
         let stream = HttpStream::new(Arc::clone(&self.config)).into();
         match generation.begin(worker::index(), stream) {
             Ok(begun) => self.begun_again.set(begun).is_ok(),

@@ -47,6 +47,11 @@ impl<S: Stream> Vm<S> {
         self.inner.store.data().contexts.streams()
     }
 
+    /// Whether the guest asked for anything since the last time.
+    pub fn has_wishes(&self, index: StreamIndex) -> bool {
+        self.inner.store.data().contexts.stream(index).is_some_and(StreamContext::has_wishes)
+    }
+
     /// What the guest asked for since the last time.
     pub fn take_effects(&mut self, index: StreamIndex) -> Effects {
         // Its owner is here, so it need not be woken.
