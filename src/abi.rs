@@ -39,6 +39,7 @@ pub(crate) mod guard;
 pub(crate) mod hook;
 mod http_config;
 mod http_filter;
+mod log_gate;
 mod network_filter;
 mod ownership;
 pub mod process;

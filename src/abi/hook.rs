@@ -94,6 +94,7 @@ pub(crate) unsafe fn config_new<T, H: ConfigHandle>(
     config: EnvoyBuffer,
     make: impl FnOnce(H, &[u8], &[u8]) -> Option<Arc<T>>,
 ) -> *const c_void {
+    process::config_comes();
     let address = ConfigAddress::new(envoy);
     let outcome = attempt(H::NEW, || {
         // SAFETY: F11, the address is closed before Envoy's configuration goes.
@@ -105,6 +106,7 @@ pub(crate) unsafe fn config_new<T, H: ConfigHandle>(
         make(handle, name, config)
     });
     if let Some(config) = outcome.flatten() {
+        process::config_is_there();
         ConfigSlot { config, address }.give()
     } else {
         // Envoy frees its half of a refused configuration and calls no hook for that.
@@ -134,6 +136,8 @@ pub(crate) unsafe fn config_gone<T>(hook: &'static str, config: *const c_void, r
             // A barrier of its own, as for filters.
             let _told = attempt("on_http_filter_config_destroy", || run(&slot.config));
             drop(slot);
+            // After its last word.
+            process::config_is_gone();
         }
     });
 }

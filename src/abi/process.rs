@@ -4,14 +4,42 @@
 //! otherwise. In a process that is no Envoy, nothing is logged.
 
 use super::buffer::lend;
+use super::log_gate::LogGate;
 use super::table::callbacks;
 pub use super::types::Level;
 
 /// What log lines name as their source: the last place of ours, as other modules' lines name Envoy's.
 const SOURCE: &[u8] = concat!("graft/", file!()).as_bytes();
 
-/// Writes a line to Envoy's logger `dynamic_modules`, if `level` is on. The bytes need not be UTF-8.
+static LOG: LogGate = LogGate::new();
+
+/// Envoy makes a configuration.
+pub(super) fn config_comes() {
+    LOG.open();
+}
+
+/// It was not refused.
+pub(super) fn config_is_there() {
+    // Unit tests have an Envoy for each thread, and this process has one.
+    if !cfg!(test) {
+        LOG.enter();
+    }
+}
+
+/// Envoy gave it up.
+pub(super) fn config_is_gone() {
+    if !cfg!(test) {
+        LOG.leave();
+    }
+}
+
+/// Writes a line to Envoy's logger `dynamic_modules`, if `level` is on. The bytes need not be UTF-8. Nothing is written when
+/// Envoy has given up all of our configurations: it may be ending.
 pub fn log(level: Level, message: &[u8]) {
+    LOG.with(|| write(level, message)).unwrap_or_default();
+}
+
+fn write(level: Level, message: &[u8]) {
     // Since 1.40 a line names its source, and one that names none is printed as coming from nowhere, `[:]`.
     if let Some(log) = callbacks().log_v2 {
         // SAFETY: F2, F9.
@@ -27,15 +55,15 @@ pub fn log(level: Level, message: &[u8]) {
 pub fn is_log_enabled(level: Level) -> bool {
     let Some(is_enabled) = callbacks().log_enabled else { return false };
     // SAFETY: F2.
-    unsafe { is_enabled(level.number()) }
+    LOG.with(|| unsafe { is_enabled(level.number()) }).unwrap_or(false)
 }
 
 /// The lowest level that is written; [`Level::Off`] if none is. Before Envoy 1.39 it is found by asking for each.
 pub fn log_level() -> Level {
     if let Some(level) = callbacks().get_log_level {
         // SAFETY: F2.
-        let number = unsafe { level() };
-        if let Ok(level) = Level::try_from(number) {
+        let number = LOG.with(|| unsafe { level() });
+        if let Some(Ok(level)) = number.map(Level::try_from) {
             return level;
         }
     }

@@ -54,7 +54,17 @@ impl LoadError {
 
     /// Whether it is likely to pass soon, so that it is worth waiting for.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Fetch(_)) && self.is_retryable()
+        match self {
+            Self::Fetch(error) => error.is_out_of_reach() || error.is_of_a_file(),
+            Self::Config(_)
+            | Self::NotAtHand
+            | Self::Compile(_)
+            | Self::Link(_)
+            | Self::Start(_)
+            | Self::Route(_)
+            | Self::Thread(_)
+            | Self::Engine(_) => false,
+        }
     }
 
     /// One line for the log: plugin, field, what was found, what was expected. (A trap adds its backtrace.)

@@ -121,6 +121,11 @@ impl FetchError {
         }
     }
 
+    /// Whether it is about a file, which may come at any moment.
+    pub fn is_of_a_file(&self) -> bool {
+        matches!(self, Self::NoFile { .. } | Self::Unreadable { .. } | Self::NotAFile { .. })
+    }
+
     /// The field that is to blame, where it is not the one that says where the code is.
     pub fn field(&self) -> Option<&'static str> {
         match self {

@@ -472,3 +472,31 @@ fn streams_with_a_vm_each_end_in_the_copy_that_they_began_with() {
     assert_eq!(slot.status().generations.len(), 1, "the old one went with its last copy");
     drop(new);
 }
+
+#[test]
+fn a_poll_that_finds_what_has_just_failed_leaves_it_to_the_back_off() {
+    let supply = Supplier::far();
+    supply.offer("1", &saying(1));
+    let house = House::supplied(1, &supply);
+    let mut config = auth();
+    config.graft.swap.poll_interval = Some(Duration::from_secs(1));
+    config.graft.swap.retry.base_interval = Duration::from_mins(1);
+    config.graft.swap.retry.max_interval = Duration::from_mins(1);
+    let slot = house.open(&config);
+    house.registry.loader().work();
+    supply.offer("2", &refusing());
+    for _ in 0..59 {
+        house.pass(Duration::from_secs(1));
+        house.registry.loader().work();
+    }
+    assert_eq!(supply.fetches(), 2, "the first, and the one that failed");
+    for _ in 0..3 {
+        house.pass(Duration::from_secs(1));
+        house.registry.loader().work();
+    }
+    assert_eq!(supply.fetches(), 3, "tried again after its wait");
+    supply.offer("3", &saying(3));
+    house.pass(Duration::from_secs(1));
+    house.registry.loader().work();
+    assert_eq!(answer(&house, &slot), "3", "another revision does not wait");
+}

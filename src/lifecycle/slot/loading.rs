@@ -89,7 +89,9 @@ impl<S: Stream> Slot<S> {
         progress.enter(Stage::Failed, now);
         progress.last_error = Some(error.to_string());
         progress.is_passing = error.is_passing();
-        progress.refused = revision.filter(|_revision| !error.is_retryable());
+        let found = progress.found.take();
+        (progress.refused, progress.failing) =
+            if error.is_retryable() { (None, revision.or(found)) } else { (revision, None) };
         let wait = back_off.wait(progress.failures_in_a_row);
         let wait = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
         progress.failures_in_a_row = progress.failures_in_a_row.saturating_add(1);
@@ -112,6 +114,7 @@ impl<S: Stream> Slot<S> {
             progress.failures_in_a_row = 0;
             progress.retry_at = None;
             progress.refused = None;
+            (progress.found, progress.failing) = (None, None);
             progress.seen = None;
             progress.last_error = None;
             progress.draining.remove(made);

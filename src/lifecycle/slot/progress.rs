@@ -42,6 +42,10 @@ pub(super) struct Progress<S: Stream> {
     pub(super) refused: Option<Revision>,
     /// A change that was seen once. It is loaded when it is seen again, so that no file is read while it is written.
     pub(super) seen: Option<Revision>,
+    /// What a look at the source has found and a load has begun with.
+    pub(super) found: Option<Revision>,
+    /// What could not be loaded and will be tried again: a look at the source that finds it brings nothing new.
+    pub(super) failing: Option<Revision>,
     /// The generation that was replaced last is wanted back.
     pub(super) is_rollback_wanted: bool,
     pub(super) failures_in_a_row: u32,
@@ -138,6 +142,8 @@ impl<S: Stream> Progress<S> {
             loaded: None,
             refused: None,
             seen: None,
+            found: None,
+            failing: None,
             is_rollback_wanted: false,
             failures_in_a_row: 0,
             is_passing: false,
@@ -304,13 +310,17 @@ impl<S: Stream> Progress<S> {
     /// Whether the source has changed; a file, which may be written right now, has to stay so for one look more.
     fn is_changed(&mut self, revision: Revision, code: &Code) -> bool {
         self.is_out_of_reach = false;
-        let is_known = [&self.loaded, &self.refused].into_iter().flatten().any(|known| *known == revision)
+        let is_known = [&self.loaded, &self.refused, &self.failing]
+            .into_iter()
+            .flatten()
+            .any(|known| *known == revision)
             || self.trial.as_ref().is_some_and(|trial| trial.revision == revision);
         if is_known {
             self.seen = None;
             return false;
         }
         if !code.is_file() || self.seen.as_ref() == Some(&revision) {
+            self.found = Some(revision);
             return true;
         }
         self.seen = Some(revision);
