@@ -35,38 +35,32 @@ pub(super) fn add(bytes: &[u8], names: &[&str]) -> Option<Added> {
     let mut code = CodeSection::new();
     let mut code_left = 0;
     for payload in Parser::new(0).parse_all(bytes) {
-        match payload.ok()? {
-            Payload::TypeSection(section) => {
-                let mut types = TypeSection::new();
-                reencode.parse_type_section(&mut types, section).ok()?;
-                types.ty().function([ValType::I32; PARAMETERS + 1], [ValType::I32]);
-                module.section(&types);
+        let payload = payload.ok()?;
+        if let Payload::TypeSection(section) = payload {
+            let mut types = TypeSection::new();
+            reencode.parse_type_section(&mut types, section).ok()?;
+            types.ty().function([ValType::I32; PARAMETERS + 1], [ValType::I32]);
+            module.section(&types);
+        } else if let Payload::FunctionSection(section) = payload {
+            let mut functions = FunctionSection::new();
+            reencode.parse_function_section(&mut functions, section).ok()?;
+            functions.function(u32::try_from(found.types.len()).ok()?);
+            module.section(&functions);
+        } else if let Payload::ExportSection(section) = payload {
+            let mut exports = ExportSection::new();
+            reencode.parse_export_section(&mut exports, section).ok()?;
+            exports.export(NAME, ExportKind::Func, function);
+            module.section(&exports);
+        } else if let Payload::CodeSectionStart { count, .. } = payload {
+            code_left = count;
+        } else if let Payload::CodeSectionEntry(entry) = payload {
+            code.raw(bytes.get(entry.range())?);
+            code_left = code_left.saturating_sub(1);
+            if code_left == 0 {
+                module.section(code.function(&body));
             }
-            Payload::FunctionSection(section) => {
-                let mut functions = FunctionSection::new();
-                reencode.parse_function_section(&mut functions, section).ok()?;
-                functions.function(u32::try_from(found.types.len()).ok()?);
-                module.section(&functions);
-            }
-            Payload::ExportSection(section) => {
-                let mut exports = ExportSection::new();
-                reencode.parse_export_section(&mut exports, section).ok()?;
-                exports.export(NAME, ExportKind::Func, function);
-                module.section(&exports);
-            }
-            Payload::CodeSectionStart { count, .. } => code_left = count,
-            Payload::CodeSectionEntry(entry) => {
-                code.raw(bytes.get(entry.range())?);
-                code_left = code_left.saturating_sub(1);
-                if code_left == 0 {
-                    module.section(code.function(&body));
-                }
-            }
-            other => {
-                if let Some((id, range)) = other.as_section() {
-                    module.section(&RawSection { id, data: bytes.get(range)? });
-                }
-            }
+        } else if let Some((id, range)) = payload.as_section() {
+            module.section(&RawSection { id, data: bytes.get(range)? });
         }
     }
     Some(Added { bytes: module.finish(), function })
@@ -86,34 +80,29 @@ impl<'a> Found<'a> {
     fn read(bytes: &'a [u8]) -> Option<Self> {
         let mut found = Self::default();
         for payload in Parser::new(0).parse_all(bytes) {
-            match payload.ok()? {
-                Payload::TypeSection(section) => {
-                    found.types = section.into_iter_err_on_gc_types().collect::<Result<_, _>>().ok()?;
-                }
-                Payload::ImportSection(section) => {
-                    for import in section.into_imports() {
-                        if let TypeRef::Func(ty) | TypeRef::FuncExact(ty) = import.ok()?.ty {
-                            found.functions.push(ty);
-                        }
+            let payload = payload.ok()?;
+            if let Payload::TypeSection(section) = payload {
+                found.types = section.into_iter_err_on_gc_types().collect::<Result<_, _>>().ok()?;
+            } else if let Payload::ImportSection(section) = payload {
+                for import in section.into_imports() {
+                    if let TypeRef::Func(ty) | TypeRef::FuncExact(ty) = import.ok()?.ty {
+                        found.functions.push(ty);
                     }
                 }
-                Payload::FunctionSection(section) => {
-                    for ty in section {
-                        found.functions.push(ty.ok()?);
+            } else if let Payload::FunctionSection(section) = payload {
+                for ty in section {
+                    found.functions.push(ty.ok()?);
+                }
+            } else if let Payload::ExportSection(section) = payload {
+                for export in section {
+                    let export = export.ok()?;
+                    if export.name == NAME {
+                        return None;
+                    }
+                    if export.kind == ExternalKind::Func {
+                        found.exports.push((export.name, export.index));
                     }
                 }
-                Payload::ExportSection(section) => {
-                    for export in section {
-                        let export = export.ok()?;
-                        if export.name == NAME {
-                            return None;
-                        }
-                        if export.kind == ExternalKind::Func {
-                            found.exports.push((export.name, export.index));
-                        }
-                    }
-                }
-                _ => {}
             }
         }
         Some(found)
