@@ -16,7 +16,7 @@ use crate::harness::{
 };
 
 /// The last log lines of a stream may come a moment after its response.
-const LATE: Duration = Duration::from_secs(2);
+const LATE: Duration = Duration::from_secs(10);
 
 /// How long a stream that a plugin holds is silent before Envoy ends it.
 const SILENCE: &str = "0.3s";
