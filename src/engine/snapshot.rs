@@ -47,7 +47,7 @@ pub fn instrument(bytes: &[u8]) -> Result<Vec<u8>, SnapshotError> {
 pub struct Taken {
     /// As Wasm.
     pub bytes: Vec<u8>,
-    /// Its [dispatcher](dispatcher), by its place among the functions.
+    /// Its [dispatcher], by its place among the functions.
     pub dispatcher: Option<u32>,
 }
 
