@@ -59,7 +59,7 @@ const PAGES: [Page; 4] = [
     },
     Page {
         path: "/graft/rollback",
-        help: "give the generation of a plugin that is on trial no more streams (plugin=NAME)",
+        help: "give the generation of a plugin that is on trial no more streams, or go back to the one before (plugin=NAME)",
         does: Does::Command(Command::Rollback, "rollback"),
     },
 ];

@@ -103,9 +103,10 @@ impl<S: Stream> Loader<S> {
     }
 
     /// A slot that nobody will hold is loaded once, so that its code is in the cache.
-    pub(super) fn post_once(self: &Arc<Self>, slot: Arc<Slot<S>>) {
-        self.post(&slot, 0);
-        self.jobs.lock().once.push(slot);
+    pub(super) fn post_once(self: &Arc<Self>, slot: &Arc<Slot<S>>) {
+        // Before it is posted: the thread that loads it lets it go.
+        self.jobs.lock().once.push(Arc::clone(slot));
+        self.post(slot, 0);
     }
 
     /// Does all that is due; answers when the next job is.

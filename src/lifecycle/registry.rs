@@ -104,7 +104,7 @@ impl<S: Stream> Registry<S> {
         slot.hold();
         if is_refused {
             // So that it is at hand when the configuration comes again. The loader releases it.
-            self.loader.post_once(slot);
+            self.loader.post_once(&slot);
             return Err(LoadError::NotAtHand);
         }
         if is_blocking {
@@ -114,8 +114,7 @@ impl<S: Stream> Registry<S> {
             }
         } else if is_new {
             works.supply.check(config).inspect_err(|_error| slot.release())?;
-        }
-        if !is_new {
+        } else {
             slot.want();
         }
         self.loader.post(&slot, 0);
