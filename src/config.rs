@@ -74,6 +74,6 @@ pub use route::{RouteConfig, parse_route};
 pub use secret::Secret;
 pub use service::{ExtensionConfig, ServiceConfig, parse_service};
 pub use source::{PullPolicy, PullSecret, Retries, SourceConfig, VerificationKey};
-pub use swap::{CanaryConfig, LoadMode, Retry, SwapConfig};
+pub use swap::{CanaryConfig, CompileMode, LoadMode, Retry, SwapConfig};
 pub use url::HttpUrl;
 pub use vm::VmConfig;

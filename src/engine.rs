@@ -19,9 +19,10 @@ mod ticker;
 pub mod wasi;
 
 use std::num::NonZeroUsize;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use wasmtime::{Config, Enabled, OptLevel, PoolingAllocationConfig, Strategy};
+use wasmtime::{Config, Enabled, OptLevel, PoolingAllocationConfig, RegallocAlgorithm, Strategy};
 
 use self::ticker::Ticker;
 pub use self::ticker::{TICK, Ticking};
@@ -42,6 +43,8 @@ pub struct EngineError(String);
 /// One per process: compiled code can only be shared within an engine.
 pub struct Engine {
     inner: wasmtime::Engine,
+    /// Compiles for `inner`, quickly; runs nothing. Made when it is needed.
+    baseline: OnceLock<wasmtime::Engine>,
     ticker: Ticker,
 }
 
@@ -60,12 +63,25 @@ impl Engine {
             wasmtime::Engine::new(&config()).map_err(|error| EngineError(format!("{error:#}")))
         })?;
         let ticker = Ticker::new(&inner);
-        Ok(Self { inner, ticker })
+        Ok(Self { inner, baseline: OnceLock::new(), ticker })
     }
 
     /// wasmtime's own handle, for the linker of `host` and for stores.
     pub fn handle(&self) -> &wasmtime::Engine {
         &self.inner
+    }
+
+    /// The compiler of [`Tier::Baseline`](code::Tier::Baseline): no optimiser, registers allocated in one pass. wasmtime loads
+    /// its code into an engine with other settings, because none of these changes what code does or expects.
+    fn baseline(&self) -> &wasmtime::Engine {
+        self.baseline.get_or_init(|| {
+            let mut config = config();
+            config
+                .cranelift_opt_level(OptLevel::None)
+                .cranelift_regalloc_algorithm(RegallocAlgorithm::SinglePass);
+            // Should this processor have no such compiler, the other one is as good, but for the time.
+            wasmtime::Engine::new(&config).unwrap_or_else(|_slower| self.inner.clone())
+        })
     }
 
     /// Keeps the clock of deadlines running until the answer is dropped. Every VM holds one.

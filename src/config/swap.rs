@@ -8,7 +8,7 @@ use super::node::Node;
 
 /// The fields of `graft.swap`.
 pub(super) const FIELDS: &[&str] =
-    &["load", "max_wait", "poll_interval", "drain_deadline", "keep_previous", "retry", "canary"];
+    &["load", "compile", "max_wait", "poll_interval", "drain_deadline", "keep_previous", "retry", "canary"];
 
 /// The fields of `graft.swap.retry`.
 pub(super) const RETRY_FIELDS: &[&str] = &["base_interval", "max_interval"];
@@ -21,6 +21,8 @@ pub(super) const CANARY_FIELDS: &[&str] = &["percent", "duration", "max_failures
 pub struct SwapConfig {
     /// Who waits while a plugin is loaded.
     pub load: LoadMode,
+    /// Which code serves first.
+    pub compile: CompileMode,
     /// How long a stream waits for the first version of a plugin.
     pub max_wait: Duration,
     /// How often the source is looked at: whether a file has changed, whether a tag has moved. `None`: never.
@@ -45,6 +47,18 @@ pub enum LoadMode {
     Blocking,
     /// Nobody but streams that have no version yet.
     Background,
+}
+
+/// Which code of a plugin serves first, if it has to be compiled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum CompileMode {
+    /// As `Tiered` for large plugins with streams, as `Optimized` for all others.
+    #[default]
+    Auto,
+    /// Code that was compiled quickly. Optimised code takes over when it is ready, in new VMs.
+    Tiered,
+    /// Optimised code only.
+    Optimized,
 }
 
 /// Waits between tries that fail, each twice as long as the last.
@@ -85,6 +99,7 @@ impl Default for SwapConfig {
     fn default() -> Self {
         Self {
             load: LoadMode::default(),
+            compile: CompileMode::default(),
             // As long as a fetch may take.
             max_wait: Duration::from_secs(30),
             poll_interval: None,
@@ -110,6 +125,7 @@ impl SwapConfig {
         let default = Self::default();
         Ok(Self {
             load: fields.read_or("load", default.load, LoadMode::read)?,
+            compile: fields.read_or("compile", default.compile, CompileMode::read)?,
             max_wait: fields.read_or("max_wait", default.max_wait, |node| node.duration(MAX_WAIT))?,
             poll_interval: fields
                 .read_or("poll_interval", None, |node| node.duration(POLL_INTERVAL).map(Some))?,
@@ -130,6 +146,17 @@ impl LoadMode {
             Some("blocking") => Ok(Self::Blocking),
             Some("background") => Ok(Self::Background),
             Some(_) | None => Err(node.unexpected("auto, blocking or background")),
+        }
+    }
+}
+
+impl CompileMode {
+    fn read(node: &Node<'_>) -> Result<Self, ConfigError> {
+        match node.value().as_str() {
+            Some("auto") => Ok(Self::Auto),
+            Some("tiered") => Ok(Self::Tiered),
+            Some("optimized") => Ok(Self::Optimized),
+            Some(_) | None => Err(node.unexpected("auto, tiered or optimized")),
         }
     }
 }
@@ -185,6 +212,7 @@ mod tests {
     fn every_field_is_read() {
         let swap = read(&json!({
             "load": "background",
+            "compile": "tiered",
             "maxWait": "2s",
             "poll_interval": "30s",
             "drain_deadline": "0s",
@@ -194,6 +222,7 @@ mod tests {
         }));
         let expected = SwapConfig {
             load: LoadMode::Background,
+            compile: CompileMode::Tiered,
             max_wait: Duration::from_secs(2),
             poll_interval: Some(Duration::from_secs(30)),
             drain_deadline: Duration::ZERO,
@@ -219,6 +248,7 @@ mod tests {
     fn what_is_wrong_says_what_was_expected() {
         for (value, expected) in [
             (json!({"load": "now"}), "load: the string \"now\", expected auto, blocking or background"),
+            (json!({"compile": "fast"}), "compile: the string \"fast\", expected auto, tiered or optimized"),
             (
                 json!({"poll_interval": "0.5s"}),
                 "poll_interval: the string \"0.5s\", expected seconds such as \"1.5s\", from \"1s\" to \"86400s\"",
@@ -234,7 +264,7 @@ mod tests {
             ),
             (
                 json!({"polling": "1s"}),
-                "polling: unknown field, expected load, max_wait, poll_interval, drain_deadline, keep_previous, retry, canary",
+                "polling: unknown field, expected load, compile, max_wait, poll_interval, drain_deadline, keep_previous, retry, canary",
             ),
         ] {
             assert_eq!(read(&value).unwrap_err(), format!("plugin \"p\": {expected}"));

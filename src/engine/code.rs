@@ -3,22 +3,25 @@
 //! Identity is the digest of the bytes, so two plugins with the same file share one compilation whatever path
 //! or name they came by.
 //!
+//! There are two compilers, the *tiers*: one that takes a third of the time, and one whose code runs faster. Either's code
+//! runs in the same engine.
+//!
 //! Compiling takes seconds where loading what was compiled takes milliseconds. So whoever compiles may have a [`Shelf`],
 //! on which compiled code lies under a key: what was compiled, by which engine, with which settings, for which
 //! processor.
 
+mod compiler;
+
 use std::fmt;
-use std::hash::{Hash as _, Hasher};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use wasmtime::{ExternType, Instance, Module, Store};
 
+use self::compiler::{Compiled, Compiler};
 use super::Engine;
-use super::snapshot::image::{self, Split};
 use super::snapshot::{self, SnapshotError};
-use crate::telemetry::{self, Level};
 
 /// The first bytes of every core Wasm module: `\0asm` and version 1.
 const MAGIC: &[u8] = b"\0asm\x01\0\0\0";
@@ -49,6 +52,46 @@ impl fmt::Debug for Digest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "sha256:{self}")
     }
+}
+
+/// Wasm bytes and their identity, which is worked out once: it takes a millisecond for each 1.5 MB.
+pub struct Wasm {
+    bytes: Vec<u8>,
+    digest: Digest,
+}
+
+impl Wasm {
+    /// Bytes that may be anything.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        let digest = Digest::of(&bytes);
+        Self { bytes, digest }
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Their digest.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+}
+
+impl fmt::Debug for Wasm {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Wasm").field(&self.digest).finish()
+    }
+}
+
+/// How much the compiler does for code; the terms are those of browsers' engines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Tier {
+    /// Compiled in 0.4 of the time; runs slower and takes about twice the memory. Not kept on a [`Shelf`].
+    Baseline,
+    /// Compiled with all optimisations.
+    Optimized,
 }
 
 /// Why bytes did not become code.
@@ -97,6 +140,7 @@ pub struct Code {
     digest: Digest,
     module: Module,
     origin: Origin,
+    tier: Tier,
     /// Of code that snapshots can be taken of.
     original: Option<Original>,
     /// Of a snapshot: the function that calls others by number, by its place among the functions.
@@ -106,24 +150,27 @@ pub struct Code {
 /// What a snapshot is made from, beside an instance.
 #[derive(Clone)]
 struct Original {
-    bytes: Arc<[u8]>,
+    wasm: Arc<Wasm>,
     shelf: Option<Arc<dyn Shelf>>,
+    /// How it is compiled, unless it lies on the shelf.
+    tier: Tier,
 }
 
 impl Code {
     /// Validates and compiles. Uses every core for as long as it takes (about a second for 3 MB), so it must not
-    /// run where traffic waits. Code that lies on the shelf is loaded in place of that.
+    /// run where traffic waits. Code that lies on the shelf is loaded in place of that, and is [`Tier::Optimized`].
     ///
     /// # Errors
     /// [`CompileError`] says what the bytes are instead.
     pub fn compile(
         engine: &Engine,
-        bytes: &[u8],
+        wasm: &Wasm,
+        tier: Tier,
         shelf: Option<&Arc<dyn Shelf>>,
     ) -> Result<Self, CompileError> {
-        let digest = Digest::of(bytes);
-        let (module, origin) = obtain(engine, bytes, digest, shelf)?;
-        Ok(Self { digest, module, origin, original: None, dispatcher: None })
+        let compiler = Compiler { engine, shelf: shelf.map(|shelf| &**shelf), tier, of: wasm.digest };
+        let Compiled { module, origin, tier } = compiler.obtain(&wasm.bytes, wasm.digest)?;
+        Ok(Self { digest: wasm.digest, module, origin, tier, original: None, dispatcher: None })
     }
 
     /// The same for code whose instances are copied: [`snapshot`](Self::snapshot).
@@ -132,21 +179,22 @@ impl Code {
     /// As for [`compile`](Self::compile); or the code has state that cannot be copied.
     pub fn compile_for_snapshots(
         engine: &Engine,
-        bytes: &[u8],
+        wasm: &Arc<Wasm>,
+        tier: Tier,
         shelf: Option<&Arc<dyn Shelf>>,
     ) -> Result<Self, CompileError> {
         // First, for the error that users know.
-        if !bytes.starts_with(MAGIC) {
-            return Err(CompileError::NotWasm { found: describe(bytes) });
-        }
-        let instrumented = match snapshot::instrument(bytes) {
+        check_magic(&wasm.bytes)?;
+        let compiler = Compiler { engine, shelf: shelf.map(|shelf| &**shelf), tier, of: wasm.digest };
+        let instrumented = match snapshot::instrument(&wasm.bytes) {
             Ok(instrumented) => instrumented,
             // What is no valid code at all is not to be blamed on the isolation.
-            Err(error) => return Err(compile(engine, bytes).err().unwrap_or_else(|| error.into())),
+            Err(error) => return Err(compiler.compile(&wasm.bytes).err().unwrap_or_else(|| error.into())),
         };
-        let (module, origin) = obtain(engine, &instrumented, Digest::of(&instrumented), shelf)?;
-        let original = Original { bytes: bytes.into(), shelf: shelf.cloned() };
-        Ok(Self { digest: Digest::of(bytes), module, origin, original: Some(original), dispatcher: None })
+        let original = Original { wasm: Arc::clone(wasm), shelf: shelf.cloned(), tier };
+        let Compiled { module, origin, tier } = compiler.obtain(&instrumented, Digest::of(&instrumented))?;
+        let original = Some(original);
+        Ok(Self { digest: wasm.digest, module, origin, tier, original, dispatcher: None })
     }
 
     /// Code whose new instances begin where an instance of this code is now. Takes as long as [`compile`](Self::compile).
@@ -162,11 +210,16 @@ impl Code {
         called: &[&str],
     ) -> Result<Self, CompileError> {
         let original = self.original.as_ref();
-        let bytes = original.map(|original| &*original.bytes).unwrap_or_default();
+        let bytes = original.map(|original| original.wasm.bytes()).unwrap_or_default();
         let taken = snapshot::take(bytes, store, instance, called)?;
-        let kept_on = original.and_then(|original| original.shelf.as_ref());
-        let (module, origin) = obtain_snapshot(engine, &taken.bytes, kept_on)?;
-        Ok(Self { digest: self.digest, module, origin, original: None, dispatcher: taken.dispatcher })
+        let compiler = Compiler {
+            engine,
+            shelf: original.and_then(|original| original.shelf.as_deref()),
+            tier: original.map_or(self.tier, |original| original.tier),
+            of: self.digest,
+        };
+        let Compiled { module, origin, tier } = compiler.obtain_snapshot(&taken.bytes)?;
+        Ok(Self { digest: self.digest, module, origin, tier, original: None, dispatcher: taken.dispatcher })
     }
 
     /// The identity of the bytes that a user gave.
@@ -189,6 +242,16 @@ impl Code {
         self.origin
     }
 
+    /// Which compiler made it.
+    pub fn tier(&self) -> Tier {
+        self.tier
+    }
+
+    /// Which compiler makes snapshots of it.
+    pub fn tier_of_snapshots(&self) -> Tier {
+        self.original.as_ref().map_or(self.tier, |original| original.tier)
+    }
+
     /// wasmtime's module, for the linker of `host`.
     pub fn module(&self) -> &Module {
         &self.module
@@ -202,124 +265,14 @@ impl Code {
     }
 }
 
-/// The compiled code of some bytes: from the shelf, or compiled and put there.
-fn obtain(
-    engine: &Engine,
-    bytes: &[u8],
-    digest: Digest,
-    shelf: Option<&Arc<dyn Shelf>>,
-) -> Result<(Module, Origin), CompileError> {
-    let began = Instant::now();
-    let Some(shelf) = shelf else {
-        let module = compile(engine, bytes)?;
-        return Ok((module, tell(digest, Origin::Compiled(began.elapsed()))));
-    };
-    let key = key(engine, digest);
-    if let Some(compiled) = shelf.take(&key) {
-        match load(engine, &compiled) {
-            Ok(module) => return Ok((module, tell(digest, Origin::Cached(began.elapsed())))),
-            Err(error) => telemetry::log(
-                Level::Info,
-                format_args!("graft: code {digest} from the cache does not fit ({error:#}); it is compiled"),
-            ),
-        }
-    }
-    let began = Instant::now();
-    let module = compile(engine, bytes)?;
-    let origin = tell(digest, Origin::Compiled(began.elapsed()));
-    match module.serialize() {
-        Ok(compiled) => shelf.put(&key, &compiled),
-        Err(error) => {
-            telemetry::log(Level::Warn, format_args!("graft: code {digest} cannot be kept ({error:#})"));
-        }
-    }
-    Ok((module, origin))
-}
-
-/// The same for a snapshot, whose memory is put into what lies on the shelf; see [`image`].
-fn obtain_snapshot(
-    engine: &Engine,
-    bytes: &[u8],
-    shelf: Option<&Arc<dyn Shelf>>,
-) -> Result<(Module, Origin), CompileError> {
-    let began = Instant::now();
-    if let Some((shelf, split)) = shelf.zip(image::split(bytes)) {
-        let digest = Digest::of(&split.code);
-        let key = key(engine, digest);
-        let found = shelf.take(&key).and_then(|compiled| filled(engine, &split, compiled));
-        if let Some(module) = found {
-            return Ok((module, tell(digest, Origin::Cached(began.elapsed()))));
-        }
-        let began = Instant::now();
-        if let Ok(compiled) = compile(engine, &split.code)?.serialize() {
-            shelf.put(&key, &compiled);
-            if let Some(module) = filled(engine, &split, compiled) {
-                return Ok((module, tell(digest, Origin::Compiled(began.elapsed()))));
-            }
-        }
-    }
-    // Kept as it is, its memory would be on disk, and seldom found again.
-    obtain(engine, bytes, Digest::of(bytes), None)
-}
-
-/// Compiled code of a snapshot, with its memory.
-fn filled(engine: &Engine, split: &Split, mut compiled: Vec<u8>) -> Option<Module> {
-    if split.fill(&mut compiled) { load(engine, &compiled).ok() } else { None }
-}
-
-fn tell(digest: Digest, origin: Origin) -> Origin {
-    let (what, took) = match origin {
-        Origin::Compiled(took) => ("compiled", took),
-        Origin::Cached(took) => ("loaded from the cache", took),
-    };
-    telemetry::log(Level::Info, format_args!("graft: code {digest} {what} in {} ms", took.as_millis()));
-    origin
-}
-
-/// Under what compiled code lies. Other settings, another wasmtime or another processor have other keys, so that
-/// processes that share a cache do not throw each other's code away.
-fn key(engine: &Engine, digest: Digest) -> [u8; 32] {
-    struct Writer(Sha256);
-    impl Hasher for Writer {
-        fn write(&mut self, bytes: &[u8]) {
-            self.0.update(bytes);
-        }
-        fn finish(&self) -> u64 {
-            0
-        }
-    }
-    let mut writer = Writer(Sha256::new());
-    writer.write(b"graft compiled code\0");
-    writer.write(digest.as_bytes());
-    engine.handle().precompile_compatibility_hash().hash(&mut writer);
-    writer.0.finalize().into()
-}
-
-/// Machine code that this user's cache held. wasmtime compares version, settings and processor; it does not look at the
-/// machine code.
-#[allow(unsafe_code, reason = "the one place where bytes become machine code without the compiler")]
-fn load(engine: &Engine, compiled: &[u8]) -> wasmtime::Result<Module> {
-    // SAFETY: F16: the bytes are those that `Module::serialize` made in a process of this user, but for data of Wasm.
-    unsafe { Module::deserialize(engine.handle(), compiled) }
-}
-
-fn compile(engine: &Engine, bytes: &[u8]) -> Result<Module, CompileError> {
-    if !bytes.starts_with(MAGIC) {
-        return Err(CompileError::NotWasm { found: describe(bytes) });
-    }
-    Module::from_binary(engine.handle(), bytes)
-        .map_err(|error| CompileError::Invalid { reason: root_cause(&error) })
-}
-
 impl fmt::Debug for Code {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_tuple("Code").field(&self.digest).finish()
     }
 }
 
-/// wasmtime wraps the validator's message in where it came from; users need the innermost part.
-fn root_cause(error: &wasmtime::Error) -> String {
-    error.chain().last().map_or_else(|| error.to_string(), ToString::to_string)
+fn check_magic(bytes: &[u8]) -> Result<(), CompileError> {
+    if bytes.starts_with(MAGIC) { Ok(()) } else { Err(CompileError::NotWasm { found: describe(bytes) }) }
 }
 
 /// Says what bytes look like, for those who configured the wrong file.
@@ -348,7 +301,7 @@ mod tests {
     use super::*;
 
     fn compile(bytes: &[u8]) -> Result<Code, CompileError> {
-        Code::compile(&Engine::new().unwrap(), bytes, None)
+        Code::compile(&Engine::new().unwrap(), &Wasm::new(bytes.to_vec()), Tier::Optimized, None)
     }
 
     #[test]

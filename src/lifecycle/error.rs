@@ -52,6 +52,11 @@ impl LoadError {
         }
     }
 
+    /// Whether the bytes themselves are wrong.
+    pub fn is_of_code(&self) -> bool {
+        matches!(self, Self::Compile(_) | Self::Link(_))
+    }
+
     /// Whether it is likely to pass soon, so that it is worth waiting for.
     pub fn is_passing(&self) -> bool {
         match self {

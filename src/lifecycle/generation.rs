@@ -8,6 +8,7 @@ use super::keeper::Keeper;
 use super::pool::{HomeError, Pool, Seat};
 use super::slot::NotLoaded;
 use super::tally::{Shard, Streams};
+use crate::engine::code::Tier;
 use crate::host::contexts::{Plugin, RootIndex, StreamIndex};
 use crate::host::stream::{Services, Stream};
 use crate::host::vm::{CallError, Lease, Snapshot, StartError, Waiting, Wake};
@@ -188,6 +189,12 @@ impl<S: Stream> Generation<S> {
 
     fn variants(&self) -> Vec<Arc<Self>> {
         self.variants.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Which compiler made the code that its streams run.
+    pub fn tier(&self) -> Tier {
+        let tier = self.pool.template().code().tier();
+        self.snapshot.as_ref().map_or(tier, |snapshot| tier.min(snapshot.code().tier()))
     }
 
     /// The VMs that it runs in.

@@ -21,9 +21,9 @@ use super::error::LoadError;
 use super::generation::Generation;
 use super::keeper::Keeper;
 use super::pool::Pool;
-use crate::config::PluginConfig;
+use crate::config::{Isolation, PluginConfig};
 use crate::engine::Engine;
-use crate::engine::code::{Code, Digest};
+use crate::engine::code::{Code, Tier, Wasm};
 use crate::host::commons::Commons;
 use crate::host::contexts::Plugin;
 use crate::host::stream::Stream;
@@ -111,7 +111,7 @@ impl<S: Stream> Inventory<S> {
     }
 
     /// Makes a generation of a plugin whose bytes are at hand: compiles, links, starts and configures it, or finds the one
-    /// that is the same. Blocks for as long as that takes.
+    /// that is the same. Blocks for as long as that takes. `tier` is what the code has at least.
     ///
     /// # Errors
     /// [`LoadError`] says which step failed; nothing of the plugin is left then.
@@ -119,26 +119,28 @@ impl<S: Stream> Inventory<S> {
         &self,
         purpose: Use,
         config: &PluginConfig,
-        bytes: &[u8],
+        wasm: &Arc<Wasm>,
+        tier: Tier,
         on_step: impl Fn(Step),
     ) -> Result<Arc<Generation<S>>, LoadError> {
         let variables = config.vm.environment.resolve(|name| std::env::var_os(name));
-        let pool_key = keys::pool_key(purpose, config, &Digest::of(bytes), &variables);
+        let key = |tier| keys::pool_key(purpose, config, &wasm.digest(), &variables, tier);
+        let optimized = key(Tier::Optimized);
+        let pool_key = if self.pool(&optimized).is_some() { optimized } else { key(tier) };
         let workers = match purpose {
             Use::Filter | Use::Service => self.workers,
             Use::Singleton => Workers { places: 1, prepared: 1 },
         };
         let turn = self.turn(pool_key);
         let _mine = turn.lock();
-        let found = self.loaded.lock().pools.get(&pool_key).and_then(Weak::upgrade);
-        let pool = if let Some(pool) = found {
+        let pool = if let Some(pool) = self.pool(&pool_key) {
             pool
         } else {
             on_step(Step::Compiling);
             // Until the pool is there, in which others find the code.
-            let turn = self.turn(keys::code_key(bytes, config));
+            let turn = self.turn(keys::code_key(wasm, config, tier));
             let _mine = turn.lock();
-            let pool = self.make_pool(purpose, config, (bytes, &variables), workers.places)?;
+            let pool = self.make_pool(purpose, config, (wasm, tier), &variables, workers.places)?;
             self.loaded.lock().pools.insert(pool_key, Arc::downgrade(&pool));
             pool
         };
@@ -151,6 +153,15 @@ impl<S: Stream> Inventory<S> {
         };
         on_step(Step::Starting);
         Ok(self.make_generation(&pool, &pool_key, plugin, workers.prepared)?)
+    }
+
+    /// Compiles code for the cache alone.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn keep(&self, config: &PluginConfig, wasm: &Arc<Wasm>) -> Result<(), LoadError> {
+        let is_vm_per_stream = config.graft.isolation == Isolation::Stream;
+        self.code(config, (wasm, Tier::Optimized), is_vm_per_stream).map(drop)
     }
 
     /// The same plugin with another configuration: its own root context in the same VMs.
@@ -186,26 +197,38 @@ impl<S: Stream> Inventory<S> {
         Ok(variant)
     }
 
+    fn pool(&self, key: &Key) -> Option<Arc<Pool<S>>> {
+        self.loaded.lock().pools.get(key).and_then(Weak::upgrade)
+    }
+
     fn make_pool(
         &self,
         purpose: Use,
         config: &PluginConfig,
-        (bytes, variables): (&[u8], &[(String, String)]),
+        code: (&Arc<Wasm>, Tier),
+        variables: &[(String, String)],
         places: usize,
     ) -> Result<Arc<Pool<S>>, LoadError> {
         let rules = keys::rules(purpose, config);
-        let code = self.code(config, bytes, rules.is_vm_per_stream)?;
+        let code = self.code(config, code, rules.is_vm_per_stream)?;
         let template = Template::link(&self.engine, &code, keys::settings(config, variables), &self.commons)?;
         Ok(Arc::new(Pool::new(template, places, rules, Arc::clone(&self.commons.services), &config.name)))
     }
 
-    fn code(&self, config: &PluginConfig, bytes: &[u8], is_for_snapshots: bool) -> Result<Code, LoadError> {
-        let found = self.loaded.lock().code(&Digest::of(bytes), is_for_snapshots);
-        let cached = || self.caches.shelf(&config.graft.cache, |name| std::env::var_os(name));
-        Ok(match found {
-            Some(code) => code,
-            None if is_for_snapshots => Code::compile_for_snapshots(&self.engine, bytes, cached().as_ref())?,
-            None => Code::compile(&self.engine, bytes, cached().as_ref())?,
+    fn code(
+        &self,
+        config: &PluginConfig,
+        (wasm, tier): (&Arc<Wasm>, Tier),
+        is_for_snapshots: bool,
+    ) -> Result<Code, LoadError> {
+        if let Some(code) = self.loaded.lock().code(wasm, tier, is_for_snapshots) {
+            return Ok(code);
+        }
+        let cache = self.caches.shelf(&config.graft.cache, |name| std::env::var_os(name));
+        Ok(if is_for_snapshots {
+            Code::compile_for_snapshots(&self.engine, wasm, tier, cache.as_ref())?
+        } else {
+            Code::compile(&self.engine, wasm, tier, cache.as_ref())?
         })
     }
 
@@ -257,11 +280,14 @@ impl<S: Stream> Loaded<S> {
         self.pools.iter().find(|(_, pool)| is_it(pool)).map(|(key, _)| *key).unwrap_or_default()
     }
 
-    /// What some bytes were compiled to, if any pool runs it.
-    fn code(&self, digest: &Digest, is_for_snapshots: bool) -> Option<Code> {
+    /// What some bytes were compiled to, by that tier or a better one, if any pool runs it.
+    fn code(&self, wasm: &Wasm, tier: Tier, is_for_snapshots: bool) -> Option<Code> {
         let mut codes =
             self.pools.values().filter_map(Weak::upgrade).map(|pool| pool.template().code().clone());
-        codes.find(|code| code.digest() == *digest && code.is_for_snapshots() == is_for_snapshots)
+        codes.find(|code| {
+            let is_it = code.digest() == wasm.digest() && code.is_for_snapshots() == is_for_snapshots;
+            is_it && code.tier().min(code.tier_of_snapshots()) >= tier
+        })
     }
 }
 

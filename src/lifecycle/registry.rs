@@ -4,7 +4,7 @@
 //! it. A configuration that is new takes over from the one of the same name: it publishes that one's generation until
 //! its own is ready.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -19,6 +19,7 @@ use super::loader::{Loader, Works};
 use super::slot::{Command, CommandError, Slot};
 use super::supply::{Sourced, Supply};
 use crate::config::{LoadMode, PluginConfig};
+use crate::engine::code::Tier;
 use crate::host::commons::Commons;
 use crate::host::stream::Stream;
 use crate::host::vm::StartError;
@@ -63,7 +64,12 @@ impl<S: Stream> Registry<S> {
         let keeper = Arc::new(Keeper::new(Arc::clone(&services)));
         let commons = Commons::new(Arc::clone(&services));
         let inventory = Inventory::new(Arc::clone(&commons), workers, Arc::clone(&keeper), caches)?;
-        let loader = Arc::new(Loader::new(Works { inventory, supply, services }));
+        let loader = Arc::new(Loader::new(Works {
+            inventory,
+            supply,
+            services,
+            optimizes_at_once: AtomicBool::new(false),
+        }));
         Ok(Self { commons, keeper, loader, slots: Mutex::default(), next_line: AtomicU64::new(1) })
     }
 
@@ -94,21 +100,19 @@ impl<S: Stream> Registry<S> {
         has_served: bool,
     ) -> Result<Arc<Slot<S>>, LoadError> {
         let works = self.loader.works();
-        let is_blocking = match config.graft.swap.load {
-            LoadMode::Blocking => true,
-            LoadMode::Background => false,
-            LoadMode::Auto => !has_served && works.supply.is_at_hand(config),
-        };
-        let is_refused = config.vm.nack_on_code_cache_miss && !works.supply.is_at_hand(config);
-        let (slot, is_new) = self.find_or_make(purpose, config);
-        slot.hold();
-        if is_refused {
-            // So that it is at hand when the configuration comes again. The loader releases it.
-            self.loader.post_once(&slot);
+        if config.vm.nack_on_code_cache_miss && !self.serves(purpose, config) && !works.supply.is_kept(config)
+        {
+            // So that it is when the configuration comes again.
+            self.loader.post_to_keep(config);
             return Err(LoadError::NotAtHand);
         }
+        let may_block = config.graft.swap.load == LoadMode::Auto && !has_served;
+        let at_hand = if may_block { works.supply.at_hand(config) } else { None };
+        let is_blocking = config.graft.swap.load == LoadMode::Blocking || at_hand.is_some();
+        let (slot, is_new) = self.find_or_make(purpose, config);
+        slot.hold();
         if is_blocking {
-            if let Err(error) = slot.load_now(works) {
+            if let Err(error) = slot.load_now(works, at_hand) {
                 slot.release();
                 return Err(error);
             }
@@ -119,6 +123,13 @@ impl<S: Stream> Registry<S> {
         }
         self.loader.post(&slot, 0);
         Ok(slot)
+    }
+
+    /// Whether the very same configuration has a generation.
+    fn serves(&self, purpose: Use, config: &PluginConfig) -> bool {
+        let slots = self.slots.lock();
+        let mut known = slots.iter().filter_map(Weak::upgrade).collect::<Vec<_>>().into_iter();
+        known.any(|slot| slot.purpose() == purpose && slot.config() == config && slot.stable().is_some())
     }
 
     fn find_or_make(&self, purpose: Use, config: &PluginConfig) -> (Arc<Slot<S>>, bool) {
@@ -161,7 +172,7 @@ impl<S: Stream> Registry<S> {
     pub fn load(&self, purpose: Use, config: &PluginConfig) -> Result<Arc<Generation<S>>, LoadError> {
         let works = self.loader.works();
         let supplied = works.supply.fetch(config, false)?;
-        works.inventory.load(purpose, config, &supplied.bytes, |_step| ())
+        works.inventory.load(purpose, config, &Arc::new(supplied.wasm), Tier::Optimized, |_step| ())
     }
 
     /// The same plugin with another configuration: its own root context in the same VMs.

@@ -13,12 +13,14 @@
 //! - [`progress`]: what is wanted, what has failed, when something is due. [`loading`]: a new generation is made.
 //! - [`trial`]: a new generation proves itself on a share of the streams.
 //! - [`draining`]: generations that were replaced, until their streams have ended.
+//! - [`tiers`]: code that serves before the optimiser is done with it.
 //! - [`status`]: all of it, for people.
 
 mod draining;
 mod loading;
 mod progress;
 pub mod status;
+mod tiers;
 mod trial;
 
 use std::ops::Deref;

@@ -5,8 +5,9 @@ use std::ffi::OsString;
 use std::sync::Arc;
 
 use super::caches::Caches;
-use crate::config::{Code, PluginConfig};
-use crate::source::{FetchError, NoShelf, Shelf, Sources, SystemClock, Wanted, location};
+use crate::config::{Code, GraftConfig, PluginConfig, PullPolicy, SourceConfig};
+use crate::engine::code::Wasm;
+use crate::source::{FetchError, Fetched, NoShelf, Origin, Shelf, Sources, SystemClock, Wanted, location};
 use crate::telemetry::{self, Level};
 
 /// What is asked for bytes. Called on loader threads, and on the main thread before traffic flows.
@@ -30,17 +31,22 @@ pub trait Supply: Send + Sync + 'static {
     /// The source is certainly wrong.
     fn check(&self, config: &PluginConfig) -> Result<(), FetchError>;
 
-    /// Whether the bytes are on this machine, so that it takes no time to have them.
-    fn is_at_hand(&self, config: &PluginConfig) -> bool;
+    /// The bytes, if they are on this machine and good enough: nobody has to be asked, and it takes no time to have them.
+    fn at_hand(&self, config: &PluginConfig) -> Option<Result<Supplied, FetchError>>;
+
+    /// Whether bytes are on this machine, however old.
+    fn is_kept(&self, config: &PluginConfig) -> bool;
 }
 
 /// Bytes of code.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Supplied {
     /// The bytes.
-    pub bytes: Vec<u8>,
+    pub wasm: Wasm,
     /// What they are a revision of.
     pub revision: Revision,
+    /// They are what the source had once, and were kept since; it may have others now.
+    pub is_kept: bool,
 }
 
 /// What changes when a source changes: a digest, a file's time and size. Only to be compared, and shown.
@@ -78,18 +84,25 @@ fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
+fn supplied(config: &PluginConfig, fetched: Fetched) -> Supplied {
+    if let Some(warning) = fetched.warning {
+        let line = format_args!(
+            "{}: {warning}; the version that was fetched last is used ({})",
+            config.vm.code.path(),
+            fetched.revision
+        );
+        telemetry::log_plugin(Level::Warn, &config.name, line);
+    }
+    Supplied {
+        wasm: Wasm::new(fetched.bytes),
+        revision: Revision(fetched.revision.to_string()),
+        is_kept: fetched.origin == Origin::Shelf,
+    }
+}
+
 impl Supply for Sourced {
     fn fetch(&self, config: &PluginConfig, renew: bool) -> Result<Supplied, FetchError> {
-        let fetched = self.with(config, renew, |wanted| self.sources.fetch(wanted))?;
-        if let Some(warning) = fetched.warning {
-            let line = format_args!(
-                "{}: {warning}; the version that was fetched last is used ({})",
-                config.vm.code.path(),
-                fetched.revision
-            );
-            telemetry::log_plugin(Level::Warn, &config.name, line);
-        }
-        Ok(Supplied { bytes: fetched.bytes, revision: Revision(fetched.revision.to_string()) })
+        self.with(config, renew, |wanted| self.sources.fetch(wanted)).map(|fetched| supplied(config, fetched))
     }
 
     fn revision(&self, config: &PluginConfig) -> Result<Revision, FetchError> {
@@ -104,7 +117,16 @@ impl Supply for Sourced {
         }
     }
 
-    fn is_at_hand(&self, config: &PluginConfig) -> bool {
-        self.with(config, false, |wanted| self.sources.at_hand(wanted)).is_some()
+    fn at_hand(&self, config: &PluginConfig) -> Option<Result<Supplied, FetchError>> {
+        let found = self.with(config, false, |wanted| self.sources.at_hand(wanted))?;
+        Some(found.map(|fetched| supplied(config, fetched)))
+    }
+
+    fn is_kept(&self, config: &PluginConfig) -> bool {
+        let source =
+            SourceConfig { pull_policy: Some(PullPolicy::IfNotPresent), ..config.graft.source.clone() };
+        let graft = GraftConfig { source, ..config.graft.clone() };
+        let lenient = PluginConfig { graft, ..config.clone() };
+        self.with(&lenient, false, |wanted| self.sources.at_hand(wanted)).is_some()
     }
 }

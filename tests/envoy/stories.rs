@@ -47,6 +47,7 @@ mod start_up;
 mod statistics;
 mod swaps;
 mod ticks;
+mod tiers;
 mod trailers;
 mod updates;
 mod validation;

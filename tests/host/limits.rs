@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use graft::engine::Engine;
-use graft::engine::code::Code;
+use graft::engine::code::{Code, Tier, Wasm};
 use graft::host::types::HeadersAction;
 use graft::host::vm::CallError;
 
@@ -200,7 +200,9 @@ fn code_that_begins_with_more_than_its_limits_does_not_start() {
 #[test]
 fn code_with_the_largest_sizes_that_can_be_written_is_refused() {
     let engine = Engine::new().unwrap();
-    let refusal = |guest: Guest| Code::compile(&engine, &guest.wasm(), None).unwrap_err().to_string();
+    let refusal = |guest: Guest| {
+        Code::compile(&engine, &Wasm::new(guest.wasm()), Tier::Optimized, None).unwrap_err().to_string()
+    };
     let memory = refusal(Guest::new().memory(r#"(memory (export "memory") 65536)"#));
     assert!(memory.contains("exceeds the limit of 0x40000000"), "{memory}");
     let table = refusal(Guest::new().with("(table 0xffffffff funcref)"));

@@ -7,7 +7,7 @@
 //! - [`cache`]: what is compiled once for several processes.
 //! - [`generations`]: old and new side by side. [`canary`]: a plugin that does not start harms nobody.
 //! - [`slots`]: new generations take over, while streams come. [`trials`]: on some of them first. What they are made of
-//!   comes from a [`supplier`].
+//!   comes from a [`supplier`]. [`loading`]: whom that holds up. [`tiers`]: the same code twice, compiled quickly and well.
 //! - [`pool`]: home VMs and their replacement. [`crash_loops`]: how soon. [`spares`]: VMs made ahead.
 //! - [`isolation`]: a VM for each stream. [`waiting`]: streams that find none.
 //! - [`statistics`]: what an operator sees of all that in numbers; [`status`]: what a slot tells of itself.
@@ -38,6 +38,7 @@ mod generations;
 mod guest;
 mod house;
 mod isolation;
+mod loading;
 mod memory;
 mod pool;
 mod sharing;
@@ -47,5 +48,6 @@ mod statistics;
 mod status;
 mod supplier;
 mod threads;
+mod tiers;
 mod trials;
 mod waiting;

@@ -12,7 +12,7 @@ use graft::lifecycle::slot::status::Role;
 use graft::lifecycle::slot::{Command, NotLoaded, Slot, Stage};
 
 use crate::guest::Guest;
-use crate::house::{FIRST_WAIT, House, Open, config, configured, eventually};
+use crate::house::{FIRST_WAIT, House, Open, config, configured};
 use crate::supplier::Supplier;
 
 type Held = Arc<Slot<FakeStream>>;
@@ -393,35 +393,6 @@ fn two_hundred_swaps_leave_nothing_behind() {
     house.registry.loader().work();
     let status = slot.status();
     assert_eq!((status.generations.len(), status.generations[0].vms), (1, 2), "two homes");
-}
-
-#[test]
-fn threads_of_the_loader_load_by_themselves() {
-    let supply = Supplier::far();
-    supply.offer("1", &saying(1));
-    let house = House::supplied(1, &supply);
-    house.registry.loader().start();
-    let slot = house.open(&auth());
-    assert!(eventually(|| slot.current().is_ok()));
-    assert_eq!(answer(&house, &slot), "1");
-}
-
-#[test]
-fn code_that_is_not_at_hand_is_refused_where_that_is_wanted_and_fetched_for_the_next_time() {
-    let supply = Supplier::far();
-    supply.offer("1", &saying(1));
-    let house = House::supplied(1, &supply);
-    let mut config = auth();
-    config.vm.nack_on_code_cache_miss = true;
-    let refused = house.registry.open(graft::lifecycle::registry::Use::Filter, &config, true).unwrap_err();
-    assert!(
-        refused.describe(&config).contains("vm_config.code.local: the code is not in the cache"),
-        "{refused}"
-    );
-    assert_eq!(supply.fetches(), 0);
-    house.registry.loader().work();
-    assert_eq!(supply.fetches(), 1);
-    assert!(house.registry.slots().is_empty(), "nobody holds it");
 }
 
 #[test]

@@ -64,6 +64,7 @@ fn generation(status: &GenerationStatus) -> Value {
         ("role", role.into()),
         ("digest", format!("sha256:{}", status.digest).into()),
         ("revision", revision.into()),
+        ("tier", if status.is_optimized { "optimized".into() } else { "baseline".into() }),
         ("age_seconds", seconds(status.age).into()),
         ("streams", status.streams.into()),
         ("begun", status.begun.into()),

@@ -89,9 +89,13 @@ fn generations(page: &mut String, generations: &[GenerationStatus]) {
         ]
     }));
     let mut codes = vec!["code".to_owned()];
-    codes.extend(generations.iter().map(|generation| match generation.revision.as_str() {
-        "" => format!("sha256:{}", generation.digest),
-        revision => format!("sha256:{}, revision {}", generation.digest, plain(revision)),
+    codes.extend(generations.iter().map(|generation| {
+        let revision = match generation.revision.as_str() {
+            "" => String::new(),
+            revision => format!(", revision {}", plain(revision)),
+        };
+        let tier = if generation.is_optimized { "" } else { ", compiled quickly" };
+        format!("sha256:{}{revision}{tier}", generation.digest)
     }));
     let mut widths = [0_usize; COLUMNS.len()];
     for row in &rows {

@@ -6,7 +6,7 @@
 
 use super::{StartError, State, Vm};
 use crate::engine::Ticking;
-use crate::engine::code::CompileError;
+use crate::engine::code::{Code, CompileError};
 use crate::host::calls::{Calls, Orphans};
 use crate::host::contexts::{Contexts, RootIndex, Roots};
 use crate::host::entry_points;
@@ -90,6 +90,11 @@ impl<S: Stream> Snapshot<S> {
             ..State::of(&self.template, Contexts::of(&self.roots), self.metrics.for_copy(), calls)
         };
         Vm::instantiate(&self.template, state, None)
+    }
+
+    /// The code that copies run.
+    pub fn code(&self) -> &Code {
+        self.template.code()
     }
 
     /// Bytes of linear memory that a copy begins with.

@@ -4,7 +4,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::Use;
 use crate::config::{self, GraftConfig, Isolation, PluginConfig};
-use crate::engine::code::Digest;
+use crate::engine::code::{Digest, Tier, Wasm};
 use crate::engine::limits::Limits;
 use crate::engine::wasi::Environment;
 use crate::host::calls::CallLimits;
@@ -23,9 +23,10 @@ pub(super) fn pool_key(
     config: &PluginConfig,
     code: &Digest,
     variables: &[(String, String)],
+    tier: Tier,
 ) -> Key {
     let mut parts: Vec<Vec<u8>> = vec![
-        vec![purpose as u8],
+        vec![purpose as u8, tier as u8],
         config.vm.vm_id.clone().into_bytes(),
         config.vm.configuration.clone(),
         code.as_bytes().to_vec(),
@@ -119,10 +120,10 @@ pub(super) fn settings(config: &PluginConfig, variables: &[(String, String)]) ->
 }
 
 /// What decides whether bytes are compiled once more.
-pub(super) fn code_key(bytes: &[u8], config: &PluginConfig) -> Key {
+pub(super) fn code_key(wasm: &Wasm, config: &PluginConfig, tier: Tier) -> Key {
     digest(&[
         b"code".to_vec(),
-        Digest::of(bytes).as_bytes().to_vec(),
-        vec![u8::from(config.graft.isolation == Isolation::Stream)],
+        wasm.digest().as_bytes().to_vec(),
+        vec![u8::from(config.graft.isolation == Isolation::Stream), tier as u8],
     ])
 }

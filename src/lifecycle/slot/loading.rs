@@ -6,6 +6,7 @@ use super::draining::Previous;
 use super::progress::{Ahead, Stage, Trial, Wanted};
 use super::trial::Candidate;
 use super::{Published, Slot};
+use crate::engine::code::{Tier, Wasm};
 use crate::host::stream::{Services, Stream};
 use crate::lifecycle::error::LoadError;
 use crate::lifecycle::failure::BackOff;
@@ -13,18 +14,24 @@ use crate::lifecycle::generation::Generation;
 use crate::lifecycle::inventory::Step;
 use crate::lifecycle::loader::Works;
 use crate::lifecycle::supply::{Revision, Supplied};
+use crate::source::FetchError;
 use crate::telemetry::{self, Level};
 
 impl<S: Stream> Slot<S> {
     pub(super) fn load(self: &Arc<Self>, works: &Works<S>, wanted: Wanted) -> Result<(), LoadError> {
-        self.try_load(works, wanted).inspect_err(|error| {
+        self.try_load(works, wanted, None).inspect_err(|error| {
             let serves =
                 if self.published.get().is_some() { "; the last good generation serves" } else { "" };
             telemetry::log(Level::Error, format_args!("graft: {}{serves}", error.describe(&self.config)));
         })
     }
 
-    pub(super) fn try_load(self: &Arc<Self>, works: &Works<S>, wanted: Wanted) -> Result<(), LoadError> {
+    pub(super) fn try_load(
+        self: &Arc<Self>,
+        works: &Works<S>,
+        wanted: Wanted,
+        at_hand: Option<Result<Supplied, FetchError>>,
+    ) -> Result<(), LoadError> {
         let began = works.services.monotonic_nanoseconds();
         let renew = {
             let mut progress = self.progress.lock();
@@ -36,22 +43,59 @@ impl<S: Stream> Slot<S> {
                 Wanted::Changed | Wanted::Commanded => true,
             }
         };
-        let supplied = works.supply.fetch(&self.config, renew).map_err(LoadError::from);
-        let Supplied { bytes, revision } = supplied.inspect_err(|error| self.failed(works, None, error))?;
-        if self.progress.lock().has_tried(&revision, wanted) {
-            self.settled(works);
-            return Ok(());
-        }
-        let made = self.make(works, &bytes);
-        let made = made.inspect_err(|error| self.failed(works, Some(revision.clone()), error))?;
+        let mut supplied =
+            self.supplied(works, at_hand.unwrap_or_else(|| works.supply.fetch(&self.config, renew)))?;
+        let (made, wasm, revision) = loop {
+            if self.progress.lock().has_tried(&supplied.revision, wanted) {
+                self.settled(works);
+                return Ok(());
+            }
+            let wasm = Arc::new(supplied.wasm);
+            match self.make(works, &wasm, self.first_tier(works, &wasm)) {
+                Ok(made) => break (made, wasm, supplied.revision),
+                // What was kept may be half of a file, or may have been mended at its source since.
+                Err(error) if supplied.is_kept && error.is_of_code() => {
+                    let line = format_args!(
+                        "graft: {}; kept from before, so it is fetched anew",
+                        error.describe(&self.config)
+                    );
+                    telemetry::log(Level::Warn, line);
+                    supplied = self.supplied(works, works.supply.fetch(&self.config, true))?;
+                }
+                Err(error) => {
+                    self.failed(works, Some(supplied.revision), &error);
+                    return Err(error);
+                }
+            }
+        };
         let now = works.services.monotonic_nanoseconds();
         self.tally.loaded(now.saturating_sub(began));
         self.take_over(works, revision, &made, now);
+        self.note_tier(&made, &wasm);
         Ok(())
     }
 
+    fn supplied(
+        &self,
+        works: &Works<S>,
+        supplied: Result<Supplied, FetchError>,
+    ) -> Result<Supplied, LoadError> {
+        supplied.map_err(LoadError::from).inspect_err(|error| self.failed(works, None, error))
+    }
+
+    /// A load has panicked; it is tried again at a moment.
+    pub(in crate::lifecycle) fn has_panicked(&self, why: &str, now: u64, again: u64) {
+        let mut progress = self.progress.lock();
+        progress.enter(Stage::Failed, now);
+        progress.last_error = Some(why.to_owned());
+        progress.is_passing = false;
+        progress.retry_at = Some(again);
+        drop(progress);
+        self.watch.call_all();
+    }
+
     /// Compiles and starts.
-    fn make(&self, works: &Works<S>, bytes: &[u8]) -> Result<Arc<Generation<S>>, LoadError> {
+    fn make(&self, works: &Works<S>, wasm: &Arc<Wasm>, tier: Tier) -> Result<Arc<Generation<S>>, LoadError> {
         let on_step = |step| {
             let stage = match step {
                 Step::Compiling => Stage::Compiling,
@@ -59,15 +103,20 @@ impl<S: Stream> Slot<S> {
             };
             self.progress.lock().enter(stage, works.services.monotonic_nanoseconds());
         };
-        let made = works.inventory.load(self.purpose, &self.config, bytes, on_step)?;
-        // Made ahead, so that no worker has to; and a route that the plugin refuses would lose its streams.
+        let made = works.inventory.load(self.purpose, &self.config, wasm, tier, on_step)?;
+        self.make_ahead(works, &made)?;
+        Ok(made)
+    }
+
+    /// Makes the variants of routes, so that no worker has to; and a route that the plugin refuses would lose its streams.
+    pub(super) fn make_ahead(&self, works: &Works<S>, made: &Arc<Generation<S>>) -> Result<(), LoadError> {
         let mut ahead = Vec::new();
         for route in self.routes() {
-            let variant = works.inventory.load_variant(&made, &route).map_err(LoadError::Route)?;
-            ahead.push(Ahead { base: Arc::downgrade(&made), _variant: variant });
+            let variant = works.inventory.load_variant(made, &route).map_err(LoadError::Route)?;
+            ahead.push(Ahead { base: Arc::downgrade(made), _variant: variant });
         }
         self.progress.lock().ahead.extend(ahead);
-        Ok(made)
+        Ok(())
     }
 
     fn settled(&self, works: &Works<S>) {

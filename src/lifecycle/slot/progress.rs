@@ -20,13 +20,14 @@ use std::time::Duration;
 
 use super::Slot;
 use super::draining::{self, Draining, Look};
+use super::tiers::Quick;
 use super::trial::{self, Verdict};
-use crate::config::{CanaryConfig, Code};
+use crate::config::{CanaryConfig, Code, Place};
 use crate::host::stream::{Services, Stream};
 use crate::lifecycle::error::LoadError;
 use crate::lifecycle::generation::Generation;
 use crate::lifecycle::loader::Works;
-use crate::lifecycle::supply::Revision;
+use crate::lifecycle::supply::{Revision, Supplied};
 use crate::source::FetchError;
 use crate::telemetry::{self, Level};
 
@@ -57,6 +58,8 @@ pub(super) struct Progress<S: Stream> {
     poll_at: Option<u64>,
     pub(super) last_error: Option<String>,
     pub(super) trial: Option<Trial<S>>,
+    /// The generation that serves was compiled quickly.
+    pub(super) quick: Option<Quick<S>>,
     /// Variants that were made ahead for routes, so that their first streams find them.
     pub(super) ahead: Vec<Ahead<S>>,
     pub(super) draining: Draining<S>,
@@ -152,6 +155,7 @@ impl<S: Stream> Progress<S> {
             poll_at: None,
             last_error: None,
             trial: None,
+            quick: None,
             ahead: Vec::new(),
             draining: Draining::new(),
         }
@@ -185,6 +189,15 @@ impl<S: Stream> Slot<S> {
         self.progress.lock().wanted.get_or_insert(Wanted::Configured);
     }
 
+    /// Whether what is due at a moment will wait for a server.
+    pub(in crate::lifecycle) fn asks_a_server(&self, due: u64) -> bool {
+        let Code::Remote(remote) = &self.config.vm.code else { return false };
+        let progress = self.progress.lock();
+        let is_due = |moment: Option<u64>| moment.is_some_and(|moment| moment <= due);
+        let is_asked = progress.wanted.is_some() || is_due(progress.retry_at) || is_due(progress.poll_at);
+        is_asked && !matches!(remote.place, Place::File(_))
+    }
+
     /// Does what is due; answers when to come again. Takes as long as to load a plugin.
     pub(in crate::lifecycle) fn advance(self: &Arc<Self>, works: &Works<S>) -> Option<u64> {
         let _mine = self.turn.lock();
@@ -212,10 +225,15 @@ impl<S: Stream> Slot<S> {
     ///
     /// # Errors
     /// Why it is not loaded. Told to nobody else.
-    pub(in crate::lifecycle) fn load_now(self: &Arc<Self>, works: &Works<S>) -> Result<(), LoadError> {
+    /// `at_hand`: what is on this machine, if somebody has looked already.
+    pub(in crate::lifecycle) fn load_now(
+        self: &Arc<Self>,
+        works: &Works<S>,
+        at_hand: Option<Result<Supplied, FetchError>>,
+    ) -> Result<(), LoadError> {
         let _mine = self.turn.lock();
         let wanted = self.progress.lock().wanted.take().unwrap_or(Wanted::Configured);
-        self.try_load(works, wanted)
+        self.try_load(works, wanted, at_hand)
     }
 
     /// Follows a command. What takes time is left to the loader.

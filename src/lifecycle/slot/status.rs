@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::Slot;
 use super::progress::{Stage, Trial};
 use crate::config::Isolation;
+use crate::engine::code::Tier;
 use crate::host::stream::Stream;
 use crate::lifecycle::generation::Generation;
 use crate::lifecycle::inventory::Use;
@@ -64,6 +65,8 @@ pub struct GenerationStatus {
     pub digest: String,
     /// What its source called that revision; empty where there is nothing to tell.
     pub revision: String,
+    /// Whether that code was compiled with all optimisations.
+    pub is_optimized: bool,
     /// How long ago it was started.
     pub age: Duration,
     /// Streams that are on it now.
@@ -101,6 +104,7 @@ impl<S: Stream> Slot<S> {
                 role,
                 digest: generation.pool().template().code().digest().to_string(),
                 revision: revision.to_owned(),
+                is_optimized: generation.tier() == Tier::Optimized,
                 age: Duration::from_nanos(now.saturating_sub(generation.made_at())),
                 streams: generation.streams(),
                 begun: generation.begun(),

@@ -1,0 +1,99 @@
+//! Loading behind the back of the proxy: by threads, from what is kept, and for a cache alone.
+
+use std::sync::Arc;
+
+use graft::config::{PluginConfig, parse_plugin};
+use graft::lifecycle::registry::Use;
+use graft::lifecycle::slot::Stage;
+
+use crate::guest::Guest;
+use crate::house::{House, config, eventually};
+use crate::supplier::Supplier;
+
+fn house(supply: &Arc<Supplier>) -> House {
+    House::supplied(1, supply)
+}
+
+/// A plugin whose code is on a server.
+fn remote(name: &str) -> PluginConfig {
+    let text = format!(
+        r#"{{"name": "{name}", "vm_config": {{"code": {{"oci": "registry.test/{name}:1"}}}}, "graft": {{"cache": {{"disabled": true}}}}}}"#
+    );
+    parse_plugin(name, text.as_bytes()).unwrap()
+}
+
+/// One that the proxy takes only if its code is there.
+fn impatient() -> PluginConfig {
+    let mut config = remote("impatient");
+    config.vm.nack_on_code_cache_miss = true;
+    config
+}
+
+#[test]
+fn threads_of_the_loader_load_by_themselves() {
+    let supply = Supplier::far();
+    supply.offer("1", &Guest::new());
+    let house = house(&supply);
+    house.registry.loader().start();
+    let slot = house.open(&remote("auth"));
+    assert!(eventually(|| slot.current().is_ok()));
+}
+
+#[test]
+fn a_server_that_does_not_answer_holds_up_only_who_asks_servers() {
+    let supply = Supplier::far();
+    supply.offer("1", &Guest::new());
+    let house = house(&supply);
+    house.registry.loader().start();
+    let silence = supply.silence.lock();
+    let waiting: Vec<_> = (0..20).map(|number| house.open(&remote(&format!("r{number}")))).collect();
+    let asking = || waiting.iter().filter(|slot| slot.status().stage == Stage::Fetching).count();
+    assert!(eventually(|| asking() == 6), "{}", asking());
+    let local = house.open(&config("local", &Guest::new()));
+    assert!(eventually(|| local.current().is_ok()));
+    assert_eq!(asking(), 6);
+    drop(silence);
+    assert!(eventually(|| waiting.iter().all(|slot| slot.current().is_ok())));
+}
+
+#[test]
+fn bytes_that_were_kept_and_are_no_code_are_fetched_anew() {
+    let supply = Supplier::far();
+    supply.keep(b"\0asm\x01\0\0\0 and half of a file".to_vec());
+    let house = house(&supply);
+    let slot = house.open(&remote("auth"));
+    house.registry.loader().work();
+    assert_eq!((supply.fetches(), slot.status().stage), (2, Stage::Failed), "the source is away");
+    supply.offer("2", &Guest::new());
+    house.pass(std::time::Duration::from_mins(1));
+    house.registry.loader().work();
+    assert_eq!((slot.status().stage, slot.status().generations.len()), (Stage::Serving, 1));
+}
+
+#[test]
+fn code_that_is_not_at_hand_is_refused_where_that_is_wanted_and_fetched_for_the_next_time() {
+    let supply = Supplier::far();
+    supply.offer("1", &Guest::new().on("proxy_on_configure", "(call $say (i32.const 1))"));
+    let house = house(&supply);
+    for _ in 0..2 {
+        let refused = house.registry.open(Use::Filter, &impatient(), true).unwrap_err();
+        let line = refused.describe(&impatient());
+        assert!(line.contains("vm_config.code.oci: the code is not in the cache"), "{line}");
+    }
+    assert_eq!(supply.fetches(), 0);
+    house.registry.loader().work();
+    assert_eq!(supply.fetches(), 1, "once for both");
+    assert!(house.registry.slots().is_empty(), "nobody holds it");
+    assert!(house.said().is_empty(), "and nothing runs that was refused");
+}
+
+#[test]
+fn what_serves_already_is_not_refused_though_it_is_in_no_cache() {
+    let supply = Supplier::near();
+    supply.offer("1", &Guest::new());
+    let house = house(&supply);
+    let _serving = house.registry.open(Use::Filter, &impatient(), true).unwrap();
+    house.registry.loader().work();
+    supply.forget();
+    assert!(house.registry.open(Use::Filter, &impatient(), true).is_ok());
+}
