@@ -19,6 +19,7 @@
 //! | `http_config`, `http_filter` | the handles: what a filter configuration and a stream can be asked and told |
 //! | `config_address`, `bootstrap` | where a configuration is and who may ask it; that of a bootstrap extension |
 //! | `config_metrics` | metrics of configurations, with labels and without |
+//! | `gate`, `log_gate` | until when threads of ours may ask what; whether the log may be written to |
 //! | `call_event` | how calls to clusters are started, and what comes of them |
 //! | `access_logger`, `network_filter` | the same of an exchange that is over, and of a TCP connection |
 //! | `types`, `attribute_id`, `buffer` | enums, ids, borrowed bytes |
@@ -35,6 +36,7 @@ mod buffer;
 pub(crate) mod call_event;
 mod config_address;
 mod config_metrics;
+mod gate;
 pub(crate) mod guard;
 pub(crate) mod hook;
 mod http_config;

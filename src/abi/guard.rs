@@ -45,6 +45,11 @@ pub(crate) fn attempt_within<R>(hook: &str, run: impl FnOnce() -> R) -> Option<R
     settle(hook, panic::catch_unwind(AssertUnwindSafe(run)))
 }
 
+/// Whether this thread is inside a hook, and so one of Envoy's.
+pub(super) fn is_inside_a_hook() -> bool {
+    DEPTH.try_with(Cell::get).unwrap_or(0) > 0
+}
+
 fn settle<R>(hook: &str, outcome: thread::Result<R>) -> Option<R> {
     match outcome {
         Ok(answer) => Some(answer),

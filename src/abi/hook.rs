@@ -15,21 +15,19 @@ use std::ptr;
 use std::sync::Arc;
 
 use super::buffer::envoy_bytes;
-use super::config_address::ConfigAddress;
+use super::config_address::{self, ConfigAddress};
+use super::gate;
 use super::guard::{attempt, attempt_within, guard};
 use super::http_config::HttpFilterConfigHandle;
 use super::http_filter::HttpFilterHandle;
 use super::ownership::{ConfigSlot, FilterSlot, RouteSlot};
 use super::process;
 use super::raw;
-use super::running::{self, Pass};
+use super::running::{self, NO_FILTER, Pass};
 use super::table::callbacks;
 use super::types::{Answer, Level};
 
 type EnvoyBuffer = raw::envoy_dynamic_module_type_envoy_buffer;
-
-/// Runs that belong to no filter: one that is being made, or that is missing.
-const NO_FILTER: usize = 0;
 
 /// What a hook that makes a configuration gives to it.
 pub(crate) trait ConfigHandle: Sized {
@@ -115,6 +113,11 @@ pub(crate) unsafe fn config_new<T, H: ConfigHandle>(
     }
 }
 
+/// Envoy begins to end, says an extension that it tells that.
+pub(crate) fn envoy_ends() {
+    config_address::envoy_ends();
+}
+
 /// `on_http_filter_config_destroy`.
 ///
 /// # Safety
@@ -133,6 +136,7 @@ pub(crate) unsafe fn config_gone<T>(hook: &'static str, config: *const c_void, r
         // SAFETY: F5, as the caller says.
         if let Some(slot) = unsafe { ConfigSlot::<T>::take(config) } {
             slot.address.close();
+            config_address::let_envoy_end();
             // A barrier of its own, as for filters.
             let _told = attempt("on_http_filter_config_destroy", || run(&slot.config));
             drop(slot);
@@ -314,7 +318,7 @@ pub(crate) unsafe fn object_destroy<T>(hook: &'static str, filter: *const c_void
         // SAFETY: F4 and F5, as the caller says.
         if let Some(slot) = unsafe { FilterSlot::<T>::take(filter) } {
             running::mark_destroyed(slot.address());
-            super::http_filter::close_schedulers(slot.address());
+            gate::close_of_filter(slot.address());
             // A barrier of its own: a panic here must not meet a panic of the filter's destructor on the same stack.
             let _told = attempt_within(hook, || run(slot.filter()));
             drop(slot);

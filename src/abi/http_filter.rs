@@ -30,7 +30,6 @@ use std::ptr;
 
 pub use headers::Headers;
 pub use scheduler::Scheduler;
-pub(super) use scheduler::close_schedulers;
 pub use spans::ChildSpan;
 
 use super::raw;

@@ -4,49 +4,47 @@
 //! fetching a plugin and have something to say. Configurations are given up before that, so with the last of them the log is
 //! closed; with the next, if Envoy goes on, it is open again.
 
-use parking_lot::RwLock;
+use parking_lot::Mutex;
+
+use super::gate::Gate;
 
 /// See the module's text. Any thread.
 #[derive(Debug)]
-pub(super) struct LogGate(RwLock<State>);
-
-#[derive(Debug)]
-struct State {
-    configurations: usize,
-    is_open: bool,
+pub(super) struct LogGate {
+    gate: Gate,
+    configurations: Mutex<usize>,
 }
 
 impl LogGate {
     pub(super) const fn new() -> Self {
-        Self(RwLock::new(State { configurations: 0, is_open: true }))
+        Self { gate: Gate::new(), configurations: Mutex::new(0) }
     }
 
     /// Envoy makes a configuration, which may be refused: that is said, too.
     pub(super) fn open(&self) {
-        if !self.0.read().is_open {
-            self.0.write().is_open = true;
-        }
+        let _nobody_closes = self.configurations.lock();
+        self.gate.open();
     }
 
     /// A configuration is there.
     pub(super) fn enter(&self) {
-        let mut state = self.0.write();
-        state.configurations = state.configurations.saturating_add(1);
-        state.is_open = true;
+        let mut configurations = self.configurations.lock();
+        *configurations = configurations.saturating_add(1);
+        self.gate.open();
     }
 
     /// Envoy gave one up. Waits for lines that are being written, if it was the last.
     pub(super) fn leave(&self) {
-        let mut state = self.0.write();
-        state.configurations = state.configurations.saturating_sub(1);
-        state.is_open = state.configurations > 0;
+        let mut configurations = self.configurations.lock();
+        *configurations = configurations.saturating_sub(1);
+        if *configurations == 0 {
+            self.gate.close();
+        }
     }
 
-    /// Writes something while the log is open.
+    /// Writes something while the log is open. Whoever writes may be asked to write once more.
     pub(super) fn with<R>(&self, write: impl FnOnce() -> R) -> Option<R> {
-        // Not in turn with those who open and close: whoever writes may be asked to write once more.
-        let state = self.0.read_recursive();
-        state.is_open.then(write)
+        self.gate.through(write)
     }
 }
 

@@ -9,6 +9,11 @@
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::config_address;
+
+/// Runs that belong to no filter: one that is being made, or that is missing.
+pub(super) const NO_FILTER: usize = 0;
+
 /// Names one run of one hook in this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pass {
@@ -34,13 +39,19 @@ impl Pass {
 }
 
 impl Pass {
-    /// The filter whose hook this is, while it runs here.
+    /// The filter whose hook this is, while it runs here. None of a filter that is being made.
     pub(super) fn filter(self) -> Option<usize> {
         RUNNING
             .try_with(|running| {
                 let running = running.borrow();
                 let is_it = |frame: &&Frame| running.thread == self.thread && frame.run == self.run;
-                running.frames.iter().rev().find(is_it).map(|frame| frame.filter)
+                running
+                    .frames
+                    .iter()
+                    .rev()
+                    .find(is_it)
+                    .map(|frame| frame.filter)
+                    .filter(|filter| *filter != NO_FILTER)
             })
             .ok()
             .flatten()
@@ -140,6 +151,16 @@ impl Running {
             self.frames.pop();
         } else {
             self.frames.retain(|frame| frame.run != run);
+        }
+    }
+}
+
+impl Drop for Running {
+    /// A thread that has run hooks of filters ends. Workers end when Envoy does, after their last stream, and before it goes
+    /// on it waits for them.
+    fn drop(&mut self) {
+        if self.thread != 0 {
+            config_address::envoy_ends();
         }
     }
 }

@@ -84,6 +84,7 @@ pub unsafe extern "C" fn envoy_dynamic_module_on_bootstrap_extension_shutdown(
             service.on_shutdown();
         });
     }
+    hook::envoy_ends();
     if let Some(completion) = completion {
         // SAFETY: F15, Envoy's own function with its own argument, called once.
         unsafe { completion(context) };

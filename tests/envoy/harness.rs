@@ -19,6 +19,7 @@ pub mod grpc_upstream;
 pub mod guests;
 pub mod http1;
 pub mod http2;
+pub mod interrupted;
 pub mod load;
 pub mod log;
 pub mod message;

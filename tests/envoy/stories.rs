@@ -10,6 +10,7 @@ mod chains;
 mod closing;
 mod code_everywhere;
 mod containment;
+mod endings;
 mod environment;
 mod example_ext_authz;
 mod example_jwt_auth;

@@ -4,9 +4,11 @@
 
 use std::ffi::c_void;
 use std::ptr;
+use std::sync::Arc;
 use std::thread::{self, ThreadId};
 
 use super::super::buffer::lend;
+use super::super::gate::{self, Gate};
 use super::super::table::callbacks;
 use super::super::types::{MetricError, MetricId};
 use super::{ConnectionHandle, raw};
@@ -69,11 +71,13 @@ impl ConnectionHandle {
     pub fn scheduler(&self) -> Option<ConnectionScheduler> {
         let new = callbacks().network_filter_scheduler_new?;
         let envoy = self.envoy()?;
+        let gate = gate::of_filter(self.pass.filter()?)?;
         // SAFETY: F2, F3.
         let scheduler: *mut c_void = unsafe { new(envoy) };
         (!scheduler.is_null()).then(|| ConnectionScheduler {
             scheduler: scheduler.expose_provenance(),
             made_on: thread::current().id(),
+            gate,
         })
     }
 }
@@ -89,19 +93,21 @@ pub fn can_wake_connections() -> bool {
 pub struct ConnectionScheduler {
     scheduler: usize,
     made_on: ThreadId,
+    /// Whether the connection lives; see there.
+    gate: Arc<Gate>,
 }
 
 impl ConnectionScheduler {
     /// Asks for `on_scheduled`. False if it cannot be asked for from here: before Envoy 1.39 only from the worker of the
-    /// connection.
+    /// connection. Or if the connection is gone.
     pub fn commit(&self) -> bool {
         let Some(commit) = callbacks().network_filter_scheduler_commit else { return false };
         if !can_wake_connections() && thread::current().id() != self.made_on {
             return false;
         }
-        // SAFETY: F2, F12.
-        unsafe { commit(ptr::with_exposed_provenance_mut(self.scheduler), 0) };
-        true
+        let scheduler = ptr::with_exposed_provenance_mut(self.scheduler);
+        // SAFETY: F2, F12; the connection lives inside its gate.
+        self.gate.through(|| unsafe { commit(scheduler, 0) }).is_some()
     }
 }
 
