@@ -39,6 +39,9 @@ impl Held {
     pub(super) fn release(&self) {
         if !self.is_released.swap(true, Ordering::AcqRel) {
             self.slot.release();
+            if let Ok(module) = module::module() {
+                module.registry.loader().let_go(&self.slot);
+            }
         }
     }
 }

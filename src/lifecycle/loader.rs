@@ -81,6 +81,19 @@ impl<S: Stream> Loader<S> {
         self.wake_one();
     }
 
+    /// A configuration of Envoy's has [released](Slot::release) a slot. With its last user it ends on a thread of the loader:
+    /// its guests say goodbye then, and their VMs are waited for, which nobody may have to do in a hook of Envoy's. Least of
+    /// all a hook that Envoy calls from inside a guest's call, since that VM is locked. Where there are no threads, the last
+    /// user ends it.
+    pub fn let_go(self: &Arc<Self>, slot: &Arc<Slot<S>>) {
+        let mut shared = self.shared.lock();
+        if shared.most_threads > 0 && !slot.is_used() {
+            shared.jobs.add_to_leave(slot);
+            drop(shared);
+            self.wake_one();
+        }
+    }
+
     /// The code of a plugin is to be fetched and compiled, so that it is in the cache.
     pub(super) fn post_to_keep(self: &Arc<Self>, config: &PluginConfig) {
         self.shared.lock().jobs.add_to_keep(config);
@@ -141,9 +154,9 @@ impl<S: Stream> Loader<S> {
                 kept.map_or_else(|_told| None, |()| None)
             }
         };
-        self.shared.lock().jobs.done(&task, next);
-        // The last of a slot may go here, and its guests with it, rather than on a worker. The hook tells of a panic.
-        let _told = panic::catch_unwind(AssertUnwindSafe(|| drop(task)));
+        let left = self.shared.lock().jobs.done(&task, now, next);
+        // The last of a slot may go here, and its guests with it. The hook tells of a panic.
+        let _told = panic::catch_unwind(AssertUnwindSafe(|| drop((task, left))));
         true
     }
 

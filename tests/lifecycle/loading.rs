@@ -1,6 +1,7 @@
 //! Loading behind the back of the proxy: by threads, from what is kept, and for a cache alone.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use graft::config::{PluginConfig, parse_plugin};
 use graft::lifecycle::registry::Use;
@@ -65,7 +66,7 @@ fn bytes_that_were_kept_and_are_no_code_are_fetched_anew() {
     house.registry.loader().work();
     assert_eq!((supply.fetches(), slot.status().stage), (2, Stage::Failed), "the source is away");
     supply.offer("2", &Guest::new());
-    house.pass(std::time::Duration::from_mins(1));
+    house.pass(Duration::from_mins(1));
     house.registry.loader().work();
     assert_eq!((slot.status().stage, slot.status().generations.len()), (Stage::Serving, 1));
 }
@@ -96,4 +97,23 @@ fn what_serves_already_is_not_refused_though_it_is_in_no_cache() {
     house.registry.loader().work();
     supply.forget();
     assert!(house.registry.open(Use::Filter, &impatient(), true).is_ok());
+}
+
+#[test]
+fn a_slot_that_is_given_up_ends_on_a_thread_of_the_loader() {
+    let supply = Supplier::far();
+    supply.offer("1", &Guest::new().on("proxy_on_done", "(call $say (i32.const 9))"));
+    let house = house(&supply);
+    house.registry.loader().start();
+    let slot = house.open(&remote("auth"));
+    assert!(eventually(|| slot.current().is_ok()));
+    slot.release();
+    house.registry.loader().let_go(&slot);
+    // As one whose streams are there yet: the last to hold it is not the one to end it.
+    drop(slot);
+    assert!(house.said().is_empty(), "not here and now");
+    assert!(eventually(|| {
+        house.pass(Duration::from_millis(250));
+        house.said() == ["9"]
+    }));
 }

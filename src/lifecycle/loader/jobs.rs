@@ -6,6 +6,9 @@ use crate::config::PluginConfig;
 use crate::host::stream::Stream;
 use crate::lifecycle::slot::Slot;
 
+/// How soon a slot is looked at again that somebody else holds yet, in nanoseconds.
+const LOOK_EVERY: u64 = 250_000_000;
+
 /// See the module's text.
 pub(super) struct Jobs<S: Stream> {
     list: Vec<Job<S>>,
@@ -17,6 +20,8 @@ pub(super) struct Jobs<S: Stream> {
     to_keep: Vec<Arc<PluginConfig>>,
     /// Such code that a thread is at.
     keeping: Vec<Arc<PluginConfig>>,
+    /// Slots that Envoy has given up. Held here until nobody else holds them, so that they end on a thread of the loader.
+    leaving: Vec<Arc<Slot<S>>>,
     under_way: Vec<UnderWay<S>>,
     /// How many of those may ask servers.
     most_asking: usize,
@@ -54,6 +59,7 @@ impl<S: Stream> Jobs<S> {
             is_optimizing: false,
             to_keep: Vec::new(),
             keeping: Vec::new(),
+            leaving: Vec::new(),
             under_way: Vec::new(),
             most_asking,
         }
@@ -73,6 +79,14 @@ impl<S: Stream> Jobs<S> {
         if !self.to_keep.iter().chain(&self.keeping).any(|other| **other == *config) {
             self.to_keep.push(Arc::new(config.clone()));
         }
+    }
+
+    /// A slot is to end when nobody holds it any more.
+    pub(super) fn add_to_leave(&mut self, slot: &Arc<Slot<S>>) {
+        if !self.leaving.iter().any(|other| Arc::ptr_eq(other, slot)) {
+            self.leaving.push(Arc::clone(slot));
+        }
+        self.add(slot, 0);
     }
 
     /// Whether nothing is left for another thread, now or later.
@@ -117,8 +131,9 @@ impl<S: Stream> Jobs<S> {
         !is_under_way && (!job.is_asking || asking() < self.most_asking)
     }
 
-    /// A thread has done what it took. `next`: when its slot wants to be advanced again.
-    pub(super) fn done(&mut self, task: &Task<S>, next: Option<u64>) {
+    /// A thread has done what it took. `next`: when its slot wants to be advanced again. Answers a slot that is to be dropped
+    /// when the jobs are not locked any more.
+    pub(super) fn done(&mut self, task: &Task<S>, now: u64, next: Option<u64>) -> Option<Arc<Slot<S>>> {
         match task {
             Task::Advance(slot) => {
                 let weak = Arc::downgrade(slot);
@@ -126,9 +141,12 @@ impl<S: Stream> Jobs<S> {
                 if slot.is_to_be_optimized() && !self.to_optimize.iter().any(|other| other.ptr_eq(&weak)) {
                     self.to_optimize.push(weak);
                 }
-                if let Some(due) = next {
+                let left = self.leave(slot);
+                let look = (left.is_none() && self.is_leaving(slot)).then(|| now.saturating_add(LOOK_EVERY));
+                if let Some(due) = [next, look].into_iter().flatten().min() {
                     self.add(slot, due);
                 }
+                return left;
             }
             Task::Optimize(slot) => {
                 self.is_optimizing = false;
@@ -137,6 +155,19 @@ impl<S: Stream> Jobs<S> {
             }
             Task::Keep(config) => self.keeping.retain(|other| !Arc::ptr_eq(other, config)),
         }
+        None
+    }
+
+    /// Lets a slot go that nobody holds but the task that has advanced it, or that is used again.
+    fn leave(&mut self, slot: &Arc<Slot<S>>) -> Option<Arc<Slot<S>>> {
+        let place = self.leaving.iter().position(|other| Arc::ptr_eq(other, slot))?;
+        // One count is the task's, and one that of the list.
+        let is_alone = Arc::strong_count(slot) <= 2;
+        (is_alone || slot.is_used()).then(|| self.leaving.swap_remove(place))
+    }
+
+    fn is_leaving(&self, slot: &Arc<Slot<S>>) -> bool {
+        self.leaving.iter().any(|other| Arc::ptr_eq(other, slot))
     }
 
     /// When a thread can take the next.
