@@ -113,7 +113,7 @@ impl Sources {
                 pinned.or_else(|| {
                     let is_enough = remote.sha256.is_none()
                         && !wanted.renew
-                        && wanted.source.pull_policy_of(None) == PullPolicy::IfNotPresent;
+                        && wanted.source.pull_policy_of(&remote.place) == PullPolicy::IfNotPresent;
                     let record = Record::read(wanted.shelf, page_name(url, wanted.source), None)?;
                     is_enough.then(|| on_shelf(wanted.shelf, &record)).flatten().map(Ok)
                 })
@@ -166,7 +166,7 @@ impl Sources {
             (Place::Image(image), None) => {
                 let client = self.client(wanted, remote, false)?;
                 let registry = self.registry(&client, wanted.source, image)?;
-                format!("sha256:{}", registry.digest_of(image.tag().unwrap_or("latest"))?)
+                format!("sha256:{}", registry.digest_of(image.tag())?)
             }
         }))
     }
@@ -350,7 +350,7 @@ fn image_on_shelf(
     let source = wanted.source;
     let name = match remote.pinned() {
         Some(digest) => digest_name(image, digest, source),
-        None if wanted.renew || source.pull_policy_of(image.tag()) == PullPolicy::Always => return None,
+        None if wanted.renew || source.pull_policy_of(&remote.place) == PullPolicy::Always => return None,
         None => tag_name(image, source),
     };
     on_shelf(wanted.shelf, &Record::read(wanted.shelf, name, keys)?)
@@ -362,7 +362,7 @@ fn page_name(url: &HttpUrl, source: &SourceConfig) -> Name {
 }
 
 fn tag_name(image: &ImageReference, source: &SourceConfig) -> Name {
-    let tag = image.tag().unwrap_or("latest");
+    let tag = image.tag();
     let trust = trust(source);
     Name::new("image", &format!("{trust}{}/{}:{tag}", image.registry(), image.repository()), source)
 }

@@ -108,7 +108,7 @@ pub(super) struct Resolved {
 pub(super) fn resolve(registry: &Registry<'_>, pinned: Option<Digest>) -> Result<Resolved, FetchError> {
     let (digest, manifest) = match pinned {
         Some(digest) => (digest, registry.manifest_of(digest)?),
-        None => registry.manifest(registry.image().tag().unwrap_or("latest"))?,
+        None => registry.manifest(registry.image().tag())?,
     };
     Ok(Resolved { digest, manifest })
 }

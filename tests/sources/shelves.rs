@@ -56,12 +56,15 @@ fn what_was_fetched_without_a_certificate_is_not_for_those_who_want_one() {
     assert!(world.at_hand(&listed).is_some());
     let server = Server::start(|_| Reply::ok(WASM));
     let url = server.url("/x");
-    world.fetch(&page(&url, &json!({}))).unwrap();
-    assert!(world.at_hand(&page(&url, &json!({}))).is_some());
+    let kept = json!({"pull_policy": "if_not_present"});
+    world.fetch(&page(&url, &kept)).unwrap();
+    assert!(world.at_hand(&page(&url, &kept)).is_some());
     for source in [json!({"insecure_registries": []}), json!({"ca_file": "/etc/graft/ca.pem"})] {
         assert!(world.at_hand(&registry.plugin("1", &source)).is_none(), "{source}");
     }
-    for source in [json!({"insecure_registries": ["*"]}), json!({"ca_file": "/etc/graft/ca.pem"})] {
+    for trust in [json!({"insecure_registries": ["*"]}), json!({"ca_file": "/etc/graft/ca.pem"})] {
+        let mut source = kept.clone();
+        source.as_object_mut().unwrap().extend(trust.as_object().unwrap().clone());
         assert!(world.at_hand(&page(&url, &source)).is_none(), "{source}");
     }
     // A digest says what is right, whoever gave it out.
@@ -163,9 +166,11 @@ fn a_page_is_asked_for_with_the_mark_of_what_is_on_the_shelf() {
         }
     });
     let world = World::new();
-    let always = page(&server.url("/x"), &json!({"pull_policy": "always"}));
-    let present = page(&server.url("/x"), &json!({}));
+    // A page may change, so it is asked for each time: Istio's rule, whatever the policy is called there.
+    let always = page(&server.url("/x"), &json!({}));
+    let present = page(&server.url("/x"), &json!({"pull_policy": "if_not_present"}));
     assert_eq!(world.fetch(&always).unwrap().origin, Origin::Network);
+    assert!(world.at_hand(&always).is_none() && world.at_hand(&present).is_some());
     let again = world.fetch(&always).unwrap();
     assert_eq!((again.bytes.as_slice(), again.origin), (WASM, Origin::Shelf));
     assert_eq!(again.revision.to_string(), "etag \"v1\"");
