@@ -58,6 +58,11 @@ pub(super) fn read_file(path: &Path, largest: u64) -> Result<Vec<u8>, FetchError
     Ok(bytes)
 }
 
+/// A path as errors show it.
+pub(super) fn quoted(path: &Path) -> String {
+    format!("{:?}", path.to_string_lossy())
+}
+
 /// Why a file cannot be looked at.
 pub(super) fn unreadable(path: &Path, source: io::Error) -> FetchError {
     let path = path.to_owned();
