@@ -157,7 +157,7 @@ fn a_token_service_that_gives_none_is_named() {
         (Reply::ok(*b"{\"token\": \"a\\r\\nx: y\"}"), "gave no token"),
         (Reply::ok(*b"{\"token\": \"\"}"), "gave no token"),
         (Reply::status(403), "status 403"),
-        (Reply::ok(vec![b' '; 300_000]), "more than 262144 bytes"),
+        (Reply::ok(vec![b' '; 300_000]), "has 300000 bytes, expected at most 262144"),
     ] {
         let service = Server::start(move |_| reply.clone());
         let registry = with_token(service.url("/token"));

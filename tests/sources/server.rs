@@ -35,7 +35,7 @@ pub enum Reply {
     Raw(Vec<u8>),
     /// These bytes, and then zeros for ever.
     Endless(Vec<u8>),
-    /// These bytes, and then a zero each 20 ms.
+    /// These bytes, and then an `a` each 20 ms.
     Drip(Vec<u8>),
     /// Nothing at all.
     Silence,
@@ -108,14 +108,19 @@ impl Tls {
 
 impl Server {
     pub fn start(handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        Self::serve(None, Arc::new(handler))
+        Self::serve(None, false, Arc::new(handler))
+    }
+
+    /// A server that waits on if somebody speaks TLS to it.
+    pub fn start_patient(handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        Self::serve(None, true, Arc::new(handler))
     }
 
     pub fn start_tls(tls: &Tls, handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        Self::serve(Some(Arc::clone(&tls.config)), Arc::new(handler))
+        Self::serve(Some(Arc::clone(&tls.config)), false, Arc::new(handler))
     }
 
-    fn serve(tls: Option<Arc<ServerConfig>>, handler: Handler) -> Self {
+    fn serve(tls: Option<Arc<ServerConfig>>, is_patient: bool, handler: Handler) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (requests, ends) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
@@ -133,6 +138,11 @@ impl Server {
                         Some(config) => {
                             let tls = ServerConnection::new(config).unwrap();
                             exchange(StreamOwned::new(tls, connection), &handler, &log, &stop);
+                        }
+                        None if is_patient && speaks_tls(&connection) => {
+                            while !stop.load(Ordering::Relaxed) {
+                                std::thread::sleep(Duration::from_millis(20));
+                            }
                         }
                         None => exchange(connection, &handler, &log, &stop),
                     }
@@ -187,6 +197,11 @@ fn exchange(mut stream: impl Read + Write, handler: &Handler, log: &Mutex<Vec<Re
     drop(stream.flush());
 }
 
+fn speaks_tls(connection: &TcpStream) -> bool {
+    let mut first = [0];
+    matches!(connection.peek(&mut first), Ok(1)) && first[0] == 0x16
+}
+
 fn read(stream: &mut impl Read) -> Option<Request> {
     let mut bytes = Vec::new();
     let mut byte = [0];
@@ -235,7 +250,7 @@ fn write(stream: &mut impl Write, request: &Request, reply: Reply, ends: &Atomic
         Reply::Drip(bytes) => {
             stream.write_all(&bytes)?;
             while !ends.load(Ordering::Relaxed) {
-                stream.write_all(&[0])?;
+                stream.write_all(b"a")?;
                 stream.flush()?;
                 std::thread::sleep(Duration::from_millis(20));
             }

@@ -36,6 +36,7 @@ fn what_is_not_what_was_asked_for_is_refused() {
     let world = World::new();
     let wrong = world.fetch(&pinned_page(&server.url("/wasm"), &sha256(b"other"))).unwrap_err();
     assert!(matches!(wrong, FetchError::WrongDigest { .. }), "{wrong}");
+    assert_eq!(wrong.field(), Some("vm_config.code.remote.sha256"));
     assert!(wrong.to_string().contains(&format!(
         "has the SHA-256 {}, expected {}",
         sha256(WASM),
@@ -97,9 +98,19 @@ fn a_server_that_says_no_is_asked_once() {
 }
 
 #[test]
+fn a_name_that_does_not_resolve_is_said() {
+    let error = World::new().fetch(&page("http://nobody.invalid/x", &none())).unwrap_err();
+    assert!(error.is_out_of_reach(), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains("is not reachable (the name of the host does not resolve)"), "{text}");
+}
+
+#[test]
 fn nobody_there_is_tried_again_and_said() {
-    // A port that was free a moment ago.
-    let url = Server::start(|_| Reply::Silence).url("/x");
+    // A port that this test holds, and on which it does not listen.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}/x", socket.local_addr().unwrap());
     let world = World::new();
     let error = world.fetch(&page(&url, &none())).unwrap_err();
     assert!(
@@ -128,20 +139,35 @@ fn a_version_is_known_by_its_mark_without_fetching_it() {
     let server = Server::start(|request| match request.path.as_str() {
         "/etag" => Reply::ok(WASM).with("etag", "\"v1\"").with("last-modified", "x"),
         "/date" => Reply::ok(WASM).with("last-modified", "Wed, 21 Oct 2015 07:28:00 GMT"),
-        "/no-head" if request.method == "HEAD" => Reply::status(405),
+        path if request.method == "HEAD" && path.starts_with("/no-head/") => {
+            // With the mark of the page that says so.
+            Reply::status(path.rsplit('/').next().unwrap().parse().unwrap()).with("etag", "\"refused\"")
+        }
         _ => Reply::ok(WASM),
     });
     for (path, expected, asked) in [
         ("/etag", "etag \"v1\"".to_owned(), 1),
         ("/date", "modified Wed, 21 Oct 2015 07:28:00 GMT".to_owned(), 1),
         ("/none", format!("sha256:{}", sha256(WASM)), 2),
-        ("/no-head", format!("sha256:{}", sha256(WASM)), 2),
+        ("/no-head/400", format!("sha256:{}", sha256(WASM)), 2),
+        ("/no-head/403", format!("sha256:{}", sha256(WASM)), 2),
+        ("/no-head/404", format!("sha256:{}", sha256(WASM)), 2),
+        ("/no-head/405", format!("sha256:{}", sha256(WASM)), 2),
+        ("/no-head/501", format!("sha256:{}", sha256(WASM)), 2),
     ] {
         let (world, page) = (World::new(), page(&server.url(path), &none()));
         let before = server.log().len();
         assert_eq!(world.revision(&page).unwrap().to_string(), expected);
         assert_eq!(server.log().len() - before, asked, "{path}");
         assert_eq!(world.fetch(&page).unwrap().revision.to_string(), expected, "the same when it is fetched");
+    }
+    for (status, tries) in [(401, 1), (408, 5), (410, 1), (429, 5)] {
+        let before = server.log().len();
+        let error =
+            World::new().revision(&page(&server.url(&format!("/no-head/{status}")), &none())).unwrap_err();
+        assert!(error.to_string().contains(&format!("status {status}")), "{error}");
+        assert!(server.log()[before..].iter().all(|line| line.starts_with("HEAD ")));
+        assert_eq!(server.log().len() - before, tries, "{status}");
     }
     let pinned = pinned_page("https://a.invalid/x", &sha256(WASM));
     assert_eq!(World::new().revision(&pinned).unwrap().to_string(), format!("sha256:{}", sha256(WASM)));
