@@ -201,13 +201,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let list = folder.path().join("pids");
         let note = format!("echo $$ >>{0}; sleep 60 & echo $! >>{0}", list.display());
-        for (rest, expected) in [
-            ("; sleep 60", "it took too long"),
+        let short = Duration::from_secs(3);
+        for (rest, left, expected) in [
+            ("; sleep 60", short, "it took too long"),
             // It ends, and what it has started holds its output open.
-            ("; exit 0", "its output did not end"),
-            ("; head -c 10000000 /dev/zero", "it wrote more than 65536 bytes"),
+            ("; exit 0", short, "its output did not end"),
+            ("; head -c 10000000 /dev/zero", LONG, "it wrote more than 65536 bytes"),
         ] {
-            let error = ask(&format!("{note}{rest}"), Duration::from_secs(1)).unwrap_err();
+            let error = ask(&format!("{note}{rest}"), left).unwrap_err();
             assert!(error.contains(expected), "{error}");
         }
         // One that answers, and leaves somebody behind who holds nothing.
