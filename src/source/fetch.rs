@@ -110,6 +110,21 @@ impl Sources {
         }
     }
 
+    /// Whether a version of the code is on this machine, be it new enough or not: the one that is used if nobody can be asked.
+    pub fn is_known(&self, wanted: &Wanted<'_>) -> bool {
+        let remote = match wanted.code {
+            Code::Remote(remote) => remote,
+            Code::File(_) | Code::Inline(_) | Code::Environment(_) => return true,
+        };
+        match &remote.place {
+            Place::File(_) => true,
+            Place::Web(url) => known(wanted, &[page_name(wanted, remote, url)]).is_some(),
+            Place::Image(image) => Keys::of(wanted.source).is_ok_and(|keys| {
+                known(wanted, &image_names(wanted, remote, image, keys.as_ref())).is_some()
+            }),
+        }
+    }
+
     /// Gets the code. Blocks for at most the timeout of the fetch, if the system keeps to it.
     ///
     /// # Errors
@@ -179,7 +194,7 @@ impl Sources {
         let known = match remote.sha256 {
             // There is but one right answer, which is not on the shelf.
             Some(_) => None,
-            None => known(wanted, &[Name::of_page(url, wanted.source)]),
+            None => known(wanted, &[page_name(wanted, remote, url)]),
         };
         let pulled = self.pull_page(wanted, remote, url, known.as_ref());
         or_known(pulled, wanted.shelf, known.as_ref())
@@ -192,7 +207,7 @@ impl Sources {
         url: &HttpUrl,
         known: Option<&Record>,
     ) -> Result<Fetched, FetchError> {
-        let (store, source) = (wanted.shelf, wanted.source);
+        let store = wanted.shelf;
         let client = self.client(wanted, remote, known.is_some())?;
         let page = match (web::fetch(&client, url, known.map(|record| record.revision.as_str()))?, known) {
             (Some(page), _) => page,
@@ -203,13 +218,13 @@ impl Sources {
             },
         };
         let found = sha256(&page.wasm);
-        let (revision, name) = match remote.sha256 {
+        let revision = match remote.sha256 {
             Some(expected) if expected != found => return Err(FetchError::WrongDigest { found, expected }),
-            Some(digest) => (format!("sha256:{digest}"), Name::of_pinned_page(url, digest, source)),
-            None => (page.revision, Name::of_page(url, source)),
+            Some(digest) => format!("sha256:{digest}"),
+            None => page.revision,
         };
         shelf::keep_wasm(store, &page.wasm);
-        Record::of(revision.clone(), &page.wasm).write(store, name);
+        Record::of(revision.clone(), &page.wasm).write(store, page_name(wanted, remote, url));
         Ok(Fetched::of_network(page.wasm, revision))
     }
 
@@ -223,7 +238,7 @@ impl Sources {
         let known = match remote.pinned() {
             // A digest that is not on the shelf has nothing to fall back to.
             Some(_) => None,
-            None => known(wanted, &by_key(keys, |key| Name::of_tag(image, wanted.source, key))),
+            None => known(wanted, &image_names(wanted, remote, image, keys)),
         };
         let pulled = self.pull_image(wanted, remote, image, keys, known.is_some());
         or_known(pulled, wanted.shelf, known.as_ref())
@@ -333,13 +348,10 @@ fn or_known(
 
 /// What is on the shelf of a page, if that is enough.
 fn page_at_hand(wanted: &Wanted<'_>, remote: &RemoteCode, url: &HttpUrl) -> Option<Fetched> {
-    let name = match remote.sha256 {
-        // Whoever knows a digest need not have the right to what has it: an address that led there is asked for, too.
-        Some(digest) => Name::of_pinned_page(url, digest, wanted.source),
-        None if must_ask(wanted, remote) => return None,
-        None => Name::of_page(url, wanted.source),
-    };
-    on_shelf(wanted.shelf, &Record::read(wanted.shelf, &[name])?)
+    if must_ask(wanted, remote) {
+        return None;
+    }
+    on_shelf(wanted.shelf, &Record::read(wanted.shelf, &[page_name(wanted, remote, url)])?)
 }
 
 /// What is on the shelf of an image, if that is enough.
@@ -349,17 +361,36 @@ fn image_at_hand(
     image: &ImageReference,
     keys: Option<&Keys>,
 ) -> Option<Fetched> {
-    let names = match remote.pinned() {
+    if must_ask(wanted, remote) {
+        return None;
+    }
+    on_shelf(wanted.shelf, &Record::read(wanted.shelf, &image_names(wanted, remote, image, keys))?)
+}
+
+fn page_name(wanted: &Wanted<'_>, remote: &RemoteCode, url: &HttpUrl) -> Name {
+    match remote.sha256 {
+        // Whoever knows a digest need not have the right to what has it: an address that led there is asked for, too.
+        Some(digest) => Name::of_pinned_page(url, digest, wanted.source),
+        None => Name::of_page(url, wanted.source),
+    }
+}
+
+fn image_names(
+    wanted: &Wanted<'_>,
+    remote: &RemoteCode,
+    image: &ImageReference,
+    keys: Option<&Keys>,
+) -> Vec<Name> {
+    match remote.pinned() {
         Some(digest) => by_key(keys, |key| Name::of_image(image, digest, wanted.source, key)),
-        None if must_ask(wanted, remote) => return None,
         None => by_key(keys, |key| Name::of_tag(image, wanted.source, key)),
-    };
-    on_shelf(wanted.shelf, &Record::read(wanted.shelf, &names)?)
+    }
 }
 
 /// Whether the source is asked although there may be something on the shelf.
 fn must_ask(wanted: &Wanted<'_>, remote: &RemoteCode) -> bool {
-    wanted.renew || wanted.source.pull_policy_of(&remote.place) == PullPolicy::Always
+    remote.pinned().is_none()
+        && (wanted.renew || wanted.source.pull_policy_of(&remote.place) == PullPolicy::Always)
 }
 
 /// Code in a file, which is named by an address.

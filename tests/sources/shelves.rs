@@ -132,6 +132,26 @@ fn a_tag_is_asked_for_by_the_pull_policy() {
 }
 
 #[test]
+fn what_must_be_asked_for_may_be_known_all_the_same() {
+    let (registry, server) = (Registry::new(), Server::start(|_| Reply::ok(WASM)));
+    let digest = registry.contents.artifact("latest", WASM);
+    for (plugin, is_at_hand) in [
+        (registry.plugin("latest", &json!({})), false),
+        (registry.plugin(&format!("sha256:{digest}"), &json!({})), true),
+        (page(&server.url("/x"), &json!({})), false),
+        (pinned_page(&server.url("/x"), &sha256(WASM)), true),
+    ] {
+        let world = World::new();
+        assert!(!world.is_known(&plugin));
+        world.fetch(&plugin).unwrap();
+        assert!(world.is_known(&plugin));
+        assert_eq!(world.at_hand(&plugin).is_some(), is_at_hand);
+        world.shelf.0.lock().unwrap().retain(|(kind, _), _| *kind == Kind::Reference);
+        assert!(!world.is_known(&plugin));
+    }
+}
+
+#[test]
 fn a_registry_that_is_gone_is_not_missed() {
     let (registry, status) = with_status();
     let digest = registry.contents.artifact("latest", WASM);

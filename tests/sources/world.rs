@@ -91,6 +91,10 @@ impl World {
         self.with(plugin, false, Sources::at_hand).map(checked)
     }
 
+    pub fn is_known(&self, plugin: &PluginConfig) -> bool {
+        self.with(plugin, false, Sources::is_known)
+    }
+
     pub fn revision(&self, plugin: &PluginConfig) -> Result<Revision, FetchError> {
         checked(self.with(plugin, false, Sources::revision))
     }
