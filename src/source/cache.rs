@@ -45,7 +45,7 @@ const UNFINISHED: Duration = Duration::from_hours(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum Kind {
-    /// Bytes of code. The key is their digest, or that of what they were wrapped in.
+    /// Bytes of code. The key is their digest.
     Wasm = 1,
     /// What code was compiled to.
     Compiled = 2,

@@ -1,7 +1,7 @@
 //! What is known already, and the records of it.
 //!
 //! A shelf keeps bytes by a digest, and says nothing when it cannot. Wasm is found by its own SHA-256; what an image or an
-//! address led to last time is a [`Record`], found by a [`Name`](super::name::Name), and it is by records alone that code is
+//! address led to last time is a [`Record`], found by a [`Name`], and it is by records alone that code is
 //! found.
 
 use std::time::SystemTime;

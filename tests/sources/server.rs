@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -74,6 +74,7 @@ type Handler = Arc<dyn Fn(&Request) -> Reply + Send + Sync>;
 pub struct Server {
     pub address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
+    handshakes: Arc<Mutex<Vec<HandshakeKind>>>,
     ends: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -125,6 +126,8 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let (requests, ends) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
         let (log, stop) = (Arc::clone(&requests), Arc::clone(&ends));
+        let handshakes = Arc::new(Mutex::new(Vec::new()));
+        let all_kinds = Arc::clone(&handshakes);
         let thread = std::thread::spawn(move || {
             for connection in listener.incoming() {
                 if stop.load(Ordering::Relaxed) {
@@ -132,24 +135,27 @@ impl Server {
                 }
                 let (connection, tls) = (connection.unwrap(), tls.clone());
                 let (handler, log, stop) = (Arc::clone(&handler), Arc::clone(&log), Arc::clone(&stop));
+                let kinds = Arc::clone(&all_kinds);
                 std::thread::spawn(move || {
                     connection.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
                     match tls {
                         Some(config) => {
                             let tls = ServerConnection::new(config).unwrap();
-                            exchange(StreamOwned::new(tls, connection), &handler, &log, &stop);
+                            let mut stream = StreamOwned::new(tls, connection);
+                            exchange(&mut stream, &handler, &log, &stop);
+                            kinds.lock().unwrap().extend(stream.conn.handshake_kind());
                         }
                         None if is_patient && speaks_tls(&connection) => {
                             while !stop.load(Ordering::Relaxed) {
                                 std::thread::sleep(Duration::from_millis(20));
                             }
                         }
-                        None => exchange(connection, &handler, &log, &stop),
+                        None => exchange(&mut &connection, &handler, &log, &stop),
                     }
                 });
             }
         });
-        Self { address, requests, ends, thread: Some(thread) }
+        Self { address, requests, handshakes, ends, thread: Some(thread) }
     }
 
     /// `127.0.0.1:port`.
@@ -169,6 +175,11 @@ impl Server {
         self.requests.lock().unwrap().clone()
     }
 
+    /// How connections began, in the order in which they ended. One that is over for its client may be missing.
+    pub fn handshakes(&self) -> Vec<HandshakeKind> {
+        self.handshakes.lock().unwrap().clone()
+    }
+
     /// `GET /x`, and so on.
     pub fn log(&self) -> Vec<String> {
         self.requests().iter().map(|request| format!("{} {}", request.method, request.path)).collect()
@@ -185,15 +196,20 @@ impl Drop for Server {
     }
 }
 
-fn exchange(mut stream: impl Read + Write, handler: &Handler, log: &Mutex<Vec<Request>>, ends: &AtomicBool) {
-    let Some(request) = read(&mut stream) else {
+fn exchange(
+    stream: &mut (impl Read + Write),
+    handler: &Handler,
+    log: &Mutex<Vec<Request>>,
+    ends: &AtomicBool,
+) {
+    let Some(request) = read(stream) else {
         // Somebody speaks TLS to a server that does not.
         drop(stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"));
         return;
     };
     log.lock().unwrap().push(request.clone());
     // Whoever hangs up in between has his reasons.
-    drop(write(&mut stream, &request, handler(&request), ends));
+    drop(write(stream, &request, handler(&request), ends));
     drop(stream.flush());
 }
 

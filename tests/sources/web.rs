@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use graft::source::{FetchError, HttpError, Origin};
+use rustls::HandshakeKind;
 use serde_json::{Value, json};
 
 use crate::server::{Reply, Server, Tls};
+use crate::support::patience::eventually;
 use crate::world::{WASM, World, archive, gzip, line, page, pinned_page, plugin, sha256};
 
 fn none() -> Value {
@@ -171,6 +173,38 @@ fn a_version_is_known_by_its_mark_without_fetching_it() {
     }
     let pinned = pinned_page("https://a.invalid/x", &sha256(WASM));
     assert_eq!(World::new().revision(&pinned).unwrap().to_string(), format!("sha256:{}", sha256(WASM)));
+}
+
+/// What was parsed for TLS is kept, so what TLS itself keeps is, too: a later connection goes on with the session of the first.
+#[test]
+fn authorities_are_not_parsed_for_each_connection() {
+    let tls = Tls::new();
+    let server = Server::start_tls(&tls, |_| Reply::ok(WASM));
+    let folder = tempfile::tempdir().unwrap();
+    let authority = folder.path().join("ca.pem");
+    std::fs::write(&authority, &tls.authority).unwrap();
+    let world = World::new();
+    let kinds = |count: usize| {
+        eventually("the handshakes", || Some(server.handshakes()).filter(|kinds| kinds.len() == count))
+    };
+    for (source, number) in [
+        (json!({"ca_file": authority}), 1),
+        (json!({"ca_file": authority, "timeout": "20s"}), 2),
+        (json!({"ca_file": authority, "pull_policy": "always"}), 3),
+    ] {
+        world.fetch(&page(&server.https("/x"), &source)).unwrap();
+        let last = *kinds(number).last().unwrap();
+        assert_eq!(last == HandshakeKind::Resumed, number > 1, "{source}");
+    }
+    // Who does not look at certificates has a session of his own.
+    world.fetch(&page(&server.https("/x"), &json!({"insecure_registries": ["*"]}))).unwrap();
+    assert_ne!(*kinds(4).last().unwrap(), HandshakeKind::Resumed);
+    // And so has who trusts somebody else.
+    std::fs::write(&authority, Tls::new().authority).unwrap();
+    let fetched = World::new().fetch(&page(&server.https("/y"), &json!({"ca_file": authority})));
+    assert!(matches!(fetched, Err(FetchError::Http(HttpError::Tls { .. }))));
+    let fetched = world.fetch(&page(&server.https("/y"), &json!({"ca_file": authority})));
+    assert!(matches!(fetched, Err(FetchError::Http(HttpError::Tls { .. }))), "{fetched:?}");
 }
 
 #[test]
