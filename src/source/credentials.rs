@@ -151,7 +151,7 @@ pub(super) fn of_image(
         let place = match &config.pull_secret {
             Some(PullSecret::File(path)) => location::quoted(path),
             Some(PullSecret::Environment(name)) => format!("in the environment variable {name:?}"),
-            Some(PullSecret::Inline(_)) | None => "inline".to_owned(),
+            Some(PullSecret::Inline(_)) | None => "in graft.source.pull_secret.inline".to_owned(),
         };
         CredentialError::NotAConfig { place, line: error.line(), column: error.column() }
     })?;

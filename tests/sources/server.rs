@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
 use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
+use tokio::net::TcpSocket;
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -173,6 +174,16 @@ impl Server {
 
     pub fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
+    }
+
+    /// Ends. Its port stays taken, and nobody listens there.
+    pub fn leave(self) -> TcpSocket {
+        let address = self.address;
+        drop(self);
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(address).unwrap();
+        socket
     }
 
     /// How connections began, in the order in which they ended. One that is over for its client may be missing.

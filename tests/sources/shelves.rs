@@ -48,7 +48,7 @@ fn what_is_pinned_and_on_the_shelf_is_asked_of_nobody() {
     let asked = server.log().len();
     assert_eq!(world.fetch(&page).unwrap().origin, Origin::Shelf);
     assert_eq!(server.log().len(), asked);
-    drop(server);
+    let _port = server.leave();
     assert_eq!(world.fetch(&page).unwrap().bytes, WASM, "nobody listens");
 }
 
@@ -174,7 +174,7 @@ fn a_registry_that_is_gone_is_not_missed() {
     // Without a shelf there is nothing to fall back to.
     status.store(503, Ordering::Relaxed);
     assert!(World::new().fetch(&plugin).is_err());
-    drop(registry);
+    let _port = registry.server.leave();
     assert_eq!(world.fetch(&plugin).unwrap().bytes, WASM, "nobody listens");
 }
 

@@ -109,9 +109,7 @@ fn a_name_that_does_not_resolve_is_said() {
 
 #[test]
 fn nobody_there_is_tried_again_and_said() {
-    // A port that this test holds, and on which it does not listen.
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let socket = Server::start(|_| Reply::Silence).leave();
     let url = format!("http://{}/x", socket.local_addr().unwrap());
     let world = World::new();
     let error = world.fetch(&page(&url, &none())).unwrap_err();

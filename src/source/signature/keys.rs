@@ -32,6 +32,8 @@ const ALGORITHMS: [&dyn VerificationAlgorithm; 9] = [
     &ED25519,
 ];
 
+/// Where keys are that are in no file.
+const INLINE: &str = "graft.source.verification_key.inline";
 /// How a public key begins, as PEM.
 const BEGIN: &str = "-----BEGIN PUBLIC KEY-----";
 
@@ -56,7 +58,7 @@ impl Keys {
     pub(in crate::source) fn of(config: &SourceConfig) -> Result<Option<Self>, SignatureError> {
         match &config.verification_key {
             None => Ok(None),
-            Some(VerificationKey::Inline(text)) => Self::parse(text.as_bytes(), "inline").map(Some),
+            Some(VerificationKey::Inline(text)) => Self::parse(text.as_bytes(), INLINE).map(Some),
             Some(VerificationKey::File(path)) => {
                 let bytes = location::read_file(path, LARGEST).map_err(|error| {
                     SignatureError::KeyUnreadable { path: path.clone(), reason: location::reason(&error) }
