@@ -9,7 +9,7 @@
 //!                       ├► credentials (config.json, helpers), token
 //!                       ├► manifest, layout            └─► unpack   gzip, tar, the magic
 //!                       └► signature (keys, cosign 2 and 3)
-//!            shelf: what is known already, by digest, in the cache on disk
+//!            shelf: what is known already, by name and by digest, in the cache on disk; tls: who is trusted
 //! ```
 //!
 //! A registry, a web server and the network between are hostile here: sizes, times and redirects are bounded, digests are
@@ -26,10 +26,12 @@ mod guard;
 mod helper;
 mod http_error;
 pub mod location;
+mod name;
 mod oci;
 mod retry;
 mod shelf;
 mod signature;
+mod tls;
 mod unpack;
 mod web;
 
@@ -38,7 +40,7 @@ pub use clock::{Clock, SystemClock};
 pub use credentials::CredentialError;
 pub use error::FetchError;
 pub use fetch::{Fetched, Origin, Revision, Sources, Wanted};
-pub use http_error::HttpError;
+pub use http_error::{HttpError, Peer};
 pub use oci::ImageError;
 pub use shelf::{NoShelf, Shelf};
 pub use signature::SignatureError;

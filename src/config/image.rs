@@ -37,10 +37,14 @@ impl ImageReference {
             return None;
         }
         let (registry, repository) = match name.split_once('/') {
-            Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (first, rest),
+            Some((first, rest)) if first.contains(['.', ':']) || first.eq_ignore_ascii_case("localhost") => {
+                (first, rest)
+            }
             Some(_) | None => (DOCKER, name),
         };
-        let registry = match registry {
+        // Hosts are; and Docker's own has several names.
+        let registry = registry.to_ascii_lowercase();
+        let registry = match registry.as_str() {
             "index.docker.io" | "registry-1.docker.io" => DOCKER,
             registry => registry,
         };
@@ -53,7 +57,7 @@ impl ImageReference {
             return None;
         }
         let tag = tag.map(str::to_owned);
-        Some(Self { registry: registry.to_ascii_lowercase(), repository, tag, digest })
+        Some(Self { registry: registry.to_owned(), repository, tag, digest })
     }
 
     /// The host and, where it is written, the port of the registry. `docker.io` is the name of Docker's.
@@ -76,12 +80,9 @@ impl ImageReference {
         &self.repository
     }
 
-    /// The tag: `latest` where there is neither a tag nor a digest.
-    pub fn tag(&self) -> Option<&str> {
-        match (&self.tag, self.digest) {
-            (None, None) => Some("latest"),
-            (tag, _) => tag.as_deref(),
-        }
+    /// The tag, which counts where there is no digest: `latest` where none is written.
+    pub fn tag(&self) -> &str {
+        self.tag.as_deref().unwrap_or("latest")
     }
 
     /// The digest of the manifest, if the name has one.
@@ -116,8 +117,8 @@ fn is_repository(text: &str) -> bool {
 impl fmt::Display for ImageReference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.registry, self.repository)?;
-        if let Some(tag) = self.tag() {
-            write!(f, ":{tag}")?;
+        if self.tag.is_some() || self.digest.is_none() {
+            write!(f, ":{}", self.tag())?;
         }
         if let Some(digest) = self.digest {
             write!(f, "@sha256:{digest}")?;
@@ -138,6 +139,10 @@ mod tests {
             ("auth:1", "docker.io/library/auth:1"),
             ("acme/auth", "docker.io/acme/auth:latest"),
             ("index.docker.io/auth", "docker.io/library/auth:latest"),
+            ("Index.docker.io/acme/auth", "docker.io/acme/auth:latest"),
+            ("Docker.io/auth", "docker.io/library/auth:latest"),
+            ("Registry-1.Docker.io/auth:1", "docker.io/library/auth:1"),
+            ("LocalHost/auth", "localhost/auth:latest"),
             ("ghcr.io/acme/plugins/auth:v1.2-rc_3", "ghcr.io/acme/plugins/auth:v1.2-rc_3"),
             ("localhost/auth:1", "localhost/auth:1"),
             ("localhost:5000/auth", "localhost:5000/auth:latest"),
@@ -151,7 +156,7 @@ mod tests {
             assert_eq!(reference.to_string(), expected);
         }
         assert_eq!(ImageReference::parse("auth").unwrap().host(), "registry-1.docker.io");
-        assert_eq!(ImageReference::parse(&format!("a/b@{digest}")).unwrap().tag(), None);
+        assert_eq!(ImageReference::parse("auth").unwrap().tag(), "latest");
     }
 
     #[test]

@@ -129,11 +129,11 @@ fn place(node: &Node<'_>) -> Result<Place, ConfigError> {
     match text.split_once("://") {
         Some((scheme, rest)) => match scheme.to_ascii_lowercase().as_str() {
             "http" | "https" => HttpUrl::parse(text).map(Place::Web).ok_or_else(|| secret.unexpected(WHERE)),
-            "oci" => ImageReference::parse(rest).map(Place::Image).ok_or_else(|| node.unexpected(IMAGE)),
+            "oci" => image_named(rest).ok_or_else(|| not_secret(node).unexpected(IMAGE)),
             "file" if !rest.is_empty() => Ok(Place::File(rest.into())),
             _ => Err(secret.unexpected(WHERE)),
         },
-        None => ImageReference::parse(text).map(Place::Image).ok_or_else(|| node.unexpected(WHERE)),
+        None => image_named(text).ok_or_else(|| not_secret(node).unexpected(WHERE)),
     }
 }
 
@@ -143,7 +143,22 @@ fn image(node: &Node<'_>) -> Result<Place, ConfigError> {
         Some(scheme) if scheme.eq_ignore_ascii_case("oci://") => text.get(6..).unwrap_or_default(),
         Some(_) | None => text,
     };
-    ImageReference::parse(name).map(Place::Image).ok_or_else(|| node.unexpected(IMAGE))
+    image_named(name).ok_or_else(|| not_secret(node).unexpected(IMAGE))
+}
+
+fn image_named(name: &str) -> Option<Place> {
+    ImageReference::parse(name).map(Place::Image)
+}
+
+/// A name that is wrong, and that is quoted if it holds nothing that may be a secret: a user's password before an `@`, a
+/// token after a `?`. Only a digest has an `@` before it, too.
+fn not_secret<'a>(node: &Node<'a>) -> Node<'a> {
+    let text = node.value().as_str().unwrap_or_default();
+    let is_plain = match text.split_once('@') {
+        Some((_, digest)) => digest.starts_with("sha") && !digest.contains('@'),
+        None => true,
+    };
+    if is_plain && !text.contains('?') { node.clone() } else { node.clone().secret() }
 }
 
 /// Envoy's field must not be empty, so Istio writes `nil` where it has none.
@@ -264,6 +279,26 @@ mod tests {
                 format!("http_uri.uri: the string \"oci://Ghcr/X\", expected {IMAGE}"),
             ),
             (
+                json!({"http_uri": {"uri": "oci://ghcr.io/x@sha256:12"}}),
+                format!("http_uri.uri: the string \"oci://ghcr.io/x@sha256:12\", expected {IMAGE}"),
+            ),
+            (
+                json!({"http_uri": {"uri": "oci://user:hunter2@ghcr.io/x"}}),
+                format!("http_uri.uri: {hidden}, expected {IMAGE}"),
+            ),
+            (
+                json!({"http_uri": {"uri": "oci://user:hunter2@ghcr.io/x@sha256:12"}}),
+                format!("http_uri.uri: {hidden}, expected {IMAGE}"),
+            ),
+            (
+                json!({"http_uri": {"uri": "oci://ghcr.io/x?token=hunter2"}}),
+                format!("http_uri.uri: {hidden}, expected {IMAGE}"),
+            ),
+            (
+                json!({"http_uri": {"uri": "user:hunter2@ghcr.io/x"}}),
+                format!("http_uri.uri: {hidden}, expected {WHERE}"),
+            ),
+            (
                 json!({"http_uri": {"uri": "https://a.example/x"}, "sha256": "abc"}),
                 "sha256: the string \"abc\", expected a SHA-256 as 64 hexadecimal digits".to_owned(),
             ),
@@ -275,6 +310,14 @@ mod tests {
             ),
         ] {
             assert_eq!(remote(&value).unwrap_err(), format!("plugin \"p\": {expected}"));
+        }
+        for name in
+            ["oci://user:hunter2@ghcr.io/x", "user:hunter2@ghcr.io/x", "https://u:hunter2@a.example/x"]
+        {
+            for value in [json!(name), json!({"image": name})] {
+                let error = oci(&value).unwrap_err();
+                assert!(error.contains(hidden) && !error.contains("hunter2"), "{error}");
+            }
         }
         let (one, other) = ("ab".repeat(32), "cd".repeat(32));
         let both = json!({"image": format!("a/b@sha256:{one}"), "sha256": other});

@@ -38,7 +38,7 @@ pub(super) const RETRY_FIELDS: &[&str] = &["attempts", "base_interval", "max_int
 /// How code is fetched. The default is what a plugin gets that has no such block.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SourceConfig {
-    /// Whether what is in the cache is good enough; `None`: depends on the tag.
+    /// Whether what is in the cache is good enough; `None`: depends on the place.
     pub pull_policy: Option<PullPolicy>,
     /// Where the passwords of registries are: a `config.json` of Docker.
     pub pull_secret: Option<PullSecret>,
@@ -179,7 +179,7 @@ impl SourceConfig {
         if let Some(text) = environment.key_values.remove("ISTIO_META_WASM_IMAGE_PULL_POLICY") {
             self.pull_policy = self.pull_policy.or_else(|| PullPolicy::of(&text));
         }
-        // It has Istio's agent fetch anew; here the configuration is another one then.
+        // It has Istio's agent ask again for what moves. Here that is asked for with each load, and by `poll_interval`.
         environment.key_values.remove("ISTIO_META_WASM_PLUGIN_RESOURCE_VERSION");
     }
 
@@ -199,10 +199,14 @@ impl SourceConfig {
         })
     }
 
-    /// When an image with such a tag is asked for, although it is in the cache: Istio's rule.
-    pub fn pull_policy_of(&self, tag: Option<&str>) -> PullPolicy {
-        let by_tag = if tag == Some("latest") { PullPolicy::Always } else { PullPolicy::IfNotPresent };
-        self.pull_policy.unwrap_or(by_tag)
+    /// When code that is not pinned is asked for, although it is in the cache. Istio's rule: a name that is made to be moved is
+    /// asked for. That is a page, and the tag `latest`.
+    pub fn pull_policy_of(&self, place: &Place) -> PullPolicy {
+        let by_place = match place {
+            Place::Image(image) if image.tag() != "latest" => PullPolicy::IfNotPresent,
+            Place::Image(_) | Place::Web(_) | Place::File(_) => PullPolicy::Always,
+        };
+        self.pull_policy.unwrap_or(by_place)
     }
 
     /// Whether the host may be asked without a certificate that is trusted. The port counts where the list has one.
@@ -216,7 +220,7 @@ impl SourceConfig {
 }
 
 impl PullPolicy {
-    /// What a name says; the one that names no policy leaves it to the tag.
+    /// What a name says; the one that names no policy leaves it to the place.
     fn read(node: &Node<'_>) -> Result<Option<Self>, ConfigError> {
         let name = node.value().as_str();
         match name.and_then(Self::of) {
@@ -300,8 +304,12 @@ fn helper(node: &Node<'_>) -> Result<String, ConfigError> {
 
 fn host(node: &Node<'_>) -> Result<String, ConfigError> {
     let text = node.filled_string(HOST)?;
+    if text.contains('@') {
+        // A password stands before it.
+        return Err(node.clone().secret().unexpected(HOST));
+    }
     let is_host = HttpUrl::parse(&format!("https://{text}")).is_some_and(|url| {
-        url.uri().path() == "/" && url.uri().query().is_none() && !text.contains(['@', '/', '#'])
+        url.uri().path() == "/" && url.uri().query().is_none() && !text.contains(['/', '#'])
     });
     if text == "*" || is_host {
         return Ok(text.to_owned());
@@ -373,9 +381,11 @@ mod tests {
     }
 
     #[test]
-    fn policies_have_istios_spellings_and_its_rule_for_latest() {
+    fn policies_have_istios_spellings_and_its_rule_for_what_moves() {
         use PullPolicy::{Always, IfNotPresent};
-        for (policy, of_a_version, of_latest) in [
+        let image = |name: &str| Place::Image(ImageReference::parse(name).unwrap());
+        let page = Place::Web(HttpUrl::parse("https://a.example/x").unwrap());
+        for (policy, of_a_version, of_what_moves) in [
             (json!(null), IfNotPresent, Always),
             (json!("UNSPECIFIED_POLICY"), IfNotPresent, Always),
             (json!("IfNotPresent"), IfNotPresent, IfNotPresent),
@@ -383,8 +393,10 @@ mod tests {
             (json!("Always"), Always, Always),
         ] {
             let config = read(&json!({"pull_policy": policy})).unwrap();
-            assert_eq!(config.pull_policy_of(Some("1.0")), of_a_version, "{policy}");
-            assert_eq!(config.pull_policy_of(Some("latest")), of_latest, "{policy}");
+            assert_eq!(config.pull_policy_of(&image("a/b:1.0")), of_a_version, "{policy}");
+            for place in [&image("a/b:latest"), &image("a/b"), &page] {
+                assert_eq!(config.pull_policy_of(place), of_what_moves, "{policy} {place:?}");
+            }
         }
     }
 
@@ -417,6 +429,11 @@ mod tests {
                 json!({"insecure_registries": ["http://x"]}),
                 "insecure_registries[0]: the string \"http://x\", expected a host with or without a port, such as \
                  \"registry.example:5000\", or \"*\"",
+            ),
+            (
+                json!({"insecure_registries": ["u:hunter2@x"]}),
+                "insecure_registries[0]: a string that is not quoted here, expected a host with or without a port, \
+                 such as \"registry.example:5000\", or \"*\"",
             ),
             (
                 json!({"allowed_addresses": ["all"]}),

@@ -13,7 +13,7 @@
 //! and made anew by whoever asked. Nothing in it is needed either: a cache that cannot be used is a line in the log.
 //!
 //! Several processes may share a folder. A file appears whole or not at all, and one that is taken away can still be
-//! read by whoever has it open, so nobody needs a lock. A file's time of modification is when it was last used.
+//! read by whoever has it open, so nobody needs a lock. A file's time of modification is when it was last used, to the minute.
 
 mod entry;
 mod folder;
@@ -45,7 +45,7 @@ const UNFINISHED: Duration = Duration::from_hours(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum Kind {
-    /// Bytes of code. The key is their digest, or that of what they were wrapped in.
+    /// Bytes of code. The key is their digest.
     Wasm = 1,
     /// What code was compiled to.
     Compiled = 2,
@@ -64,8 +64,8 @@ impl Kind {
         }
     }
 
-    /// Whether it may not be had again: then it has to be on disk before it counts. A file of the other kind that is
-    /// torn by a loss of power has the wrong digest, and that is enough.
+    /// Whether it may not be had again: then its bytes have to be on disk before it gets its name. After a loss of power there is
+    /// the old file or the new one, or none if it was new. A file of the other kind may be torn then, and has the wrong digest.
     fn is_precious(self) -> bool {
         match self {
             Self::Wasm | Self::Reference => true,
@@ -136,7 +136,7 @@ impl Cache {
             clock,
             gate: Gate::new(3, Duration::from_mins(1)),
         };
-        cache.purge_if_due(now);
+        cache.purge_if_due(now, None);
         Ok(cache)
     }
 
@@ -178,6 +178,11 @@ impl Cache {
         }
     }
 
+    /// Whether there is a file for a key that may be read. What is in it, a reader finds out.
+    pub fn has(&self, kind: Kind, key: &[u8; 32]) -> bool {
+        self.folder().is_some_and(|folder| folder.open_file(&name(kind, key)).is_ok())
+    }
+
     /// Keeps bytes under a key, in place of those that are there. If that fails, it is told in the log alone.
     pub fn write(&self, kind: Kind, key: &[u8; 32], bytes: &[u8]) {
         let max_bytes = self.ledger.lock().limits.max_bytes;
@@ -198,7 +203,7 @@ impl Cache {
                 let mut ledger = self.ledger.lock();
                 ledger.bytes = ledger.bytes.saturating_add(size);
                 drop(ledger);
-                self.purge_if_due(now);
+                self.purge_if_due(now, Some(&name));
             }
             Err(error) => self.warn(format_args!(
                 "{}: not written ({error}); nothing depends on it",
@@ -210,11 +215,16 @@ impl Cache {
     /// Takes away what is too old, and, as long as the rest is too large, what was not used for the longest time. Done
     /// by itself when the cache has grown too large, and with a write at most once an hour.
     pub fn purge(&self, now: SystemTime) -> Purged {
+        self.purge_but(now, None)
+    }
+
+    /// The same; a file with that name goes last, however old the clock says that it is.
+    fn purge_but(&self, now: SystemTime, newest: Option<&str>) -> Purged {
         let Some(folder) = self.folder() else { return Purged::default() };
         let limits = self.ledger.lock().limits;
         match folder.files() {
             Ok(files) => {
-                let (left, purged) = purge(&folder, files, limits, now);
+                let (left, purged) = purge(&folder, files, limits, (now, newest));
                 let mut ledger = self.ledger.lock();
                 ledger.bytes = left;
                 ledger.purged = now;
@@ -227,12 +237,12 @@ impl Cache {
         }
     }
 
-    fn purge_if_due(&self, now: SystemTime) {
+    fn purge_if_due(&self, now: SystemTime, newest: Option<&str>) {
         let ledger = self.ledger.lock();
         let is_due = ledger.bytes > ledger.limits.max_bytes || since(ledger.purged, now) >= PURGE;
         drop(ledger);
         if is_due {
-            let purged = self.purge(now);
+            let purged = self.purge_but(now, newest);
             telemetry::log(
                 Level::Debug,
                 format_args!(
@@ -297,7 +307,12 @@ fn is_entry(name: &str) -> bool {
 }
 
 /// Takes files away; answers what the others hold.
-fn purge(folder: &Folder, files: Vec<Stored>, limits: Limits, now: SystemTime) -> (u64, Purged) {
+fn purge(
+    folder: &Folder,
+    files: Vec<Stored>,
+    limits: Limits,
+    (now, newest): (SystemTime, Option<&str>),
+) -> (u64, Purged) {
     let mut purged = Purged::default();
     let mut take_away = |stored: &Stored| {
         match folder.remove(&stored.name) {
@@ -318,7 +333,7 @@ fn purge(folder: &Folder, files: Vec<Stored>, limits: Limits, now: SystemTime) -
             kept.push(stored);
         }
     }
-    kept.sort_by_key(|stored| stored.used);
+    kept.sort_by_key(|stored| (Some(stored.name.as_str()) == newest, stored.used));
     let mut left = kept.iter().map(|stored| stored.bytes).fold(0, u64::saturating_add);
     for stored in kept.iter().filter(|stored| is_entry(&stored.name)) {
         if left <= limits.max_bytes {

@@ -4,32 +4,34 @@
 //! told a password, how much and for how long is read. It follows no redirect itself, uses no proxy, and decodes nothing.
 
 use std::io::Read as _;
-use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
 use http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, IF_NONE_MATCH, LOCATION, RETRY_AFTER,
 };
-use ureq::Agent;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::unversioned::transport::DefaultConnector;
+use http::{HeaderMap, HeaderName};
+use ureq::{Agent, RequestBuilder};
 
 use super::clock::Clock;
 use super::guard::GuardedResolver;
-use super::http_error::HttpError;
+use super::http_error::{HttpError, Peer};
 use super::retry::retrying;
+use super::tls::Trust;
 use crate::config::{HttpUrl, Retries, Secret, SourceConfig};
 
-/// Certificates of the authorities that are trusted.
-pub(super) type Roots = Arc<Vec<Certificate<'static>>>;
+/// Statuses by which servers refuse a HEAD whose GET goes well: those that do not know it, and those that let in by a signature
+/// of the whole request, the method included.
+pub(super) const HEAD_REFUSED: [u16; 5] = [400, 403, 404, 405, 501];
+
+/// Most bytes of the headers of an answer.
+const LARGEST_HEADERS: usize = 64 * 1024;
 
 /// Makes the requests of one fetch.
 pub(super) struct Client<'a> {
     /// Looks at certificates.
     strict: Agent,
-    /// Does not: for hosts that are listed as insecure.
-    lax: Agent,
+    /// Does not: for hosts that are listed as insecure, if any are.
+    lax: Option<Agent>,
     config: &'a SourceConfig,
     clock: &'a dyn Clock,
     retries: Retries,
@@ -39,24 +41,23 @@ pub(super) struct Client<'a> {
 
 /// How a request is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Method {
+pub(super) enum Method<'a> {
     Get,
     Head,
     /// With this body, a form.
-    Post,
+    Post(&'a Secret),
 }
 
 /// What is asked for.
 #[derive(Debug, Clone)]
 pub(super) struct Request<'a> {
-    pub(super) method: Method,
+    pub(super) method: Method<'a>,
     pub(super) url: &'a HttpUrl,
+    pub(super) peer: Peer,
     pub(super) accept: Option<&'a str>,
     /// Told to the server of `url` and to no other.
     pub(super) authorization: Option<Secret>,
     pub(super) if_none_match: Option<&'a str>,
-    /// The body of a POST.
-    pub(super) form: Option<Secret>,
     /// Statuses that are answers, beside 200.
     pub(super) also: &'a [u16],
     /// Most bytes of the answer.
@@ -74,15 +75,20 @@ pub(super) struct Response {
 }
 
 impl<'a> Request<'a> {
-    /// A GET of at most so many bytes.
-    pub(super) fn get(url: &'a HttpUrl, largest: u64) -> Self {
+    /// A GET of at most so many bytes, of a web server.
+    pub(super) fn page(url: &'a HttpUrl, largest: u64) -> Self {
+        Self { peer: Peer::WebServer, ..Self::of_registry(url, largest) }
+    }
+
+    /// A GET of at most so many bytes, of a registry or of its token service.
+    pub(super) fn of_registry(url: &'a HttpUrl, largest: u64) -> Self {
         Self {
             method: Method::Get,
             url,
+            peer: Peer::Registry,
             accept: None,
             authorization: url.authorization().cloned(),
             if_none_match: None,
-            form: None,
             also: &[],
             largest,
         }
@@ -100,32 +106,34 @@ impl<'a> Client<'a> {
     /// A client for a fetch that begins now.
     pub(super) fn new(
         config: &'a SourceConfig,
-        roots: &Roots,
+        trust: &Trust,
         clock: &'a dyn Clock,
         (timeout, retries): (Duration, Retries),
     ) -> Self {
         let agent = |is_lax: bool| {
-            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-            let tls = TlsConfig::builder()
-                .unversioned_rustls_crypto_provider(provider)
-                .root_certs(RootCerts::Specific(Arc::clone(roots)))
-                .disable_verification(is_lax)
-                .build();
+            let (tls, connector) = trust.parts(is_lax);
             let settings = Agent::config_builder()
                 .tls_config(tls)
                 .http_status_as_error(false)
                 .max_redirects(0)
                 .max_redirects_will_error(false)
+                .max_response_header_size(LARGEST_HEADERS)
                 // The address that a proxy connects to cannot be looked at.
                 .proxy(None)
                 .user_agent(concat!("graft/", env!("CARGO_PKG_VERSION")))
                 .max_idle_connections_per_host(1)
                 .build();
             let resolver = GuardedResolver::new(config.allowed_addresses.clone());
-            Agent::with_parts(settings, DefaultConnector::default(), resolver)
+            Agent::with_parts(settings, connector, resolver)
         };
+        let lax = (!config.insecure_registries.is_empty()).then(|| agent(true));
         let deadline = clock.now().saturating_add(timeout);
-        Self { strict: agent(false), lax: agent(true), config, clock, retries, deadline }
+        Self { strict: agent(false), lax, config, clock, retries, deadline }
+    }
+
+    /// Largest code.
+    pub(super) fn max_bytes(&self) -> u64 {
+        self.config.max_bytes
     }
 
     /// How long the fetch may still take.
@@ -141,12 +149,13 @@ impl<'a> Client<'a> {
 
     /// Makes a request, and again while that may help.
     pub(super) fn send(&self, request: &Request<'_>) -> Result<Response, HttpError> {
-        retrying(self.retries, self.clock, self.deadline, || self.send_once(request))
+        let within = self.config.try_timeout;
+        retrying(self.retries, self.clock, self.deadline, || self.send_once(request, within))
     }
 
-    /// Makes a request and follows where it leads, once.
-    pub(super) fn send_once(&self, request: &Request<'_>) -> Result<Response, HttpError> {
-        let within = self.config.try_timeout.min(self.left());
+    /// Makes a request and follows where it leads, once, within so much time.
+    pub(super) fn send_once(&self, request: &Request<'_>, within: Duration) -> Result<Response, HttpError> {
+        let within = within.min(self.config.try_timeout).min(self.left());
         let end = self.clock.now().saturating_add(within);
         let mut url = request.url.clone();
         for _ in 0..=self.config.max_redirects {
@@ -160,7 +169,7 @@ impl<'a> Client<'a> {
                 .map_err(|error| HttpError::from_client(error, &shown, within))?;
             let status = answer.status().as_u16();
             let is_redirect = matches!(status, 301 | 302 | 303 | 307 | 308);
-            if !is_redirect || request.method == Method::Post {
+            if !is_redirect || matches!(request.method, Method::Post(_)) {
                 return read(request, url, within, answer);
             }
             url = self.redirected(&url, &answer)?;
@@ -186,8 +195,9 @@ impl<'a> Client<'a> {
         url: &HttpUrl,
         time: Duration,
     ) -> Result<http::Response<ureq::Body>, ureq::Error> {
-        let agent = if self.config.is_insecure(url.host(), url.port()) { &self.lax } else { &self.strict };
-        let mut headers: Vec<(http::HeaderName, &str)> = Vec::new();
+        let lax = self.lax.as_ref().filter(|_| self.config.is_insecure(url.host(), url.port()));
+        let agent = lax.unwrap_or(&self.strict);
+        let mut headers: Vec<(HeaderName, &str)> = Vec::new();
         headers.extend(request.accept.map(|accept| (ACCEPT, accept)));
         headers.extend(request.if_none_match.map(|tag| (IF_NONE_MATCH, tag)));
         let authorization = if url.is_same_origin(request.url) {
@@ -197,23 +207,27 @@ impl<'a> Client<'a> {
             url.authorization()
         };
         headers.extend(authorization.map(|secret| (AUTHORIZATION, secret.expose())));
-        if request.method == Method::Post {
-            let mut post = agent.post(url.uri()).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
-            for (name, value) in headers {
-                post = post.header(name, value);
+        match request.method {
+            Method::Get => with(agent.get(url.uri()), headers, time).call(),
+            Method::Head => with(agent.head(url.uri()), headers, time).call(),
+            Method::Post(form) => {
+                headers.push((CONTENT_TYPE, "application/x-www-form-urlencoded"));
+                with(agent.post(url.uri()), headers, time).send(form.expose())
             }
-            let form = request.form.as_ref().map_or("", Secret::expose);
-            return post.config().timeout_global(Some(time)).build().send(form);
         }
-        let mut get = match request.method {
-            Method::Head => agent.head(url.uri()),
-            Method::Get | Method::Post => agent.get(url.uri()),
-        };
-        for (name, value) in headers {
-            get = get.header(name, value);
-        }
-        get.config().timeout_global(Some(time)).build().call()
     }
+}
+
+/// A request with these headers, for so long.
+fn with<B>(
+    mut request: RequestBuilder<B>,
+    headers: Vec<(HeaderName, &str)>,
+    time: Duration,
+) -> RequestBuilder<B> {
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    request.config().timeout_global(Some(time)).build()
 }
 
 fn read(
@@ -225,22 +239,30 @@ fn read(
     let shown = || url.to_string();
     let (parts, body) = answer.into_parts();
     let status = parts.status.as_u16();
-    let header = |name: http::HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let header = |name: HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let seconds = |text: &str| text.trim().parse().ok().map(Duration::from_secs);
     if status != 200 {
         if request.also.contains(&status) {
             return Ok(Response { url, status, headers: parts.headers, body: Vec::new() });
         }
         let retry_after = header(RETRY_AFTER).and_then(seconds);
-        return Err(HttpError::Status { url: shown(), status, retry_after });
+        return Err(HttpError::Status { url: shown(), status, retry_after, peer: request.peer });
     }
     let mut bytes = Vec::new();
     if request.method != Method::Head {
         let announced: Option<u64> = header(CONTENT_LENGTH).and_then(|text| text.parse().ok());
-        let too_large = || HttpError::TooLarge { url: shown(), limit: request.largest };
+        let too_large = || HttpError::TooLarge {
+            url: shown(),
+            found: announced,
+            limit: request.largest,
+            peer: request.peer,
+        };
         if announced.is_some_and(|length| length > request.largest) {
             return Err(too_large());
         }
+        // In one piece. That there is not so much memory, reading will tell.
+        let length = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
+        drop(bytes.try_reserve_exact(length));
         // One byte more than allowed tells an answer that is too large.
         let result = body.into_reader().take(request.largest.saturating_add(1)).read_to_end(&mut bytes);
         let received = u64::try_from(bytes.len()).unwrap_or(u64::MAX);

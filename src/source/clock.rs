@@ -9,8 +9,8 @@ pub trait Clock: Send + Sync {
     /// The time since some moment.
     fn now(&self) -> Duration;
 
-    /// Waits. `false`: nobody needs what is waited for any more.
-    fn sleep(&self, time: Duration) -> bool;
+    /// Waits.
+    fn sleep(&self, time: Duration);
 
     /// A wait that is a little other for each process, so that a fleet does not come back all at once.
     fn spread(&self, wait: Duration) -> Duration {
@@ -40,9 +40,8 @@ impl Clock for SystemClock {
         self.0.elapsed()
     }
 
-    fn sleep(&self, time: Duration) -> bool {
+    fn sleep(&self, time: Duration) {
         std::thread::sleep(time);
-        true
     }
 
     /// Three quarters of the wait, and up to half of it more.

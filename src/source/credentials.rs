@@ -3,6 +3,9 @@
 //! ```text
 //!  credHelpers[registry] ─► a helper   else   auths[registry]   else   credsStore ─► a helper   else   nobody
 //! ```
+//!
+//! The name of an entry is that of a registry, with or without a path, or a pattern such as `*.example.com`. Of several that fit,
+//! the one with the longest path counts, and a name before a pattern.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -20,6 +23,8 @@ use crate::config::{ImageReference, PullSecret, Secret, SourceConfig};
 const LARGEST: u64 = 1024 * 1024;
 /// What Docker's clients and helpers call Docker's own registry.
 const DOCKER_KEY: &str = "https://index.docker.io/v1/";
+/// Its names in the names of entries.
+const DOCKER_HOSTS: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
 
 /// What a registry is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,8 +57,12 @@ pub enum CredentialError {
         name: String,
     },
     /// Something else than a `config.json`.
-    #[error("the pull secret is wrong at line {line}, column {column}, expected a config.json of Docker")]
+    #[error(
+        "the pull secret {place} is wrong at line {line}, column {column}, expected a config.json of Docker"
+    )]
     NotAConfig {
+        /// The file, or the environment variable, or that it is in the configuration.
+        place: String,
         /// Line of the text, from 1; 0: the whole.
         line: usize,
         /// Column, from 1.
@@ -139,7 +148,12 @@ pub(super) fn of_image(
     };
     let docker: DockerConfig = serde_json::from_slice(&text).map_err(|error| {
         // Its own words quote what they did not expect.
-        CredentialError::NotAConfig { line: error.line(), column: error.column() }
+        let place = match &config.pull_secret {
+            Some(PullSecret::File(path)) => location::quoted(path),
+            Some(PullSecret::Environment(name)) => format!("in the environment variable {name:?}"),
+            Some(PullSecret::Inline(_)) | None => "in graft.source.pull_secret.inline".to_owned(),
+        };
+        CredentialError::NotAConfig { place, line: error.line(), column: error.column() }
     })?;
     let ask = |name: &str| {
         if !config.credential_helpers.iter().any(|allowed| allowed == name) {
@@ -148,27 +162,35 @@ pub(super) fn of_image(
         let server = if image.is_docker() { DOCKER_KEY } else { image.registry() };
         helper::run(name, server, left)?.map(|answer| of_helper(name, &answer)).transpose()
     };
-    if let Some((_, name)) = docker.helpers.iter().flatten().find(|(key, _)| rank(key, image).is_some()) {
+    if let Some((_, name)) = best(docker.helpers.iter().flatten(), image) {
         return ask(name);
     }
-    let entries = docker.auths.iter().flatten();
-    let best =
-        entries.filter_map(|(key, entry)| Some((rank(key, image)?, key, entry))).max_by_key(|best| best.0);
-    let found = best.map(|(_, key, entry)| of_entry(key, entry)).transpose()?.flatten();
+    let entry = best(docker.auths.iter().flatten(), image);
+    let found = entry.map(|(key, entry)| of_entry(key, entry)).transpose()?.flatten();
     match (found, docker.store.as_deref()) {
         (None, Some(store)) if !store.is_empty() => ask(store),
         (found, _) => Ok(found),
     }
 }
 
-/// How well the name of an entry fits an image: `None`, not at all; otherwise the length of the path that it begins with.
-fn rank(key: &str, image: &ImageReference) -> Option<usize> {
+/// The entry whose name fits an image best.
+fn best<'a, T>(
+    entries: impl Iterator<Item = (&'a String, T)>,
+    image: &ImageReference,
+) -> Option<(&'a String, T)> {
+    let ranked = entries.filter_map(|(key, entry)| Some((rank(key, image)?, key, entry)));
+    ranked.max_by_key(|(rank, _, _)| *rank).map(|(_, key, entry)| (key, entry))
+}
+
+/// How well the name of an entry fits an image: `None`, not at all; otherwise the length of the path that it begins with, and
+/// whether it names the host itself, not a pattern that it fits.
+fn rank(key: &str, image: &ImageReference) -> Option<(usize, bool)> {
     let key = key.trim_start_matches("https://").trim_start_matches("http://");
     let (host, path) = key.split_once('/').unwrap_or((key, ""));
     let is_host = if image.is_docker() {
-        matches!(host, "docker.io" | "index.docker.io" | "registry-1.docker.io")
+        DOCKER_HOSTS.iter().any(|docker| fits_host(host, docker))
     } else {
-        host.eq_ignore_ascii_case(image.registry())
+        fits_host(host, image.registry())
     };
     let path = path.trim_end_matches('/');
     // The versions of the API are no part of a repository's name.
@@ -177,7 +199,42 @@ fn rank(key: &str, image: &ImageReference) -> Option<usize> {
     let fits = path.is_empty()
         || repository == path
         || repository.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
-    (is_host && fits).then_some(path.len())
+    (is_host && fits).then_some((path.len(), !host.contains('*')))
+}
+
+/// Whether a host is the one of an entry's name, in which a `*` stands for a part between dots, or a piece of one, as Kubernetes
+/// has it. The port is no part of that.
+fn fits_host(pattern: &str, host: &str) -> bool {
+    let split = |text| match str::rsplit_once(text, ':') {
+        Some((name, port)) => (name, Some(port)),
+        None => (text, None),
+    };
+    let ((wanted, wanted_port), (name, port)) = (split(pattern), split(host));
+    let (mut wanted, mut parts) = (wanted.split('.'), name.split('.'));
+    wanted_port == port
+        && loop {
+            match (wanted.next(), parts.next()) {
+                (Some(pattern), Some(label)) if fits_part(pattern, label) => {}
+                (None, None) => break true,
+                _ => break false,
+            }
+        }
+}
+
+fn fits_part(pattern: &str, part: &str) -> bool {
+    let (pattern, part) = (pattern.to_ascii_lowercase(), part.to_ascii_lowercase());
+    let Some((start, end)) = pattern.split_once('*') else { return pattern == part };
+    // What stands between several of them is looked for in order.
+    let Some(mut rest) = part.strip_prefix(start) else { return false };
+    let mut pieces = end.split('*');
+    let last = pieces.next_back().unwrap_or_default();
+    for piece in pieces {
+        match rest.split_once(piece) {
+            Some((_, after)) => rest = after,
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
 }
 
 fn of_entry(key: &str, entry: &Entry) -> Result<Option<Credentials>, CredentialError> {
@@ -265,6 +322,21 @@ mod tests {
             ("docker.io", "acme/auth", true),
             ("registry-1.docker.io", "auth", true),
             ("evil.example/ghcr.io", "ghcr.io/acme/auth", false),
+            ("*.example.com", "eu.example.com/auth", true),
+            ("*.EXAMPLE.com", "EU.example.com/auth", true),
+            ("https://*.example.com/acme", "eu.example.com/acme/auth", true),
+            ("*.example.com", "example.com/auth", false),
+            ("*.example.com", "a.eu.example.com/auth", false),
+            ("*.*.example.com", "a.eu.example.com/auth", true),
+            ("reg*.example.com", "registry.example.com/auth", true),
+            ("r*st*y.example.com", "registry.example.com/auth", true),
+            ("r*st*x.example.com", "registry.example.com/auth", false),
+            ("*.example.com", "eu.example.com:5000/auth", false),
+            ("*.example.com:5000", "eu.example.com:5000/auth", true),
+            ("*", "ghcr.io/acme/auth", false),
+            ("*.io", "ghcr.io/acme/auth", true),
+            ("*.docker.io", "acme/auth", true),
+            ("[::1]:5000", "[::1]:5000/auth", true),
         ] {
             let json = format!(r#"{{"auths": {{"{key}": {AUTH}}}}}"#);
             assert_eq!(password(&json, image).is_some(), is_found, "{key} {image}");
@@ -279,6 +351,19 @@ mod tests {
             "ghcr.io/acme/other": {"username": "c", "password": "3"}
         }}"#;
         assert_eq!(password(json, "ghcr.io/acme/auth").unwrap(), "b:2");
+        let json = r#"{"auths": {
+            "*.io": {"username": "a", "password": "1"},
+            "ghcr.io": {"username": "b", "password": "2"},
+            "*.io/acme": {"username": "c", "password": "3"}
+        }}"#;
+        assert_eq!(password(json, "ghcr.io/auth").unwrap(), "b:2");
+        assert_eq!(password(json, "ghcr.io/acme/auth").unwrap(), "c:3");
+        // Helpers are chosen by the same rule.
+        let json = r#"{"credHelpers": {"*.io": "one", "ghcr.io": "two", "ghcr.io/acme": "three"}}"#;
+        for (image, name) in [("quay.io/x", "one"), ("ghcr.io/x", "two"), ("ghcr.io/acme/x", "three")] {
+            let error = ask(json, image).unwrap_err();
+            assert_eq!(error, CredentialError::HelperNotAllowed { name: name.to_owned() });
+        }
     }
 
     #[test]

@@ -33,11 +33,17 @@ pub enum FetchError {
         /// As configured.
         path: PathBuf,
     },
-    /// More bytes than any plugin has.
-    #[error("more than {limit} bytes, expected a plugin of at most that size")]
+    /// More bytes than there may be.
+    #[error("{what} has {size} bytes, expected at most {limit}{}", bound.map(|bound| format!(" ({bound})")).unwrap_or_default())]
     TooLarge {
+        /// The file, or the layer of an image.
+        what: String,
+        /// How many it has, or at least so many.
+        size: u64,
         /// The limit.
         limit: u64,
+        /// The field that sets the limit, if one does.
+        bound: Option<&'static str>,
     },
     /// The environment variable is not set.
     #[error("environment variable {name:?} is not set, expected it to hold Wasm bytes")]
@@ -89,6 +95,7 @@ impl FetchError {
             Self::NoFile { .. }
             | Self::Unreadable { .. }
             | Self::NotAFile { .. }
+            | Self::TooLarge { .. }
             | Self::Authorities { .. }
             | Self::Http(_)
             | Self::Image(_)
@@ -97,11 +104,30 @@ impl FetchError {
             | Self::Unpack(_)
             | Self::WrongDigest { .. } => true,
             // What is in the configuration, or in the environment of this process, stays as it is.
-            Self::TooLarge { .. } | Self::NoVariable { .. } | Self::NotLocal => false,
+            Self::NoVariable { .. } | Self::NotLocal => false,
         }
     }
 
-    /// Whether the source gave no answer, as opposed to a wrong one. What it gave out last is good enough then.
+    /// Whether nobody has answered who is to be believed: the source is out of reach, somebody else answers in its place, or it
+    /// could not be asked as it should be. What it gave out last is good enough then. A source that says no is believed.
+    pub(super) fn is_unanswered(&self) -> bool {
+        match self {
+            Self::Http(error) => error.is_unanswered(),
+            Self::Credentials(_) | Self::Authorities { .. } => true,
+            Self::NoFile { .. }
+            | Self::Unreadable { .. }
+            | Self::NotAFile { .. }
+            | Self::TooLarge { .. }
+            | Self::NoVariable { .. }
+            | Self::NotLocal
+            | Self::Image(_)
+            | Self::Signature(_)
+            | Self::Unpack(_)
+            | Self::WrongDigest { .. } => false,
+        }
+    }
+
+    /// Whether the source gave no answer, as opposed to a wrong one, and may give one soon.
     pub fn is_out_of_reach(&self) -> bool {
         match self {
             Self::Http(error) => error.is_retryable(),
@@ -121,6 +147,14 @@ impl FetchError {
         }
     }
 
+    /// The same; if it is too large, that it is so by `graft.source.max_bytes`.
+    pub(super) fn by_max_bytes(mut self) -> Self {
+        if let Self::TooLarge { bound, .. } = &mut self {
+            *bound = Some("graft.source.max_bytes");
+        }
+        self
+    }
+
     /// Whether it is about a file, which may come at any moment.
     pub fn is_of_a_file(&self) -> bool {
         matches!(self, Self::NoFile { .. } | Self::Unreadable { .. } | Self::NotAFile { .. })
@@ -132,6 +166,7 @@ impl FetchError {
             Self::Authorities { .. } => Some("graft.source.ca_file"),
             Self::Credentials(_) => Some("graft.source.pull_secret"),
             Self::Signature(error) => error.is_of_the_key().then_some("graft.source.verification_key"),
+            Self::WrongDigest { .. } => Some("vm_config.code.remote.sha256"),
             Self::NoFile { .. }
             | Self::Unreadable { .. }
             | Self::NotAFile { .. }
@@ -140,8 +175,7 @@ impl FetchError {
             | Self::NotLocal
             | Self::Http(_)
             | Self::Image(_)
-            | Self::Unpack(_)
-            | Self::WrongDigest { .. } => None,
+            | Self::Unpack(_) => None,
         }
     }
 }

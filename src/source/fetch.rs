@@ -5,27 +5,25 @@
 //!  if_not_present, and what the name led to is on the shelf ───────────► shelf
 //!  else: ask the source ─┬ it leads to what is on the shelf ───────────► shelf
 //!                        ├ it leads to something new ──────────────────► network, and onto the shelf
-//!                        └ it cannot be reached, and is not pinned ────► shelf, with a warning
+//!                        └ nobody answers who is believed, not pinned ─► shelf, with a warning
 //! ```
 
 use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use ureq::tls::{Certificate, PemItem, parse_pem};
-
-use super::client::{Client, Roots};
+use super::client::Client;
 use super::clock::Clock;
 use super::error::FetchError;
+use super::name::{Name, by_key};
 use super::oci::{self, Registry};
-use super::shelf::{self, Name, Record, Shelf, sha256};
+use super::shelf::{self, Record, Shelf, sha256};
 use super::signature::{self, Keys};
+use super::tls::Authorities;
 use super::{credentials, location, web};
-use crate::config::{Code, Digest, HttpUrl, ImageReference, Place, PullPolicy, RemoteCode, SourceConfig};
+use crate::config::{Code, HttpUrl, ImageReference, Place, PullPolicy, RemoteCode, SourceConfig};
 
-/// Largest file of certificates.
-const LARGEST_CA_FILE: u64 = 16 * 1024 * 1024;
 /// Tries of a request when there is something on the shelf to fall back to.
 const ATTEMPTS_WITH_A_FALLBACK: u32 = 2;
 
@@ -83,8 +81,7 @@ type Variables = Box<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
 pub struct Sources {
     clock: Arc<dyn Clock>,
     variables: Variables,
-    /// Of the system: read once.
-    roots: OnceLock<Roots>,
+    authorities: Authorities,
 }
 
 impl Sources {
@@ -93,7 +90,7 @@ impl Sources {
         clock: Arc<dyn Clock>,
         variables: impl Fn(&str) -> Option<OsString> + Send + Sync + 'static,
     ) -> Self {
-        Self { clock, variables: Box::new(variables), roots: OnceLock::new() }
+        Self { clock, variables: Box::new(variables), authorities: Authorities::default() }
     }
 
     /// What can be had without asking anybody: local code, and what is on the shelf and good enough. `None`: somebody must be
@@ -105,26 +102,26 @@ impl Sources {
         };
         match &remote.place {
             Place::File(path) => Some(file(path, remote, wanted.source)),
-            Place::Web(url) => {
-                let pinned = remote.sha256.and_then(|digest| {
-                    let bytes = shelf::wasm(wanted.shelf, digest)?;
-                    Some(Ok(of_shelf(bytes, format!("sha256:{digest}"))))
-                });
-                pinned.or_else(|| {
-                    let is_enough = remote.sha256.is_none()
-                        && !wanted.renew
-                        && wanted.source.pull_policy_of(None) == PullPolicy::IfNotPresent;
-                    let record = Record::read(wanted.shelf, page_name(url, wanted.source), None)?;
-                    is_enough.then(|| on_shelf(wanted.shelf, &record)).flatten().map(Ok)
-                })
-            }
-            Place::Image(image) => {
-                let keys = match Keys::of(wanted.source) {
-                    Ok(keys) => keys.map(|keys| keys.fingerprint()),
-                    Err(error) => return Some(Err(error.into())),
-                };
-                image_on_shelf(wanted, remote, image, keys).map(Ok)
-            }
+            Place::Web(url) => page_at_hand(wanted, remote, url).map(Ok),
+            Place::Image(image) => match Keys::of(wanted.source) {
+                Ok(keys) => image_at_hand(wanted, remote, image, keys.as_ref()).map(Ok),
+                Err(error) => Some(Err(error.into())),
+            },
+        }
+    }
+
+    /// Whether a version of the code is on this machine, be it new enough or not: the one that is used if nobody can be asked.
+    pub fn is_known(&self, wanted: &Wanted<'_>) -> bool {
+        let remote = match wanted.code {
+            Code::Remote(remote) => remote,
+            Code::File(_) | Code::Inline(_) | Code::Environment(_) => return true,
+        };
+        match &remote.place {
+            Place::File(_) => true,
+            Place::Web(url) => known(wanted, &[page_name(wanted, remote, url)]).is_some(),
+            Place::Image(image) => Keys::of(wanted.source).is_ok_and(|keys| {
+                known(wanted, &image_names(wanted, remote, image, keys.as_ref())).is_some()
+            }),
         }
     }
 
@@ -133,16 +130,23 @@ impl Sources {
     /// # Errors
     /// [`FetchError`] says what stands in the way.
     pub fn fetch(&self, wanted: &Wanted<'_>) -> Result<Fetched, FetchError> {
-        if let Some(result) = self.at_hand(wanted) {
-            return result;
-        }
-        match wanted.code {
-            Code::File(_) | Code::Inline(_) | Code::Environment(_) => self.local(wanted.code),
-            Code::Remote(remote) => match &remote.place {
-                Place::File(path) => file(path, remote, wanted.source),
-                Place::Web(url) => self.fetch_page(wanted, remote, url),
-                Place::Image(image) => self.fetch_image(wanted, remote, image),
+        let remote = match wanted.code {
+            Code::Remote(remote) => remote,
+            Code::File(_) | Code::Inline(_) | Code::Environment(_) => return self.local(wanted.code),
+        };
+        match &remote.place {
+            Place::File(path) => file(path, remote, wanted.source),
+            Place::Web(url) => match page_at_hand(wanted, remote, url) {
+                Some(fetched) => Ok(fetched),
+                None => self.fetch_page(wanted, remote, url),
             },
+            Place::Image(image) => {
+                let keys = Keys::of(wanted.source)?;
+                match image_at_hand(wanted, remote, image, keys.as_ref()) {
+                    Some(fetched) => Ok(fetched),
+                    None => self.fetch_image(wanted, remote, image, keys.as_ref()),
+                }
+            }
         }
     }
 
@@ -158,15 +162,14 @@ impl Sources {
                 return self.local(wanted.code).map(|code| code.revision);
             }
         };
-        let largest = wanted.source.max_bytes;
         Ok(Revision(match (&remote.place, remote.pinned()) {
             (Place::File(path), _) => return location::revision_of_file(path).map(Revision),
             (_, Some(digest)) => format!("sha256:{digest}"),
-            (Place::Web(url), None) => web::revision(&self.client(wanted, remote, false)?, url, largest)?,
+            (Place::Web(url), None) => web::revision(&self.client(wanted, remote, false)?, url)?,
             (Place::Image(image), None) => {
                 let client = self.client(wanted, remote, false)?;
                 let registry = self.registry(&client, wanted.source, image)?;
-                format!("sha256:{}", registry.digest_of(image.tag().unwrap_or("latest"))?)
+                format!("sha256:{}", registry.digest_of(image.tag())?)
             }
         }))
     }
@@ -188,29 +191,41 @@ impl Sources {
         remote: &RemoteCode,
         url: &HttpUrl,
     ) -> Result<Fetched, FetchError> {
-        let (store, largest) = (wanted.shelf, wanted.source.max_bytes);
-        let name = page_name(url, wanted.source);
-        // With a digest there is but one right answer, which is not on the shelf.
-        let known = if remote.sha256.is_none() { Record::read(store, name, None) } else { None };
-        let fallback = known.as_ref().and_then(|record| on_shelf(store, record));
-        let client = self.client(wanted, remote, fallback.is_some())?;
-        let tag = fallback.as_ref().map(|fetched| fetched.revision.0.as_str());
-        let (wasm, revision) = match (web::fetch(&client, url, tag, largest), fallback) {
-            (Ok(web::Answer::Same), Some(fetched)) => return Ok(fetched),
-            (Ok(web::Answer::New { wasm, revision }), _) => (wasm, revision),
-            (Err(error), Some(fetched)) if error.is_out_of_reach() => return Ok(fetched.instead(error)),
-            // No condition was made, so it is no answer.
-            (Ok(web::Answer::Same), None) => return Err(web::not_modified(url).into()),
-            (Err(error), _) => return Err(error),
+        let known = match remote.sha256 {
+            // There is but one right answer, which is not on the shelf.
+            Some(_) => None,
+            None => known(wanted, &[page_name(wanted, remote, url)]),
         };
-        let found = sha256(&wasm);
-        if let Some(expected) = remote.sha256.filter(|expected| *expected != found) {
-            return Err(FetchError::WrongDigest { found, expected });
-        }
-        shelf::keep_wasm(store, &wasm);
-        Record::of(revision.clone(), &wasm, None).write(store, name);
-        let revision = remote.sha256.map_or(revision, |digest| format!("sha256:{digest}"));
-        Ok(Fetched { bytes: wasm, revision: Revision(revision), origin: Origin::Network, warning: None })
+        let pulled = self.pull_page(wanted, remote, url, known.as_ref());
+        or_known(pulled, wanted.shelf, known.as_ref())
+    }
+
+    fn pull_page(
+        &self,
+        wanted: &Wanted<'_>,
+        remote: &RemoteCode,
+        url: &HttpUrl,
+        known: Option<&Record>,
+    ) -> Result<Fetched, FetchError> {
+        let store = wanted.shelf;
+        let client = self.client(wanted, remote, known.is_some())?;
+        let page = match (web::fetch(&client, url, known.map(|record| record.revision.as_str()))?, known) {
+            (Some(page), _) => page,
+            (None, known) => match known.and_then(|record| on_shelf(store, record)) {
+                Some(fetched) => return Ok(fetched),
+                // Somebody has taken it away meanwhile.
+                None => web::fetch(&client, url, None)?.ok_or_else(|| web::not_modified(url))?,
+            },
+        };
+        let found = sha256(&page.wasm);
+        let revision = match remote.sha256 {
+            Some(expected) if expected != found => return Err(FetchError::WrongDigest { found, expected }),
+            Some(digest) => format!("sha256:{digest}"),
+            None => page.revision,
+        };
+        shelf::keep_wasm(store, &page.wasm);
+        Record::of(revision.clone(), &page.wasm).write(store, page_name(wanted, remote, url));
+        Ok(Fetched::of_network(page.wasm, revision))
     }
 
     fn fetch_image(
@@ -218,22 +233,18 @@ impl Sources {
         wanted: &Wanted<'_>,
         remote: &RemoteCode,
         image: &ImageReference,
+        keys: Option<&Keys>,
     ) -> Result<Fetched, FetchError> {
-        let keys = Keys::of(wanted.source)?;
-        let fingerprint = keys.as_ref().map(Keys::fingerprint);
-        // A digest that is not on the shelf has nothing to fall back to.
-        let fallback = match remote.pinned() {
+        let known = match remote.pinned() {
+            // A digest that is not on the shelf has nothing to fall back to.
             Some(_) => None,
-            None => Record::read(wanted.shelf, tag_name(image, wanted.source), fingerprint)
-                .and_then(|record| on_shelf(wanted.shelf, &record)),
+            None => known(wanted, &image_names(wanted, remote, image, keys)),
         };
-        match (self.pull(wanted, remote, image, keys.as_ref(), fallback.is_some()), fallback) {
-            (Err(error), Some(fetched)) if error.is_out_of_reach() => Ok(fetched.instead(error)),
-            (result, _) => result,
-        }
+        let pulled = self.pull_image(wanted, remote, image, keys, known.is_some());
+        or_known(pulled, wanted.shelf, known.as_ref())
     }
 
-    fn pull(
+    fn pull_image(
         &self,
         wanted: &Wanted<'_>,
         remote: &RemoteCode,
@@ -246,27 +257,28 @@ impl Sources {
         let registry = self.registry(&client, source, image)?;
         let resolved = oci::resolve(&registry, remote.pinned())?;
         let digest = resolved.digest;
-        let fingerprint = keys.map(Keys::fingerprint);
-        let by_digest = digest_name(image, digest, source);
-        let known = Record::read(store, by_digest, fingerprint)
-            .and_then(|record| Some((on_shelf(store, &record)?, record)));
-        let (fetched, record) = if let Some(known) = known {
-            known
-        } else {
-            if let Some(keys) = keys {
-                signature::verify(&registry, keys, digest)?;
+        // Under the name of the key by which it was verified.
+        let keep_tag = |record: &Record, key| {
+            if remote.pinned().is_none() {
+                record.write(store, Name::of_tag(image, source, key));
             }
-            let bytes = oci::wasm(&registry, resolved, source.max_bytes)?;
-            shelf::keep_wasm(store, &bytes);
-            let record = Record::of(format!("sha256:{digest}"), &bytes, fingerprint);
-            record.write(store, by_digest);
-            let revision = Revision(record.revision.clone());
-            (Fetched { bytes, revision, origin: Origin::Network, warning: None }, record)
         };
-        if remote.pinned().is_none() {
-            record.write(store, tag_name(image, source));
+        for key in by_key(keys, |key| key) {
+            let name = Name::of_image(image, digest, source, key);
+            if let Some(record) = Record::read(store, &[name])
+                && let Some(fetched) = on_shelf(store, &record)
+            {
+                keep_tag(&record, key);
+                return Ok(fetched);
+            }
         }
-        Ok(fetched)
+        let key = keys.map(|keys| signature::verify(&registry, keys, digest)).transpose()?;
+        let bytes = oci::wasm(&registry, resolved, source.max_bytes)?;
+        shelf::keep_wasm(store, &bytes);
+        let record = Record::of(format!("sha256:{digest}"), &bytes);
+        record.write(store, Name::of_image(image, digest, source, key));
+        keep_tag(&record, key);
+        Ok(Fetched::of_network(bytes, record.revision))
     }
 
     fn registry<'a>(
@@ -288,34 +300,8 @@ impl Sources {
         let source = wanted.source;
         let time = remote.timeout.unwrap_or(source.timeout);
         let retries = remote.retries.unwrap_or(source.retries);
-        let client = Client::new(source, &self.roots(source)?, &*self.clock, (time, retries));
+        let client = Client::new(source, &self.authorities.of(source)?, &*self.clock, (time, retries));
         Ok(if has_fallback { client.with_attempts(ATTEMPTS_WITH_A_FALLBACK) } else { client })
-    }
-
-    /// The authorities that are trusted.
-    fn roots(&self, source: &SourceConfig) -> Result<Roots, FetchError> {
-        let Some(path) = &source.ca_file else {
-            let of_system = || {
-                let found = rustls_native_certs::load_native_certs().certs;
-                Arc::new(found.iter().map(|der| Certificate::from_der(der).to_owned()).collect())
-            };
-            return Ok(Arc::clone(self.roots.get_or_init(of_system)));
-        };
-        let failed = |reason: String| FetchError::Authorities { path: path.clone(), reason };
-        let pem =
-            location::read_file(path, LARGEST_CA_FILE).map_err(|error| failed(location::reason(&error)))?;
-        let mut certificates = Vec::new();
-        for item in parse_pem(&pem) {
-            match item {
-                Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
-                Ok(_) => {}
-                Err(_) => return Err(failed("damaged PEM".to_owned())),
-            }
-        }
-        if certificates.is_empty() {
-            return Err(failed("there are none".to_owned()));
-        }
-        Ok(Arc::new(certificates))
     }
 }
 
@@ -326,61 +312,91 @@ impl fmt::Debug for Sources {
 }
 
 impl Fetched {
-    /// This, in the place of what could not be fetched.
-    fn instead(self, error: FetchError) -> Self {
-        Self { warning: Some(error), ..self }
+    fn of_network(bytes: Vec<u8>, revision: String) -> Self {
+        Self { bytes, revision: Revision(revision), origin: Origin::Network, warning: None }
+    }
+
+    fn of_shelf(bytes: Vec<u8>, revision: String) -> Self {
+        Self { bytes, revision: Revision(revision), origin: Origin::Shelf, warning: None }
     }
 }
 
-fn of_shelf(bytes: Vec<u8>, revision: String) -> Fetched {
-    Fetched { bytes, revision: Revision(revision), origin: Origin::Shelf, warning: None }
-}
-
 fn on_shelf(shelf: &dyn Shelf, record: &Record) -> Option<Fetched> {
-    Some(of_shelf(record.wasm(shelf)?, record.revision.clone()))
+    Some(Fetched::of_shelf(record.wasm(shelf)?, record.revision.clone()))
 }
 
-/// What is on the shelf of an image, if the pull policy is content with it.
-fn image_on_shelf(
+/// What a name led to last. Its Wasm is not read before it is needed.
+fn known(wanted: &Wanted<'_>, names: &[Name]) -> Option<Record> {
+    Record::read(wanted.shelf, names).filter(|record| record.has_wasm(wanted.shelf))
+}
+
+/// What was pulled; or what is known, with a warning, if nobody has answered who is believed.
+fn or_known(
+    pulled: Result<Fetched, FetchError>,
+    shelf: &dyn Shelf,
+    known: Option<&Record>,
+) -> Result<Fetched, FetchError> {
+    let error = match pulled {
+        Err(error) if error.is_unanswered() => error,
+        result => return result,
+    };
+    match known.and_then(|record| on_shelf(shelf, record)) {
+        Some(fetched) => Ok(Fetched { warning: Some(error), ..fetched }),
+        None => Err(error),
+    }
+}
+
+/// What is on the shelf of a page, if that is enough.
+fn page_at_hand(wanted: &Wanted<'_>, remote: &RemoteCode, url: &HttpUrl) -> Option<Fetched> {
+    if must_ask(wanted, remote) {
+        return None;
+    }
+    on_shelf(wanted.shelf, &Record::read(wanted.shelf, &[page_name(wanted, remote, url)])?)
+}
+
+/// What is on the shelf of an image, if that is enough.
+fn image_at_hand(
     wanted: &Wanted<'_>,
     remote: &RemoteCode,
     image: &ImageReference,
-    keys: Option<Digest>,
+    keys: Option<&Keys>,
 ) -> Option<Fetched> {
-    let source = wanted.source;
-    let name = match remote.pinned() {
-        Some(digest) => digest_name(image, digest, source),
-        None if wanted.renew || source.pull_policy_of(image.tag()) == PullPolicy::Always => return None,
-        None => tag_name(image, source),
-    };
-    on_shelf(wanted.shelf, &Record::read(wanted.shelf, name, keys)?)
+    if must_ask(wanted, remote) {
+        return None;
+    }
+    on_shelf(wanted.shelf, &Record::read(wanted.shelf, &image_names(wanted, remote, image, keys))?)
 }
 
-fn page_name(url: &HttpUrl, source: &SourceConfig) -> Name {
-    let authorization = url.authorization().map_or("", |secret| secret.expose());
-    Name::new("web", &format!("{}{authorization}\n{}", trust(source), url.uri()), source)
+fn page_name(wanted: &Wanted<'_>, remote: &RemoteCode, url: &HttpUrl) -> Name {
+    match remote.sha256 {
+        // Whoever knows a digest need not have the right to what has it: an address that led there is asked for, too.
+        Some(digest) => Name::of_pinned_page(url, digest, wanted.source),
+        None => Name::of_page(url, wanted.source),
+    }
 }
 
-fn tag_name(image: &ImageReference, source: &SourceConfig) -> Name {
-    let tag = image.tag().unwrap_or("latest");
-    let trust = trust(source);
-    Name::new("image", &format!("{trust}{}/{}:{tag}", image.registry(), image.repository()), source)
+fn image_names(
+    wanted: &Wanted<'_>,
+    remote: &RemoteCode,
+    image: &ImageReference,
+    keys: Option<&Keys>,
+) -> Vec<Name> {
+    match remote.pinned() {
+        Some(digest) => by_key(keys, |key| Name::of_image(image, digest, wanted.source, key)),
+        None => by_key(keys, |key| Name::of_tag(image, wanted.source, key)),
+    }
 }
 
-/// Which servers were believed. What a name led to is whatever they said, so it is for those alone who believe the same; a
-/// digest needs no belief.
-fn trust(source: &SourceConfig) -> String {
-    format!("{:?}\n{:?}\n", source.ca_file, source.insecure_registries)
-}
-
-fn digest_name(image: &ImageReference, digest: Digest, source: &SourceConfig) -> Name {
-    Name::new("image", &format!("{}/{}@{digest}", image.registry(), image.repository()), source)
+/// Whether the source is asked although there may be something on the shelf.
+fn must_ask(wanted: &Wanted<'_>, remote: &RemoteCode) -> bool {
+    remote.pinned().is_none()
+        && (wanted.renew || wanted.source.pull_policy_of(&remote.place) == PullPolicy::Always)
 }
 
 /// Code in a file, which is named by an address.
 fn file(path: &Path, remote: &RemoteCode, source: &SourceConfig) -> Result<Fetched, FetchError> {
     let revision = Revision(location::revision_of_file(path)?);
-    let bytes = location::read_file(path, source.max_bytes)?;
+    let bytes = location::read_file(path, source.max_bytes).map_err(FetchError::by_max_bytes)?;
     if let Some(expected) = remote.sha256 {
         let found = sha256(&bytes);
         if found != expected {

@@ -6,6 +6,15 @@ use std::time::Duration;
 
 use super::guard::Forbidden;
 
+/// Who was asked. It says where the passwords for it, and the bound of its answers, are configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// A web server.
+    WebServer,
+    /// A registry, or its token service.
+    Registry,
+}
+
 /// Why a request got no answer that can be used. Addresses are without user name, password and query.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HttpError {
@@ -37,7 +46,7 @@ pub enum HttpError {
         address: IpAddr,
     },
     /// An answer, and not the one that was hoped for.
-    #[error("{url} answered with status {status}{}, expected 200", meaning(*status))]
+    #[error("{url} answered with status {status}{}, expected 200", meaning(*status, *peer))]
     Status {
         /// What was asked for.
         url: String,
@@ -45,6 +54,8 @@ pub enum HttpError {
         status: u16,
         /// When the server wants to be asked again.
         retry_after: Option<Duration>,
+        /// Who was asked.
+        peer: Peer,
     },
     /// Redirects without end.
     #[error("{url} redirects more than {limit} times, expected at most graft.source.max_redirects")]
@@ -97,12 +108,16 @@ pub enum HttpError {
         expected: String,
     },
     /// The answer is too large.
-    #[error("the answer of {url} has more than {limit} bytes, expected at most that many")]
+    #[error("the answer of {url} has {}, expected at most {limit}{}", size(*found, *limit), bound(*peer))]
     TooLarge {
         /// What was asked for.
         url: String,
+        /// So many were announced.
+        found: Option<u64>,
         /// So many may come.
         limit: u64,
+        /// Who was asked.
+        peer: Peer,
     },
 }
 
@@ -125,6 +140,22 @@ impl HttpError {
         }
     }
 
+    /// Whether nobody has answered who is to be believed, as opposed to an answer that is wrong.
+    pub(super) fn is_unanswered(&self) -> bool {
+        match self {
+            Self::Tls { .. } | Self::Malformed { .. } => true,
+            Self::Unreachable { .. }
+            | Self::TimedOut { .. }
+            | Self::Truncated { .. }
+            | Self::Status { .. } => self.is_retryable(),
+            Self::Forbidden { .. }
+            | Self::TooManyRedirects { .. }
+            | Self::Downgrade { .. }
+            | Self::Lost { .. }
+            | Self::TooLarge { .. } => false,
+        }
+    }
+
     /// What the client says, in our words. Its own may quote the address.
     #[allow(clippy::wildcard_enum_match_arm, reason = "the client's error may grow")]
     pub(super) fn from_client(error: ureq::Error, url: &str, within: Duration) -> Self {
@@ -136,7 +167,7 @@ impl HttpError {
                 None => unreachable("the connection failed"),
             },
             ureq::Error::Timeout(_) => Self::TimedOut { url, within },
-            ureq::Error::HostNotFound => unreachable("there is no such host"),
+            ureq::Error::HostNotFound => unreachable("the name of the host does not resolve"),
             ureq::Error::Io(error) => Self::from_io(&error, url, within),
             ureq::Error::Rustls(error) => Self::Tls { url, reason: error.to_string() },
             ureq::Error::Tls(reason) => Self::Tls { url, reason: reason.to_owned() },
@@ -163,13 +194,28 @@ impl HttpError {
     }
 }
 
-fn meaning(status: u16) -> &'static str {
-    match status {
-        401 => " (it wants credentials: graft.source.pull_secret)",
-        403 => " (the credentials do not suffice, or there are none: graft.source.pull_secret)",
-        404 => " (there is no such thing)",
-        429 => " (too many requests)",
+fn meaning(status: u16, peer: Peer) -> &'static str {
+    match (status, peer) {
+        (401, Peer::Registry) => " (it wants credentials: graft.source.pull_secret)",
+        (401, Peer::WebServer) => " (it wants a user name and a password: they may stand in the address)",
+        (403, Peer::Registry) => {
+            " (the credentials do not suffice, or there are none: graft.source.pull_secret)"
+        }
+        (404, _) => " (there is no such thing)",
+        (429, _) => " (too many requests)",
         _ => "",
+    }
+}
+
+fn size(found: Option<u64>, limit: u64) -> String {
+    found.map_or_else(|| format!("more than {limit} bytes"), |found| format!("{found} bytes"))
+}
+
+/// A registry's answers have bounds that nobody configures, or those that its manifest says.
+fn bound(peer: Peer) -> &'static str {
+    match peer {
+        Peer::WebServer => " (graft.source.max_bytes)",
+        Peer::Registry => "",
     }
 }
 
@@ -178,7 +224,12 @@ mod tests {
     use super::*;
 
     fn status(status: u16) -> HttpError {
-        HttpError::Status { url: "https://a.example/x".to_owned(), status, retry_after: None }
+        HttpError::Status {
+            url: "https://a.example/x".to_owned(),
+            status,
+            retry_after: None,
+            peer: Peer::Registry,
+        }
     }
 
     #[test]
@@ -201,6 +252,30 @@ mod tests {
         ] {
             assert_eq!(status(code).is_retryable(), is_retryable, "{code}");
         }
+    }
+
+    #[test]
+    fn hints_are_for_the_one_who_was_asked() {
+        let of = |code: u16, peer: Peer| {
+            let url = "https://a.example/x".to_owned();
+            HttpError::Status { url, status: code, retry_after: None, peer }.to_string()
+        };
+        for code in [401, 403] {
+            assert!(of(code, Peer::Registry).contains("graft.source.pull_secret"));
+            assert!(!of(code, Peer::WebServer).contains("graft.source.pull_secret"));
+        }
+        assert!(of(401, Peer::WebServer).contains("they may stand in the address"));
+        let large = |found, peer| {
+            HttpError::TooLarge { url: "https://a.example/x".to_owned(), found, limit: 5, peer }.to_string()
+        };
+        assert_eq!(
+            large(Some(7), Peer::WebServer),
+            "the answer of https://a.example/x has 7 bytes, expected at most 5 (graft.source.max_bytes)"
+        );
+        assert_eq!(
+            large(None, Peer::Registry),
+            "the answer of https://a.example/x has more than 5 bytes, expected at most 5"
+        );
     }
 
     #[test]

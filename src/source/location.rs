@@ -45,17 +45,27 @@ pub fn revision_of_file(path: &Path) -> Result<String, FetchError> {
 pub(super) fn read_file(path: &Path, largest: u64) -> Result<Vec<u8>, FetchError> {
     let unreadable = |error: io::Error| unreadable(path, error);
     // Looked at before it is opened: opening a pipe would wait for its writer.
-    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+    let found = std::fs::metadata(path).map_err(unreadable)?;
+    if !found.is_file() {
         return Err(FetchError::NotAFile { path: path.to_owned() });
     }
-    let file = File::open(path).map_err(unreadable)?;
-    let mut bytes = Vec::new();
-    // One byte more than allowed tells a file that is too large, also one that grows meanwhile.
-    let read = file.take(largest.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
-    if u64::try_from(read).is_ok_and(|read| read > largest) {
-        return Err(FetchError::TooLarge { limit: largest });
+    let too_large = |size| FetchError::TooLarge { what: quoted(path), size, limit: largest, bound: None };
+    if found.len() > largest {
+        return Err(too_large(found.len()));
     }
-    Ok(bytes)
+    let file = File::open(path).map_err(unreadable)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default());
+    // One byte more than allowed tells one that grows meanwhile, or that says of itself that it is empty.
+    let read = file.take(largest.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
+    match u64::try_from(read) {
+        Ok(read) if read > largest => Err(too_large(read)),
+        Ok(_) | Err(_) => Ok(bytes),
+    }
+}
+
+/// A path as errors show it.
+pub(super) fn quoted(path: &Path) -> String {
+    format!("{:?}", path.to_string_lossy())
 }
 
 /// Why a file cannot be looked at.
@@ -74,7 +84,7 @@ pub(super) fn reason(error: &FetchError) -> String {
         FetchError::NoFile { .. } => "there is no such file".to_owned(),
         FetchError::Unreadable { source, .. } => source.kind().to_string(),
         FetchError::NotAFile { .. } => "it is no regular file".to_owned(),
-        FetchError::TooLarge { limit } => format!("it has more than {limit} bytes"),
+        FetchError::TooLarge { size, limit, .. } => format!("it has {size} bytes, expected at most {limit}"),
         FetchError::NoVariable { .. }
         | FetchError::NotLocal
         | FetchError::Authorities { .. }

@@ -33,7 +33,8 @@ pub enum ImageError {
     },
     /// An index of other things.
     #[error(
-        "{image} is an index of {count} images and none for Wasm, expected one with the architecture wasm, or one image alone"
+        "{image} is an index of {count} images and none for Wasm, expected one with the architecture wasm, one image alone, or \
+         one for linux/amd64"
     )]
     NotInIndex {
         /// The image.
@@ -108,7 +109,7 @@ pub(super) struct Resolved {
 pub(super) fn resolve(registry: &Registry<'_>, pinned: Option<Digest>) -> Result<Resolved, FetchError> {
     let (digest, manifest) = match pinned {
         Some(digest) => (digest, registry.manifest_of(digest)?),
-        None => registry.manifest(registry.image().tag().unwrap_or("latest"))?,
+        None => registry.manifest(registry.image().tag())?,
     };
     Ok(Resolved { digest, manifest })
 }
@@ -124,17 +125,26 @@ pub(super) fn wasm(registry: &Registry<'_>, resolved: Resolved, largest: u64) ->
         }
         image @ Manifest::Image { .. } => image,
     };
-    let layers = match &manifest {
-        Manifest::Image { is_docker, layers } => (*is_docker, layers.as_slice()),
-        Manifest::Index { .. } => {
-            let problem = "is an index in an index".to_owned();
-            return Err(ImageError::Manifest { image, problem }.into());
-        }
+    let Manifest::Image { is_docker, layers } = &manifest else {
+        let problem = "is an index in an index".to_owned();
+        return Err(ImageError::Manifest { image, problem }.into());
     };
-    let (Layout::Archive(layer) | Layout::Raw(layer)) = Layout::of(layers.0, layers.1, &image)?;
-    let bytes = registry.blob(layer, largest)?;
-    Ok(match Layout::of(layers.0, layers.1, &image)? {
-        Layout::Archive(_) => unpack::wasm_of_layer(&bytes, largest)?,
-        Layout::Raw(_) => unpack::checked(bytes)?,
-    })
+    let mut problems = Vec::new();
+    for candidate in Layout::candidates(*is_docker, layers, &image)? {
+        let (Layout::Archive(layer) | Layout::Raw(layer)) = candidate;
+        let bytes = registry.blob(layer, largest).map_err(FetchError::by_max_bytes)?;
+        let found = match candidate {
+            Layout::Archive(_) => unpack::wasm_of_layer(&bytes, largest),
+            Layout::Raw(_) => unpack::checked(bytes),
+        };
+        match found {
+            Ok(wasm) => return Ok(wasm),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if let ([_], Some(only)) = (problems.as_slice(), problems.first()) {
+        return Err(only.clone().into());
+    }
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    Err(ImageError::Layout { image, problems: problems.join("; ") }.into())
 }

@@ -27,9 +27,10 @@ pub(super) fn retrying<T>(
         }
         // A server that is asked too soon will only say the same again.
         let pause = clock.spread(wait).max(retry_after(&error));
-        if clock.now().saturating_add(pause) >= deadline || !clock.sleep(pause) {
+        if clock.now().saturating_add(pause) >= deadline {
             return Err(error);
         }
+        clock.sleep(pause);
         wait = wait.saturating_mul(2).min(retries.max_interval);
     }
 }
@@ -55,6 +56,7 @@ mod tests {
     use parking_lot::Mutex;
 
     use super::*;
+    use crate::source::http_error::Peer;
 
     /// A clock that only goes on while somebody sleeps.
     #[derive(Default)]
@@ -65,15 +67,14 @@ mod tests {
             self.0.lock().iter().sum()
         }
 
-        fn sleep(&self, time: Duration) -> bool {
+        fn sleep(&self, time: Duration) {
             self.0.lock().push(time);
-            true
         }
     }
 
     fn status(status: u16, retry_after: Option<u64>) -> HttpError {
         let retry_after = retry_after.map(Duration::from_secs);
-        HttpError::Status { url: "u".to_owned(), status, retry_after }
+        HttpError::Status { url: "u".to_owned(), status, retry_after, peer: Peer::Registry }
     }
 
     /// How often a request was made that fails like this, and the waits in between in milliseconds.

@@ -1,14 +1,17 @@
 //! What is known already, and the records of it.
 //!
 //! A shelf keeps bytes by a digest, and says nothing when it cannot. Wasm is found by its own SHA-256; what an image or an
-//! address led to last time is a [`Record`], found by a [`Name`]. Who asks is part of the name: a private image is on the
-//! shelf only for those who come with the same pull secret as the one who fetched it, since no registry is asked then.
+//! address led to last time is a [`Record`], found by a [`Name`], and it is by records alone that code is
+//! found.
+
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::cache::{Cache, Kind};
-use crate::config::{Digest, PullSecret, SourceConfig};
+use super::name::Name;
+use crate::config::Digest;
 
 /// Keeps bytes. Neither call fails: what is not there must be had elsewhere, and what cannot be kept is fetched again.
 pub trait Shelf: Send + Sync {
@@ -16,6 +19,10 @@ pub trait Shelf: Send + Sync {
     fn read(&self, kind: Kind, key: &[u8; 32]) -> Option<Vec<u8>>;
     /// Keeps the bytes, if it can.
     fn write(&self, kind: Kind, key: &[u8; 32], bytes: &[u8]);
+    /// Whether there is something to be read, as far as that can be told without reading it.
+    fn has(&self, kind: Kind, key: &[u8; 32]) -> bool {
+        self.read(kind, key).is_some()
+    }
 }
 
 impl Shelf for Cache {
@@ -25,6 +32,10 @@ impl Shelf for Cache {
 
     fn write(&self, kind: Kind, key: &[u8; 32], bytes: &[u8]) {
         Self::write(self, kind, key, bytes);
+    }
+
+    fn has(&self, kind: Kind, key: &[u8; 32]) -> bool {
+        Self::has(self, kind, key)
     }
 }
 
@@ -47,53 +58,37 @@ pub(super) struct Record {
     pub(super) revision: String,
     /// SHA-256 of the Wasm, in hexadecimal.
     wasm: String,
-    /// Fingerprint of the keys by which its signature was verified, in hexadecimal; empty: none was asked for.
+    /// When it was written, in nanoseconds since 1970.
     #[serde(default)]
-    keys: String,
-}
-
-/// Under what a record lies.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Name([u8; 32]);
-
-impl Name {
-    /// The name of something, for those who have this pull secret.
-    pub(super) fn new(kind: &str, what: &str, config: &SourceConfig) -> Self {
-        let mut hash = Sha256::new();
-        let (form, value) = match &config.pull_secret {
-            None => ("", String::new()),
-            // Their contents may change: whoever may name the file has the right that its contents give.
-            Some(PullSecret::File(path)) => ("file", path.to_string_lossy().into_owned()),
-            Some(PullSecret::Environment(name)) => ("environment", name.clone()),
-            Some(PullSecret::Inline(secret)) => ("inline", secret.expose().to_owned()),
-        };
-        for part in [kind, what, form, &value] {
-            hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
-            hash.update(part);
-        }
-        Self(hash.finalize().into())
-    }
+    written: u64,
 }
 
 impl Record {
-    /// Wasm that was fetched just now, verified by the keys with this fingerprint.
-    pub(super) fn of(revision: String, wasm: &[u8], keys: Option<Digest>) -> Self {
-        let keys = keys.map(|keys| keys.to_string()).unwrap_or_default();
-        Self { revision, wasm: sha256(wasm).to_string(), keys }
+    /// Wasm that was fetched just now.
+    pub(super) fn of(revision: String, wasm: &[u8]) -> Self {
+        Self { revision, wasm: sha256(wasm).to_string(), written: 0 }
     }
 
-    /// The record of that name, if its Wasm may be used by those who ask for signatures by these keys.
-    pub(super) fn read(shelf: &dyn Shelf, name: Name, keys: Option<Digest>) -> Option<Self> {
-        let record: Self = serde_json::from_slice(&shelf.read(Kind::Reference, &name.0)?).ok()?;
-        let is_verified = keys.is_none_or(|keys| record.keys == keys.to_string());
-        is_verified.then_some(record)
+    /// The record that was written last under one of those names.
+    pub(super) fn read(shelf: &dyn Shelf, names: &[Name]) -> Option<Self> {
+        let read = |name: &Name| -> Option<Self> {
+            serde_json::from_slice(&shelf.read(Kind::Reference, name.key())?).ok()
+        };
+        names.iter().filter_map(read).max_by_key(|record| record.written)
     }
 
     /// Keeps the record under that name.
     pub(super) fn write(&self, store: &dyn Shelf, name: Name) {
-        if let Ok(bytes) = serde_json::to_vec(self) {
-            store.write(Kind::Reference, &name.0, &bytes);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let record = Self { written: u64::try_from(now).unwrap_or(u64::MAX), ..self.clone() };
+        if let Ok(bytes) = serde_json::to_vec(&record) {
+            store.write(Kind::Reference, name.key(), &bytes);
         }
+    }
+
+    /// Whether the Wasm that it is about seems to be there.
+    pub(super) fn has_wasm(&self, store: &dyn Shelf) -> bool {
+        Digest::parse(&self.wasm).is_some_and(|digest| store.has(Kind::Wasm, digest.as_bytes()))
     }
 
     /// The Wasm that it is about.
@@ -125,7 +120,7 @@ mod tests {
     use parking_lot::Mutex;
 
     use super::*;
-    use crate::config::Secret;
+    use crate::config::SourceConfig;
 
     type Kept = HashMap<(Kind, [u8; 32]), Vec<u8>>;
 
@@ -144,39 +139,22 @@ mod tests {
     }
 
     #[test]
-    fn a_record_leads_to_its_wasm_for_those_who_have_the_same_rights() {
+    fn a_record_leads_to_its_wasm() {
         let shelf = Memory::default();
         let config = SourceConfig::default();
-        let name = Name::new("oci", "a/b:1", &config);
+        let [one, other] = ["a/b:1", "a/b:2"].map(|what| Name::new("oci", what, &config, None));
+        let record = Record::of("sha256:1".to_owned(), b"\0asm");
+        record.write(&shelf, one);
+        assert!(!record.has_wasm(&shelf));
         keep_wasm(&shelf, b"\0asm");
-        Record::of("sha256:1".to_owned(), b"\0asm", None).write(&shelf, name);
-        let record = Record::read(&shelf, name, None).unwrap();
-        assert_eq!((record.revision.as_str(), record.wasm(&shelf)), ("sha256:1", Some(b"\0asm".to_vec())));
-
-        let secret = |text: &str| SourceConfig {
-            pull_secret: Some(PullSecret::Inline(Secret::new(text))),
-            ..config.clone()
-        };
-        for other in [
-            Name::new("oci", "a/b:2", &config),
-            Name::new("web", "a/b:1", &config),
-            Name::new("oci", "a/b:1", &secret("x")),
-        ] {
-            assert_eq!(Record::read(&shelf, other, None), None);
-        }
-    }
-
-    #[test]
-    fn a_record_serves_only_the_keys_that_it_was_verified_by() {
-        let shelf = Memory::default();
-        let name = Name::new("oci", "a/b:1", &SourceConfig::default());
-        let (one, other) = (Some(sha256(b"one")), Some(sha256(b"other")));
-        Record::of("r".to_owned(), b"\0asm", None).write(&shelf, name);
-        assert_eq!(Record::read(&shelf, name, one), None);
-        Record::of("r".to_owned(), b"\0asm", one).write(&shelf, name);
-        assert!(Record::read(&shelf, name, one).is_some());
-        assert!(Record::read(&shelf, name, None).is_some());
-        assert_eq!(Record::read(&shelf, name, other), None);
+        assert!(record.has_wasm(&shelf));
+        let found = Record::read(&shelf, &[other, one]).unwrap();
+        assert_eq!((found.revision.as_str(), found.wasm(&shelf)), ("sha256:1", Some(b"\0asm".to_vec())));
+        assert_eq!(Record::read(&shelf, &[other]), None);
+        Record::of("sha256:2".to_owned(), b"\0asm").write(&shelf, other);
+        assert_eq!(Record::read(&shelf, &[one, other]).unwrap().revision, "sha256:2", "the newest");
+        record.write(&shelf, one);
+        assert_eq!(Record::read(&shelf, &[one, other]).unwrap().revision, "sha256:1");
     }
 
     #[test]
@@ -185,8 +163,8 @@ mod tests {
         let digest = sha256(b"\0asm");
         shelf.write(Kind::Wasm, digest.as_bytes(), b"other");
         assert_eq!(wasm(&shelf, digest), None);
-        let name = Name::new("oci", "a/b:1", &SourceConfig::default());
-        shelf.write(Kind::Reference, &name.0, b"{");
-        assert_eq!(Record::read(&shelf, name, None), None);
+        let name = Name::new("oci", "a/b:1", &SourceConfig::default(), None);
+        shelf.write(Kind::Reference, name.key(), b"{");
+        assert_eq!(Record::read(&shelf, &[name]), None);
     }
 }

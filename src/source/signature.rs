@@ -17,6 +17,7 @@ use std::path::PathBuf;
 pub(super) use keys::Keys;
 
 use super::error::FetchError;
+use super::http_error::HttpError;
 use super::oci::{Descriptor, Manifest, Registry};
 use crate::config::Digest;
 
@@ -24,6 +25,7 @@ use crate::config::Digest;
 const MOST: usize = 32;
 /// Largest signature with what it signs.
 const LARGEST: u64 = 4 * 1024 * 1024;
+const LIST: &str = "the registry's list of signatures is damaged";
 
 /// Why an image is not run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,9 +40,12 @@ pub enum SignatureError {
     },
     /// The keys are none.
     #[error(
-        "{problem}, expected public keys as PEM: ECDSA (P-256, P-384, P-521), RSA from 2048 bits, or Ed25519"
+        "the keys in {place}: {problem}, expected public keys as PEM: ECDSA (P-256, P-384, P-521), RSA from 2048 bits, \
+         or Ed25519"
     )]
     NoKey {
+        /// The file, or that they are in the configuration.
+        place: String,
         /// What is wrong.
         problem: &'static str,
     },
@@ -98,98 +103,130 @@ impl SignatureError {
     }
 }
 
-/// Looks for a signature of a manifest by one of the keys.
-pub(super) fn verify(registry: &Registry<'_>, keys: &Keys, digest: Digest) -> Result<(), FetchError> {
-    let mut flaws = Vec::new();
-    for found in [payloads(registry, keys, digest), bundles(registry, keys, digest)] {
-        match found {
-            Ok(Some(more)) => flaws.extend(more),
-            Ok(None) => return Ok(()),
-            // Whoever keeps the image can put there what is no signature; that another one counts is not his to say.
-            Err(FetchError::Image(_) | FetchError::TooLarge { .. }) => {
-                flaws.push(Flaw::Malformed("the registry's list of signatures is damaged"));
-            }
-            Err(error) => return Err(error),
+/// What was found of signatures that do not count.
+#[derive(Default)]
+struct Search {
+    /// What is wrong with each.
+    flaws: Vec<Flaw>,
+    /// Why the registry did not show all of them, if it did not: the first reason.
+    failure: Option<FetchError>,
+}
+
+impl Search {
+    /// What could not be read. Whoever keeps the image can put there what is no signature; that another one counts is not his to
+    /// say.
+    fn note(&mut self, error: FetchError, what: &'static str) {
+        if is_damage(&error) {
+            self.flaws.push(Flaw::Malformed(what));
+        } else {
+            self.failure.get_or_insert(error);
         }
     }
+}
+
+/// Whether what the registry has is wrong, or not there, as opposed to that it has not answered.
+fn is_damage(error: &FetchError) -> bool {
+    match error {
+        FetchError::Image(_)
+        | FetchError::TooLarge { .. }
+        | FetchError::Http(HttpError::TooLarge { .. } | HttpError::Status { status: 404, .. }) => true,
+        FetchError::NoFile { .. }
+        | FetchError::Unreadable { .. }
+        | FetchError::NotAFile { .. }
+        | FetchError::NoVariable { .. }
+        | FetchError::NotLocal
+        | FetchError::Authorities { .. }
+        | FetchError::Http(_)
+        | FetchError::Credentials(_)
+        | FetchError::Signature(_)
+        | FetchError::Unpack(_)
+        | FetchError::WrongDigest { .. } => false,
+    }
+}
+
+/// The key by which a manifest is signed: the fingerprint of one of the keys.
+pub(super) fn verify(registry: &Registry<'_>, keys: &Keys, digest: Digest) -> Result<Digest, FetchError> {
+    let mut search = Search::default();
+    for look in [payloads, bundles] {
+        if let Some(key) = look(registry, keys, digest, &mut search) {
+            return Ok(key);
+        }
+    }
+    if let Some(failure) = search.failure {
+        return Err(failure);
+    }
     let image = registry.image().to_string();
-    let count = flaws.len();
-    Err(match flaws.into_iter().max() {
+    let count = search.flaws.len();
+    Err(match search.flaws.into_iter().max() {
         Some(flaw) => SignatureError::Refused { image, digest, count, flaw },
         None => SignatureError::Unsigned { image, digest },
     }
     .into())
 }
 
-/// The signatures of cosign 2. `None`: one of them counts; else what is wrong with each.
-fn payloads(registry: &Registry<'_>, keys: &Keys, digest: Digest) -> Result<Option<Vec<Flaw>>, FetchError> {
-    let mut flaws = Vec::new();
-    let Some((_, manifest)) = registry.manifest_if_any(&format!("sha256-{digest}.sig"))? else {
-        return Ok(Some(flaws));
+/// Looks at the signatures of cosign 2; the key of one that counts.
+fn payloads(registry: &Registry<'_>, keys: &Keys, digest: Digest, search: &mut Search) -> Option<Digest> {
+    let manifest = match registry.manifest_if_any(&format!("sha256-{digest}.sig")) {
+        Ok(manifest) => manifest?,
+        Err(error) => {
+            search.note(error, LIST);
+            return None;
+        }
     };
     let Manifest::Image { layers, .. } = manifest else {
-        return Ok(Some(vec![Flaw::Malformed("an index")]));
+        search.flaws.push(Flaw::Malformed("an index"));
+        return None;
     };
     for layer in layers.iter().filter(|layer| payload::is_one(layer)).take(MOST) {
-        let result =
-            signed_bytes(registry, layer)?.and_then(|bytes| payload::check(&bytes, layer, keys, digest));
-        match result {
-            Ok(()) => return Ok(None),
-            Err(flaw) => flaws.push(flaw),
+        match registry.blob(layer, LARGEST) {
+            Ok(bytes) => match payload::check(&bytes, layer, keys, digest) {
+                Ok(key) => return Some(key),
+                Err(flaw) => search.flaws.push(flaw),
+            },
+            Err(error) => search.note(error, "a damaged layer"),
         }
     }
-    Ok(Some(flaws))
+    None
 }
 
-/// The signatures of cosign 3, as [`payloads`].
-fn bundles(registry: &Registry<'_>, keys: &Keys, digest: Digest) -> Result<Option<Vec<Flaw>>, FetchError> {
-    let mut found = registry.referrers(digest)?;
-    found.retain(bundle::is_one);
+/// Looks at the signatures of cosign 3; the key of one that counts.
+fn bundles(registry: &Registry<'_>, keys: &Keys, digest: Digest, search: &mut Search) -> Option<Digest> {
+    let mut found = registry.referrers(digest, bundle::is_one, MOST).unwrap_or_else(|error| {
+        search.note(error, LIST);
+        Vec::new()
+    });
     if found.is_empty() {
         // Where a registry keeps no list, clients keep one under a tag.
-        let index = registry.manifest_if_any(&format!("sha256-{digest}"))?;
-        if let Some((_, Manifest::Index { manifests })) = index {
-            found = manifests;
-            found.retain(bundle::is_one);
+        match registry.manifest_if_any(&format!("sha256-{digest}")) {
+            Ok(Some(Manifest::Index { manifests })) => found = manifests,
+            Ok(Some(Manifest::Image { .. }) | None) => {}
+            Err(error) => search.note(error, LIST),
         }
+        found.retain(bundle::is_one);
     }
-    let mut flaws = Vec::new();
     for descriptor in found.iter().take(MOST) {
-        match bundle_flaw(registry, descriptor, keys, digest) {
-            Ok(None) => return Ok(None),
-            Ok(Some(flaw)) => flaws.push(flaw),
-            Err(FetchError::Image(_) | FetchError::TooLarge { .. }) => {
-                flaws.push(Flaw::Malformed("a damaged bundle"));
-            }
-            Err(error) => return Err(error),
+        match bundle_bytes(registry, descriptor) {
+            Ok(Ok(bytes)) => match bundle::check(&bytes, keys, digest) {
+                Ok(key) => return Some(key),
+                Err(flaw) => search.flaws.push(flaw),
+            },
+            Ok(Err(flaw)) => search.flaws.push(flaw),
+            Err(error) => search.note(error, "a damaged bundle"),
         }
     }
-    Ok(Some(flaws))
+    None
 }
 
-fn bundle_flaw(
+fn bundle_bytes(
     registry: &Registry<'_>,
     descriptor: &Descriptor,
-    keys: &Keys,
-    digest: Digest,
-) -> Result<Option<Flaw>, FetchError> {
+) -> Result<Result<Vec<u8>, Flaw>, FetchError> {
     let manifest = registry.manifest_of(descriptor.digest(&registry.image().to_string())?)?;
     let Manifest::Image { layers, .. } = manifest else {
-        return Ok(Some(Flaw::Malformed("an index in the place of a bundle")));
+        return Ok(Err(Flaw::Malformed("an index in the place of a bundle")));
     };
     let Some(layer) = layers.first() else {
-        return Ok(Some(Flaw::Malformed("a bundle without a layer")));
+        return Ok(Err(Flaw::Malformed("a bundle without a layer")));
     };
-    Ok(signed_bytes(registry, layer)?.and_then(|bytes| bundle::check(&bytes, keys, digest)).err())
-}
-
-/// The bytes of a layer; a layer that is not what it is said to be is one more signature that does not count.
-fn signed_bytes(registry: &Registry<'_>, layer: &Descriptor) -> Result<Result<Vec<u8>, Flaw>, FetchError> {
-    match registry.blob(layer, LARGEST) {
-        Ok(bytes) => Ok(Ok(bytes)),
-        Err(FetchError::Image(_) | FetchError::TooLarge { .. }) => {
-            Ok(Err(Flaw::Malformed("a damaged layer")))
-        }
-        Err(error) => Err(error),
-    }
+    registry.blob(layer, LARGEST).map(Ok)
 }

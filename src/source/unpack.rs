@@ -41,6 +41,12 @@ pub enum UnpackError {
         /// What is wrong.
         reason: String,
     },
+    /// An archive without an end.
+    #[error("what was fetched is an archive with more than {limit} entries, expected {PLUGIN} among so many")]
+    TooManyEntries {
+        /// The limit.
+        limit: usize,
+    },
     /// An archive of other things.
     #[error(
         "what was fetched is an archive with {files} files and none that is called {PLUGIN}, expected it or one file alone"
@@ -111,7 +117,10 @@ fn file_of_archive(reader: impl Read, limit: u64) -> Result<Vec<u8>, UnpackError
     let failed = |error: &std::io::Error| corrupt("tar", limit, error);
     let mut archive = tar::Archive::new(reader);
     let (mut only, mut files) = (None, 0_usize);
-    for entry in archive.entries().map_err(|error| failed(&error))?.take(ENTRIES) {
+    for (number, entry) in archive.entries().map_err(|error| failed(&error))?.enumerate() {
+        if number >= ENTRIES {
+            return Err(UnpackError::TooManyEntries { limit: ENTRIES });
+        }
         let entry = entry.map_err(|error| failed(&error))?;
         if !entry.header().entry_type().is_file() {
             continue;
@@ -121,11 +130,22 @@ fn file_of_archive(reader: impl Read, limit: u64) -> Result<Vec<u8>, UnpackError
         drop(path);
         files = files.saturating_add(1);
         if is_plugin {
-            return bounded(entry, limit, "tar");
+            return whole(entry, limit);
         }
-        only = if files == 1 { Some(bounded(entry, limit, "tar")?) } else { None };
+        only = if files == 1 { Some(whole(entry, limit)?) } else { None };
     }
     only.ok_or(UnpackError::NoPlugin { files })
+}
+
+/// The bytes of a file of an archive: an archive that ends early ends like one that is whole.
+fn whole(entry: tar::Entry<'_, impl Read>, limit: u64) -> Result<Vec<u8>, UnpackError> {
+    let size = entry.size();
+    let bytes = bounded(entry, limit, "tar")?;
+    if u64::try_from(bytes.len()) == Ok(size) {
+        return Ok(bytes);
+    }
+    let reason = format!("a file of {size} bytes ends after {}", bytes.len());
+    Err(UnpackError::Corrupt { format: "tar", reason })
 }
 
 fn corrupt(format: &'static str, limit: u64, error: &std::io::Error) -> UnpackError {
@@ -240,5 +260,39 @@ mod tests {
         let other = tar(&[("a", b"1"), ("b", MODULE)]);
         assert_eq!(wasm(other, 100_000), Err(UnpackError::NoPlugin { files: 2 }));
         assert_eq!(wasm_of_layer(&tar(&[]), 100_000), Err(UnpackError::NoPlugin { files: 0 }));
+    }
+
+    #[test]
+    fn an_archive_that_ends_early_is_not_whole() {
+        let code = [MODULE, &[1; 2000]].concat();
+        for name in ["plugin.wasm", "any.wasm"] {
+            let archive = tar(&[(name, &code)]);
+            assert_eq!(wasm(archive.clone(), 100_000).unwrap(), code);
+            for length in [513, 600, 512 + code.len() - 1] {
+                let cut = archive[..length].to_vec();
+                for error in [
+                    wasm(cut.clone(), 100_000).unwrap_err(),
+                    wasm_of_layer(&cut, 100_000).unwrap_err(),
+                    wasm_of_layer(&gzip(&cut), 100_000).unwrap_err(),
+                ] {
+                    assert!(
+                        matches!(error, UnpackError::Corrupt { format: "tar", .. }),
+                        "{length}: {error:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_archive_of_too_many_entries_is_given_up() {
+        let archive = |count: usize| {
+            let mut files = vec![("x", &b""[..]); count];
+            files.push(("plugin.wasm", MODULE));
+            tar(&files)
+        };
+        assert_eq!(wasm_of_layer(&archive(ENTRIES - 1), 10_000_000).unwrap(), MODULE);
+        let error = wasm_of_layer(&archive(ENTRIES), 10_000_000).unwrap_err();
+        assert_eq!(error, UnpackError::TooManyEntries { limit: ENTRIES });
     }
 }

@@ -78,6 +78,15 @@ fn a_password_comes_from_a_file_or_a_variable_and_may_change() {
         assert_eq!(World::new().fetch(&plugin).is_ok(), is_right);
     }
     // The variable of this test has a password for another port.
+    std::fs::write(&path, "{\n\"auths\": hunter2}").unwrap();
+    let error = line(World::new().fetch(&plugin));
+    assert!(error.contains("config.json\" is wrong at line 2, column "), "{error}");
+    let inline = registry.plugin("1", &json!({"pull_secret": {"inline": "hunter2"}}));
+    let error = line(World::new().fetch(&inline));
+    assert!(
+        error.contains("the pull secret in graft.source.pull_secret.inline is wrong at line 1"),
+        "{error}"
+    );
     let variable = |name: &str| registry.plugin("1", &json!({"pull_secret": {"environment_variable": name}}));
     assert!(line(World::new().fetch(&variable("PULL_SECRET"))).contains("status 401"));
     let error = World::new().fetch(&variable("OTHER")).unwrap_err();
@@ -157,7 +166,7 @@ fn a_token_service_that_gives_none_is_named() {
         (Reply::ok(*b"{\"token\": \"a\\r\\nx: y\"}"), "gave no token"),
         (Reply::ok(*b"{\"token\": \"\"}"), "gave no token"),
         (Reply::status(403), "status 403"),
-        (Reply::ok(vec![b' '; 300_000]), "more than 262144 bytes"),
+        (Reply::ok(vec![b' '; 300_000]), "has 300000 bytes, expected at most 262144"),
     ] {
         let service = Server::start(move |_| reply.clone());
         let registry = with_token(service.url("/token"));

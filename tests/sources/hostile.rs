@@ -17,6 +17,9 @@ fn head(length: &str) -> Vec<u8> {
     format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n").into_bytes()
 }
 
+/// Longer than anything that has an end takes here, however busy the machine is.
+const LONG: Duration = Duration::from_mins(1);
+
 /// What a server gets for a reply, and how long it took.
 fn fetch(reply: Reply, source: &Value) -> (FetchError, Duration) {
     let server = Server::start(move |_| reply.clone());
@@ -29,16 +32,13 @@ fn fetch(reply: Reply, source: &Value) -> (FetchError, Duration) {
 fn slow_servers_are_given_up() {
     for reply in [
         Reply::Silence,
-        Reply::Drip(Vec::new()),
         Reply::Drip(b"HTTP/1.1 200 OK\r\nx-".to_vec()),
         Reply::Drip(head("1000000")),
         Reply::Drip(b"HTTP/1.1 200 OK\r\n\r\n".to_vec()),
     ] {
         let (error, time) = fetch(reply, &tight());
-        let is_expected =
-            matches!(error, FetchError::Http(HttpError::TimedOut { .. } | HttpError::Malformed { .. }));
-        assert!(is_expected, "{error:?}");
-        assert!(time < Duration::from_secs(5), "{time:?}");
+        assert!(matches!(error, FetchError::Http(HttpError::TimedOut { .. })), "{error:?}");
+        assert!(time < LONG, "{time:?}");
     }
 }
 
@@ -47,7 +47,7 @@ fn the_whole_fetch_has_an_end_too() {
     let source = json!({"timeout": "0.3s"});
     let (error, time) = fetch(Reply::Drip(head("1000000")), &source);
     assert!(error.to_string().contains("did not answer within 0.3 s"), "{error}");
-    assert!(time < Duration::from_secs(5), "{time:?}");
+    assert!(time < LONG, "{time:?}");
 }
 
 #[test]
@@ -76,8 +76,14 @@ fn answers_without_an_end_are_given_up() {
 fn headers_without_an_end_are_given_up() {
     let mut endless = b"HTTP/1.1 200 OK\r\nx: ".to_vec();
     endless.extend(vec![b'a'; 10_000_000]);
-    let (error, _) = fetch(Reply::Raw(endless), &tight());
-    assert!(matches!(error, FetchError::Http(_)), "{error:?}");
+    let source = json!({"retries": {"attempts": 1}});
+    let mut many = b"HTTP/1.1 200 OK\r\n".to_vec();
+    many.extend(b"x: y\r\n".repeat(1_000_000));
+    for bytes in [endless, many] {
+        let (error, _) = fetch(Reply::Raw(bytes), &source);
+        let FetchError::Http(HttpError::Malformed { reason, .. }) = &error else { panic!("{error:?}") };
+        assert!(reason.contains("header"), "{error}");
+    }
 }
 
 #[test]
@@ -98,12 +104,19 @@ fn answers_that_end_early_are_told_and_tried_again() {
 
 #[test]
 fn what_is_no_http_is_told() {
-    for bytes in
-        ["SSH-2.0-OpenSSH\r\n\r\n", "HTTP/1.1 abc\r\n\r\n", "\r\n\r\n\r\n", "HTTP/1.1 200 OK\r\n: x\r\n\r\n"]
-    {
-        let (error, _) = fetch(Reply::Raw(bytes.as_bytes().to_vec()), &tight());
-        assert!(matches!(error, FetchError::Http(_)), "{error:?}");
+    let text = |text: &str| Reply::Raw(text.as_bytes().to_vec());
+    for reply in [
+        text("SSH-2.0-OpenSSH\r\n\r\n"),
+        text("HTTP/1.1 abc\r\n\r\n"),
+        text("HTTP/1.1 200 OK\r\n: x\r\n\r\n"),
+        Reply::Drip(Vec::new()),
+    ] {
+        let (error, _) = fetch(reply, &tight());
+        assert!(matches!(error, FetchError::Http(HttpError::Malformed { .. })), "{error:?}");
     }
+    // Empty lines in front of an answer that does not come.
+    let (error, _) = fetch(text("\r\n\r\n\r\n"), &tight());
+    assert!(matches!(error, FetchError::Http(HttpError::Unreachable { .. })), "{error:?}");
 }
 
 #[test]
@@ -153,6 +166,10 @@ fn metadata_services_are_not_asked() {
         "http://169.254.169.254/latest/meta-data/",
         "http://[fe80::1]/",
         "http://[fd00:ec2::254]/",
+        "http://[fd20:ce::254]/",
+        "http://168.63.129.16/",
+        "http://[::ffff:0:169.254.169.254]/",
+        "http://[64:ff9b:1::169.254.169.254]/",
         "http://[::ffff:169.254.169.254]/",
         "http://[::ffff:a9fe:a9fe]/",
         // Forms in which the system, too, reads an address.

@@ -87,7 +87,14 @@ fn an_index_leads_to_the_image_for_wasm() {
     assert_eq!(fetched.bytes, WASM);
     assert_eq!(fetched.revision.to_string(), format!("sha256:{index}"), "what the tag names");
 
-    let two = [entry(&for_linux, "linux", "amd64"), entry(&for_linux, "linux", "arm64")];
+    // Of those for something else, the one that Istio takes.
+    let compat =
+        contents.image("compat", &[contents.blob(OCI_LAYER, &gzip(&archive(&[("plugin.wasm", WASM)])))]);
+    let many = [entry(&for_linux, "linux", "arm64"), entry(&compat, "linux", "amd64")];
+    contents.manifest("many", &json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": many}));
+    assert_eq!(World::new().fetch(&registry.plugin("many", &none())).unwrap().bytes, WASM);
+
+    let two = [entry(&for_linux, "linux", "arm"), entry(&for_linux, "linux", "arm64")];
     contents.manifest("two", &json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": two}));
     let error = line(World::new().fetch(&registry.plugin("two", &none())));
     assert!(error.contains("is an index of 2 images and none for Wasm"), "{error}");
@@ -112,6 +119,17 @@ fn images_of_something_else_are_refused_with_what_was_looked_for() {
     contents.image("empty", &[contents.blob(OCI_LAYER, &gzip(&archive(&[("a", b"1"), ("b", b"2")])))]);
     let error = World::new().fetch(&registry.plugin("empty", &none())).unwrap_err();
     assert!(matches!(error, FetchError::Unpack(UnpackError::NoPlugin { files: 2 })), "{error:?}");
+    // A module with its configuration, whose last layer looks like that of an image with an archive.
+    let module = contents.blob(MODULE_LAYER, WASM);
+    contents.image("both", &[module, contents.blob(OCI_LAYER, &gzip(&archive(&[("a", b"1"), ("b", b"2")])))]);
+    assert_eq!(World::new().fetch(&registry.plugin("both", &none())).unwrap().bytes, WASM);
+    let module = contents.blob(MODULE_LAYER, b"hello");
+    contents.image("neither", &[module, contents.blob(OCI_LAYER, b"{}")]);
+    let error = World::new().fetch(&registry.plugin("neither", &none())).unwrap_err();
+    assert!(matches!(error, FetchError::Image(ImageError::Layout { .. })), "{error:?}");
+    for part in ["a damaged tar file", "5 bytes that begin with 68 65 6c 6c"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
     contents.artifact("text", b"hello");
     let error = World::new().fetch(&registry.plugin("text", &none())).unwrap_err();
     assert!(matches!(error, FetchError::Unpack(UnpackError::NotWasm { .. })), "{error:?}");
@@ -172,7 +190,10 @@ fn layers_that_are_not_what_the_manifest_says_are_refused() {
     contents.put(&blob, "x", WASM);
     let before = registry.log().len();
     let error = World::new().fetch(&registry.plugin("1", &json!({"max_bytes": 7}))).unwrap_err();
-    assert!(matches!(error, FetchError::TooLarge { limit: 7 }), "{error:?}");
+    assert!(matches!(error, FetchError::TooLarge { size: 8, limit: 7, .. }), "{error:?}");
+    assert!(error.is_retryable(), "the tag may move");
+    let text = error.to_string();
+    assert!(text.contains("/acme/auth:1 has 8 bytes, expected at most 7 (graft.source.max_bytes)"), "{text}");
     assert!(!registry.log()[before..].iter().any(|line| line.contains("blobs")));
 }
 
@@ -186,10 +207,29 @@ fn a_tag_is_looked_at_without_its_manifest() {
     let moved = registry.contents.artifact("1", b"\0asm new");
     assert_eq!(world.revision(&plugin).unwrap().to_string(), format!("sha256:{moved}"));
 
-    let silent = Registry::guarded(Box::new(|request| (request.method == "HEAD").then(|| Reply::ok(*b""))));
-    let digest = silent.contents.artifact("1", WASM);
-    let revision = World::new().revision(&silent.plugin("1", &none())).unwrap();
-    assert_eq!(revision.to_string(), format!("sha256:{digest}"));
+    let answers = [200, 400, 403, 404, 405, 501].map(|status| (status, true));
+    for (status, is_helped) in answers.into_iter().chain([408, 429, 500].map(|status| (status, false))) {
+        let silent = Registry::guarded(Box::new(move |request| {
+            (request.method == "HEAD").then(|| Reply::status(status))
+        }));
+        let digest = silent.contents.artifact("1", WASM);
+        match World::new().revision(&silent.plugin("1", &none())) {
+            Ok(revision) if is_helped => assert_eq!(revision.to_string(), format!("sha256:{digest}")),
+            Err(error) if !is_helped => assert!(error.is_out_of_reach(), "{error}"),
+            result => panic!("{status}: {result:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_registry_without_tls_that_waits_for_the_end_of_a_request_is_asked_without() {
+    let registry = Registry::patient();
+    registry.contents.artifact("1", WASM);
+    let plugin = registry.plugin("1", &none());
+    assert_eq!(World::new().fetch(&plugin).unwrap().bytes, WASM);
+    let plugin = registry.plugin("1", &json!({"insecure_registries": [], "try_timeout": "0.3s"}));
+    assert!(line(World::new().fetch(&plugin)).contains("did not answer"));
+    assert!(registry.server.requests().iter().all(|request| request.path.starts_with("/v2/")));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use graft::config::PluginConfig;
 use serde_json::{Value, json};
 
-use crate::server::{Reply, Request, Server};
+use crate::server::{Reply, Request, Server, Tls};
 use crate::world::{plugin, sha256};
 
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -96,6 +96,20 @@ impl Registry {
         let own = contents.clone();
         let server = Server::start(move |request| gate(request).unwrap_or_else(|| own.answer(request)));
         Self { contents, server }
+    }
+
+    /// A registry that speaks TLS.
+    pub fn secure(tls: &Tls) -> Self {
+        let contents = Contents::default();
+        let own = contents.clone();
+        Self { contents, server: Server::start_tls(tls, move |request| own.answer(request)) }
+    }
+
+    /// A registry without TLS, which takes the beginning of TLS for that of a request and waits for the end.
+    pub fn patient() -> Self {
+        let contents = Contents::default();
+        let own = contents.clone();
+        Self { contents, server: Server::start_patient(move |request| own.answer(request)) }
     }
 
     /// The plugin in the image with this tag or digest.

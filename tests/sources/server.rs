@@ -8,7 +8,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
+use tokio::net::TcpSocket;
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -35,7 +36,7 @@ pub enum Reply {
     Raw(Vec<u8>),
     /// These bytes, and then zeros for ever.
     Endless(Vec<u8>),
-    /// These bytes, and then a zero each 20 ms.
+    /// These bytes, and then an `a` each 20 ms.
     Drip(Vec<u8>),
     /// Nothing at all.
     Silence,
@@ -74,6 +75,7 @@ type Handler = Arc<dyn Fn(&Request) -> Reply + Send + Sync>;
 pub struct Server {
     pub address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
+    handshakes: Arc<Mutex<Vec<HandshakeKind>>>,
     ends: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -108,18 +110,25 @@ impl Tls {
 
 impl Server {
     pub fn start(handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        Self::serve(None, Arc::new(handler))
+        Self::serve(None, false, Arc::new(handler))
+    }
+
+    /// A server that waits on if somebody speaks TLS to it.
+    pub fn start_patient(handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        Self::serve(None, true, Arc::new(handler))
     }
 
     pub fn start_tls(tls: &Tls, handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        Self::serve(Some(Arc::clone(&tls.config)), Arc::new(handler))
+        Self::serve(Some(Arc::clone(&tls.config)), false, Arc::new(handler))
     }
 
-    fn serve(tls: Option<Arc<ServerConfig>>, handler: Handler) -> Self {
+    fn serve(tls: Option<Arc<ServerConfig>>, is_patient: bool, handler: Handler) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (requests, ends) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
         let (log, stop) = (Arc::clone(&requests), Arc::clone(&ends));
+        let handshakes = Arc::new(Mutex::new(Vec::new()));
+        let all_kinds = Arc::clone(&handshakes);
         let thread = std::thread::spawn(move || {
             for connection in listener.incoming() {
                 if stop.load(Ordering::Relaxed) {
@@ -127,19 +136,27 @@ impl Server {
                 }
                 let (connection, tls) = (connection.unwrap(), tls.clone());
                 let (handler, log, stop) = (Arc::clone(&handler), Arc::clone(&log), Arc::clone(&stop));
+                let kinds = Arc::clone(&all_kinds);
                 std::thread::spawn(move || {
                     connection.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
                     match tls {
                         Some(config) => {
                             let tls = ServerConnection::new(config).unwrap();
-                            exchange(StreamOwned::new(tls, connection), &handler, &log, &stop);
+                            let mut stream = StreamOwned::new(tls, connection);
+                            exchange(&mut stream, &handler, &log, &stop);
+                            kinds.lock().unwrap().extend(stream.conn.handshake_kind());
                         }
-                        None => exchange(connection, &handler, &log, &stop),
+                        None if is_patient && speaks_tls(&connection) => {
+                            while !stop.load(Ordering::Relaxed) {
+                                std::thread::sleep(Duration::from_millis(20));
+                            }
+                        }
+                        None => exchange(&mut &connection, &handler, &log, &stop),
                     }
                 });
             }
         });
-        Self { address, requests, ends, thread: Some(thread) }
+        Self { address, requests, handshakes, ends, thread: Some(thread) }
     }
 
     /// `127.0.0.1:port`.
@@ -159,6 +176,21 @@ impl Server {
         self.requests.lock().unwrap().clone()
     }
 
+    /// Ends. Its port stays taken, and nobody listens there.
+    pub fn leave(self) -> TcpSocket {
+        let address = self.address;
+        drop(self);
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(address).unwrap();
+        socket
+    }
+
+    /// How connections began, in the order in which they ended. One that is over for its client may be missing.
+    pub fn handshakes(&self) -> Vec<HandshakeKind> {
+        self.handshakes.lock().unwrap().clone()
+    }
+
     /// `GET /x`, and so on.
     pub fn log(&self) -> Vec<String> {
         self.requests().iter().map(|request| format!("{} {}", request.method, request.path)).collect()
@@ -175,16 +207,26 @@ impl Drop for Server {
     }
 }
 
-fn exchange(mut stream: impl Read + Write, handler: &Handler, log: &Mutex<Vec<Request>>, ends: &AtomicBool) {
-    let Some(request) = read(&mut stream) else {
+fn exchange(
+    stream: &mut (impl Read + Write),
+    handler: &Handler,
+    log: &Mutex<Vec<Request>>,
+    ends: &AtomicBool,
+) {
+    let Some(request) = read(stream) else {
         // Somebody speaks TLS to a server that does not.
         drop(stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"));
         return;
     };
     log.lock().unwrap().push(request.clone());
     // Whoever hangs up in between has his reasons.
-    drop(write(&mut stream, &request, handler(&request), ends));
+    drop(write(stream, &request, handler(&request), ends));
     drop(stream.flush());
+}
+
+fn speaks_tls(connection: &TcpStream) -> bool {
+    let mut first = [0];
+    matches!(connection.peek(&mut first), Ok(1)) && first[0] == 0x16
 }
 
 fn read(stream: &mut impl Read) -> Option<Request> {
@@ -235,7 +277,7 @@ fn write(stream: &mut impl Write, request: &Request, reply: Reply, ends: &Atomic
         Reply::Drip(bytes) => {
             stream.write_all(&bytes)?;
             while !ends.load(Ordering::Relaxed) {
-                stream.write_all(&[0])?;
+                stream.write_all(b"a")?;
                 stream.flush()?;
                 std::thread::sleep(Duration::from_millis(20));
             }

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use graft::source::cache::{Cache, Limits};
-use graft::source::{FetchError, Kind, Origin, Sources, SystemClock, Wanted};
+use graft::source::{FetchError, HttpError, Kind, Origin, Sources, SystemClock, Wanted};
 use serde_json::{Value, json};
 
 use crate::registry::Registry;
-use crate::server::{Reply, Server};
-use crate::world::{WASM, World, page, pinned_page, sha256};
+use crate::server::{Reply, Server, Tls};
+use crate::world::{WASM, World, line, page, pinned_page, sha256};
 
 const NEW: &[u8] = b"\0asm new";
 
@@ -43,8 +43,38 @@ fn what_is_pinned_and_on_the_shelf_is_asked_of_nobody() {
     let server = Server::start(|_| Reply::ok(WASM));
     let page = pinned_page(&server.url("/x"), &sha256(NEW));
     assert!(world.fetch(&page).is_err());
-    let page = pinned_page("https://a.invalid/x", &sha256(WASM));
-    assert_eq!(world.fetch(&page).unwrap().origin, Origin::Shelf, "whoever it came from");
+    let page = pinned_page(&server.url("/x"), &sha256(WASM));
+    assert_eq!(world.fetch(&page).unwrap().origin, Origin::Network);
+    let asked = server.log().len();
+    assert_eq!(world.fetch(&page).unwrap().origin, Origin::Shelf);
+    assert_eq!(server.log().len(), asked);
+    let _port = server.leave();
+    assert_eq!(world.fetch(&page).unwrap().bytes, WASM, "nobody listens");
+}
+
+#[test]
+fn who_knows_the_digest_of_private_code_does_not_find_it_by_that() {
+    let (registry, world) = (Registry::new(), World::new());
+    let digest = registry.contents.artifact("1", WASM);
+    let secret = json!({"pull_secret": {"inline": "{\"auths\": {}}"}});
+    world.fetch(&registry.plugin("1", &secret)).unwrap();
+    let server = Server::start(|request| match request.header("authorization") {
+        Some(_) => Reply::ok(WASM),
+        None => Reply::status(401),
+    });
+    let private = pinned_page(&format!("http://u:hunter2@{}/x", server.host()), &sha256(WASM));
+    assert!(world.at_hand(&private).is_none(), "an image is no page");
+    world.fetch(&private).unwrap();
+    assert!(world.at_hand(&private).is_some());
+    for other in [
+        pinned_page(&server.url("/x"), &sha256(WASM)),
+        pinned_page(&format!("http://u:other@{}/x", server.host()), &sha256(WASM)),
+        pinned_page("https://a.invalid/x", &sha256(WASM)),
+        registry.plugin(&format!("sha256:{digest}"), &json!({})),
+    ] {
+        assert!(world.at_hand(&other).is_none(), "{:?}", other.vm.code);
+    }
+    assert!(line(world.fetch(&pinned_page(&server.url("/x"), &sha256(WASM)))).contains("status 401"));
 }
 
 #[test]
@@ -56,12 +86,15 @@ fn what_was_fetched_without_a_certificate_is_not_for_those_who_want_one() {
     assert!(world.at_hand(&listed).is_some());
     let server = Server::start(|_| Reply::ok(WASM));
     let url = server.url("/x");
-    world.fetch(&page(&url, &json!({}))).unwrap();
-    assert!(world.at_hand(&page(&url, &json!({}))).is_some());
+    let kept = json!({"pull_policy": "if_not_present"});
+    world.fetch(&page(&url, &kept)).unwrap();
+    assert!(world.at_hand(&page(&url, &kept)).is_some());
     for source in [json!({"insecure_registries": []}), json!({"ca_file": "/etc/graft/ca.pem"})] {
         assert!(world.at_hand(&registry.plugin("1", &source)).is_none(), "{source}");
     }
-    for source in [json!({"insecure_registries": ["*"]}), json!({"ca_file": "/etc/graft/ca.pem"})] {
+    for trust in [json!({"insecure_registries": ["*"]}), json!({"ca_file": "/etc/graft/ca.pem"})] {
+        let mut source = kept.clone();
+        source.as_object_mut().unwrap().extend(trust.as_object().unwrap().clone());
         assert!(world.at_hand(&page(&url, &source)).is_none(), "{source}");
     }
     // A digest says what is right, whoever gave it out.
@@ -99,6 +132,26 @@ fn a_tag_is_asked_for_by_the_pull_policy() {
 }
 
 #[test]
+fn what_must_be_asked_for_may_be_known_all_the_same() {
+    let (registry, server) = (Registry::new(), Server::start(|_| Reply::ok(WASM)));
+    let digest = registry.contents.artifact("latest", WASM);
+    for (plugin, is_at_hand) in [
+        (registry.plugin("latest", &json!({})), false),
+        (registry.plugin(&format!("sha256:{digest}"), &json!({})), true),
+        (page(&server.url("/x"), &json!({})), false),
+        (pinned_page(&server.url("/x"), &sha256(WASM)), true),
+    ] {
+        let world = World::new();
+        assert!(!world.is_known(&plugin));
+        world.fetch(&plugin).unwrap();
+        assert!(world.is_known(&plugin));
+        assert_eq!(world.at_hand(&plugin).is_some(), is_at_hand);
+        world.shelf.0.lock().unwrap().retain(|(kind, _), _| *kind == Kind::Reference);
+        assert!(!world.is_known(&plugin));
+    }
+}
+
+#[test]
 fn a_registry_that_is_gone_is_not_missed() {
     let (registry, status) = with_status();
     let digest = registry.contents.artifact("latest", WASM);
@@ -121,7 +174,7 @@ fn a_registry_that_is_gone_is_not_missed() {
     // Without a shelf there is nothing to fall back to.
     status.store(503, Ordering::Relaxed);
     assert!(World::new().fetch(&plugin).is_err());
-    drop(registry);
+    let _port = registry.server.leave();
     assert_eq!(world.fetch(&plugin).unwrap().bytes, WASM, "nobody listens");
 }
 
@@ -163,9 +216,11 @@ fn a_page_is_asked_for_with_the_mark_of_what_is_on_the_shelf() {
         }
     });
     let world = World::new();
-    let always = page(&server.url("/x"), &json!({"pull_policy": "always"}));
-    let present = page(&server.url("/x"), &json!({}));
+    // A page may change, so it is asked for each time: Istio's rule, whatever the policy is called there.
+    let always = page(&server.url("/x"), &json!({}));
+    let present = page(&server.url("/x"), &json!({"pull_policy": "if_not_present"}));
     assert_eq!(world.fetch(&always).unwrap().origin, Origin::Network);
+    assert!(world.at_hand(&always).is_none() && world.at_hand(&present).is_some());
     let again = world.fetch(&always).unwrap();
     assert_eq!((again.bytes.as_slice(), again.origin), (WASM, Origin::Shelf));
     assert_eq!(again.revision.to_string(), "etag \"v1\"");
@@ -178,6 +233,104 @@ fn a_page_is_asked_for_with_the_mark_of_what_is_on_the_shelf() {
     version.store(0, Ordering::Relaxed);
     let fetched = world.fetch(&always).unwrap();
     assert_eq!((fetched.bytes.as_slice(), fetched.warning.is_some()), (NEW, true));
+}
+
+#[test]
+fn a_page_whose_code_is_gone_from_the_shelf_is_fetched_without_a_condition() {
+    let server = Server::start(|request| match request.header("if-none-match") {
+        Some(_) => Reply::status(304),
+        None => Reply::ok(WASM).with("etag", "\"v1\""),
+    });
+    let (world, page) = (World::new(), page(&server.url("/x"), &json!({})));
+    world.fetch(&page).unwrap();
+    world.shelf.0.lock().unwrap().retain(|(kind, _), _| *kind == Kind::Reference);
+    assert_eq!(world.fetch(&page).unwrap().origin, Origin::Network);
+    assert_eq!(server.log().len(), 2);
+    // It seems to be there, and is not what was written.
+    for bytes in world.shelf.0.lock().unwrap().iter_mut().filter(|((kind, _), _)| *kind == Kind::Wasm) {
+        *bytes.1 = b"\0asm changed".to_vec();
+    }
+    assert_eq!(world.fetch(&page).unwrap().bytes, WASM);
+    assert_eq!(server.log().len(), 4);
+}
+
+#[test]
+fn what_is_on_the_shelf_is_read_when_it_is_handed_out() {
+    let registry = Registry::new();
+    registry.contents.artifact("latest", WASM);
+    let (world, plugin) = (World::new(), registry.plugin("latest", &json!({})));
+    world.fetch(&plugin).unwrap();
+    registry.contents.artifact("latest", NEW);
+    let before = world.shelf.reads();
+    assert_eq!(world.fetch(&plugin).unwrap().bytes, NEW);
+    assert_eq!(world.shelf.reads(), before, "what it would have fallen back to is not read");
+    assert_eq!(world.fetch(&plugin).unwrap().origin, Origin::Shelf);
+    assert_eq!(world.shelf.reads(), before + 1);
+}
+
+/// A source that cannot be asked as it should be, or in whose place somebody else answers, has not said anything.
+#[test]
+fn what_was_fetched_last_is_used_if_nobody_answers_who_is_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let tls = Tls::new();
+    std::fs::write(file("ca.pem"), &tls.authority).unwrap();
+    std::fs::write(file("config.json"), "{}").unwrap();
+    let registry = Registry::secure(&tls);
+    registry.contents.artifact("latest", WASM);
+    let server = Server::start_tls(&tls, |_| Reply::ok(WASM).with("etag", "\"v1\""));
+    let image = registry.plugin(
+        "latest",
+        &json!({
+            "insecure_registries": [],
+            "ca_file": file("ca.pem"),
+            "pull_secret": {"file": file("config.json")},
+        }),
+    );
+    let web = page(&server.https("/x"), &json!({"ca_file": file("ca.pem"), "retries": {"attempts": 1}}));
+    let world = World::new();
+    for plugin in [&image, &web] {
+        assert_eq!(world.fetch(plugin).unwrap().origin, Origin::Network);
+    }
+    let stale = |plugin| {
+        let fetched = world.fetch(plugin).unwrap();
+        assert_eq!((fetched.bytes.as_slice(), fetched.origin), (WASM, Origin::Shelf));
+        fetched.warning.unwrap()
+    };
+    // Somebody in between, with another certificate.
+    std::fs::write(file("ca.pem"), Tls::new().authority).unwrap();
+    for plugin in [&image, &web] {
+        let warning = stale(plugin);
+        assert!(matches!(warning, FetchError::Http(HttpError::Tls { .. })), "{warning:?}");
+        assert!(World::new().fetch(plugin).is_err(), "nothing to fall back to");
+    }
+    std::fs::write(file("ca.pem"), "nothing").unwrap();
+    for plugin in [&image, &web] {
+        assert!(matches!(stale(plugin), FetchError::Authorities { .. }));
+    }
+    std::fs::write(file("ca.pem"), &tls.authority).unwrap();
+    for text in [Some("half a fi"), None] {
+        match text {
+            Some(text) => std::fs::write(file("config.json"), text).unwrap(),
+            None => std::fs::remove_file(file("config.json")).unwrap(),
+        }
+        assert!(matches!(stale(&image), FetchError::Credentials(_)));
+    }
+}
+
+#[test]
+fn an_answer_that_is_no_http_is_no_answer() {
+    let is_broken = Arc::new(AtomicU16::new(0));
+    let own = Arc::clone(&is_broken);
+    let server = Server::start(move |_| match own.load(Ordering::Relaxed) {
+        0 => Reply::ok(WASM),
+        _ => Reply::Raw(b"SSH-2.0-OpenSSH\r\n\r\n".to_vec()),
+    });
+    let (world, page) = (World::new(), page(&server.url("/x"), &json!({})));
+    world.fetch(&page).unwrap();
+    is_broken.store(1, Ordering::Relaxed);
+    let warning = world.fetch(&page).unwrap().warning.unwrap();
+    assert!(matches!(warning, FetchError::Http(HttpError::Malformed { .. })), "{warning:?}");
 }
 
 #[test]

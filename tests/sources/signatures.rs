@@ -250,6 +250,134 @@ fn what_was_verified_by_a_key_is_verified_anew_for_another() {
     assert!(world.at_hand(&signed_by(&registry, &pinned, &[&other])).is_none());
 }
 
+/// What was asked of signatures.
+fn of_signatures(registry: &Registry) -> Vec<String> {
+    registry.log().into_iter().filter(|line| line.contains("sha256-") || line.contains("referrers")).collect()
+}
+
+#[test]
+fn who_has_found_a_good_signature_looks_for_no_other() {
+    let (registry, signer) = (Registry::new(), Signer::new());
+    let digest = registry.contents.artifact("1", WASM);
+    signer.payloads(&registry.contents, &digest, &[&digest]);
+    World::new().fetch(&signed_by(&registry, "1", &[&signer])).unwrap();
+    assert_eq!(of_signatures(&registry), [format!("GET manifests/sha256-{digest}.sig")]);
+}
+
+#[test]
+fn a_registry_that_fails_with_one_form_may_have_a_good_signature_in_the_other() {
+    let signer = Signer::new();
+    for broken in [".sig", "/referrers/"] {
+        let registry = Registry::guarded(Box::new(move |request| {
+            request.path.contains(broken).then(|| Reply::status(500))
+        }));
+        let digest = registry.contents.artifact("1", WASM);
+        let plugin = signed_by(&registry, "1", &[&signer]);
+        // It may be there, so that it is not signed is not said.
+        let error = World::new().fetch(&plugin).unwrap_err();
+        assert!(error.to_string().contains("status 500"), "{broken}: {error}");
+        signer.payloads(&registry.contents, &digest, &[&digest]);
+        let entry = signer.bundle(&registry.contents, &digest, SIGNED);
+        list(&registry.contents, &format!("referrers/sha256:{digest}"), &[entry]);
+        assert_eq!(World::new().fetch(&plugin).unwrap().bytes, WASM, "{broken}");
+    }
+}
+
+#[test]
+fn a_bundle_that_is_not_there_does_not_hide_a_good_one() {
+    let (registry, signer) = (Registry::new(), Signer::new());
+    let digest = registry.contents.artifact("1", WASM);
+    let entry = signer.bundle(&registry.contents, &digest, SIGNED);
+    let gone = json!({
+        "mediaType": OCI_MANIFEST,
+        "digest": format!("sha256:{}", "0".repeat(64)),
+        "size": 1,
+        "artifactType": BUNDLE,
+    });
+    list(&registry.contents, &format!("referrers/sha256:{digest}"), &[gone, entry]);
+    assert_eq!(World::new().fetch(&signed_by(&registry, "1", &[&signer])).unwrap().bytes, WASM);
+}
+
+#[test]
+fn a_list_without_an_end_is_given_up_and_what_is_no_signature_is_not_kept() {
+    let signer = Signer::new();
+    let registry = Registry::guarded(Box::new(|request| {
+        let (path, _) = request.path.split_once('?').unwrap_or((&request.path, ""));
+        let other = json!({"mediaType": "x", "digest": "sha256:0", "size": 1, "artifactType": "x/y"});
+        let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": vec![other; 4000]});
+        let page = || Reply::ok(index.to_string()).with("link", format!("<{path}?n=1>; rel=\"next\""));
+        path.contains("/referrers/").then(page)
+    }));
+    registry.contents.artifact("1", WASM);
+    assert!(matches!(refusal(&registry, &[&signer]), SignatureError::Unsigned { .. }));
+    let pages = registry.log().iter().filter(|line| line.contains("referrers")).count();
+    assert_eq!(pages, 16);
+}
+
+#[test]
+fn plugins_with_different_keys_keep_their_proofs_beside_each_other() {
+    let (registry, one, other) = (Registry::new(), Signer::new(), Signer::new());
+    let digest = registry.contents.artifact("1", WASM);
+    one.payloads(&registry.contents, &digest, &[&digest]);
+    let entry = other.bundle(&registry.contents, &digest, SIGNED);
+    list(&registry.contents, &format!("referrers/sha256:{digest}"), &[entry]);
+    let world = World::new();
+    let pinned = format!("sha256:{digest}");
+    for reference in ["1", &pinned] {
+        let plugins = [
+            signed_by(&registry, reference, &[&one]),
+            signed_by(&registry, reference, &[&other]),
+            registry.plugin(reference, &json!({})),
+        ];
+        for plugin in &plugins {
+            world.fetch(plugin).unwrap();
+        }
+        for plugin in &plugins {
+            assert!(world.at_hand(plugin).is_some(), "{reference}");
+        }
+        // A key that is added takes nothing away, and one that is replaced takes all.
+        let stranger = Signer::new();
+        for (keys, is_there) in [
+            (vec![&one, &stranger], true),
+            (vec![&stranger, &one], true),
+            (vec![&one, &other], true),
+            (vec![&stranger], false),
+        ] {
+            assert_eq!(world.at_hand(&signed_by(&registry, reference, &keys)).is_some(), is_there);
+        }
+    }
+}
+
+#[test]
+fn what_nobody_has_signed_takes_the_place_of_nothing_that_is() {
+    let (registry, signer) = (Registry::new(), Signer::new());
+    let digest = registry.contents.artifact("1", WASM);
+    signer.payloads(&registry.contents, &digest, &[&digest]);
+    let world = World::new();
+    let (careful, any) = (signed_by(&registry, "1", &[&signer]), registry.plugin("1", &json!({})));
+    world.fetch(&careful).unwrap();
+    // The tag moves to what is not signed, and somebody takes it.
+    registry.contents.artifact("1", b"\0asm new");
+    assert_eq!(world.renew(&any).unwrap().bytes, b"\0asm new");
+    assert_eq!(world.at_hand(&careful).unwrap().unwrap().bytes, WASM);
+    assert!(matches!(
+        world.renew(&careful).unwrap_err(),
+        FetchError::Signature(SignatureError::Unsigned { .. })
+    ));
+}
+
+#[test]
+fn a_tag_leads_to_what_it_led_to_last_whichever_key_has_signed_that() {
+    let (registry, old, new) = (Registry::new(), Signer::new(), Signer::new());
+    let (world, plugin) = (World::new(), signed_by(&registry, "1", &[&old, &new]));
+    for (code, signer) in [(WASM, &old), (b"\0asm new", &new), (b"\0asm newer", &old)] {
+        let digest = registry.contents.artifact("1", code);
+        signer.payloads(&registry.contents, &digest, &[&digest]);
+        assert_eq!(world.renew(&plugin).unwrap().bytes, code);
+        assert_eq!(world.at_hand(&plugin).unwrap().unwrap().bytes, code);
+    }
+}
+
 #[test]
 fn keys_come_from_a_file_too_and_must_be_keys() {
     let (registry, signer) = (Registry::new(), Signer::new());
@@ -260,7 +388,7 @@ fn keys_come_from_a_file_too_and_must_be_keys() {
     let plugin = registry.plugin("1", &json!({"verification_key": {"file": path}}));
     for (text, expected) in [
         (None, Some("cannot be read (there is no such file)")),
-        (Some("nothing".to_owned()), Some("no public key, expected public keys as PEM")),
+        (Some("nothing".to_owned()), Some("cosign.pub\": no public key, expected public keys as PEM")),
         (Some(signer.pem()), None),
     ] {
         if let Some(text) = text {

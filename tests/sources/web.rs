@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use graft::source::{FetchError, HttpError, Origin};
+use rustls::HandshakeKind;
 use serde_json::{Value, json};
 
 use crate::server::{Reply, Server, Tls};
+use crate::support::patience::eventually;
 use crate::world::{WASM, World, archive, gzip, line, page, pinned_page, plugin, sha256};
 
 fn none() -> Value {
@@ -36,6 +38,7 @@ fn what_is_not_what_was_asked_for_is_refused() {
     let world = World::new();
     let wrong = world.fetch(&pinned_page(&server.url("/wasm"), &sha256(b"other"))).unwrap_err();
     assert!(matches!(wrong, FetchError::WrongDigest { .. }), "{wrong}");
+    assert_eq!(wrong.field(), Some("vm_config.code.remote.sha256"));
     assert!(wrong.to_string().contains(&format!(
         "has the SHA-256 {}, expected {}",
         sha256(WASM),
@@ -97,9 +100,17 @@ fn a_server_that_says_no_is_asked_once() {
 }
 
 #[test]
+fn a_name_that_does_not_resolve_is_said() {
+    let error = World::new().fetch(&page("http://nobody.invalid/x", &none())).unwrap_err();
+    assert!(error.is_out_of_reach(), "{error:?}");
+    let text = error.to_string();
+    assert!(text.contains("is not reachable (the name of the host does not resolve)"), "{text}");
+}
+
+#[test]
 fn nobody_there_is_tried_again_and_said() {
-    // A port that was free a moment ago.
-    let url = Server::start(|_| Reply::Silence).url("/x");
+    let socket = Server::start(|_| Reply::Silence).leave();
+    let url = format!("http://{}/x", socket.local_addr().unwrap());
     let world = World::new();
     let error = world.fetch(&page(&url, &none())).unwrap_err();
     assert!(
@@ -128,14 +139,21 @@ fn a_version_is_known_by_its_mark_without_fetching_it() {
     let server = Server::start(|request| match request.path.as_str() {
         "/etag" => Reply::ok(WASM).with("etag", "\"v1\"").with("last-modified", "x"),
         "/date" => Reply::ok(WASM).with("last-modified", "Wed, 21 Oct 2015 07:28:00 GMT"),
-        "/no-head" if request.method == "HEAD" => Reply::status(405),
+        path if request.method == "HEAD" && path.starts_with("/no-head/") => {
+            // With the mark of the page that says so.
+            Reply::status(path.rsplit('/').next().unwrap().parse().unwrap()).with("etag", "\"refused\"")
+        }
         _ => Reply::ok(WASM),
     });
     for (path, expected, asked) in [
         ("/etag", "etag \"v1\"".to_owned(), 1),
         ("/date", "modified Wed, 21 Oct 2015 07:28:00 GMT".to_owned(), 1),
         ("/none", format!("sha256:{}", sha256(WASM)), 2),
-        ("/no-head", format!("sha256:{}", sha256(WASM)), 2),
+        ("/no-head/400", format!("sha256:{}", sha256(WASM)), 2),
+        ("/no-head/403", format!("sha256:{}", sha256(WASM)), 2),
+        ("/no-head/404", format!("sha256:{}", sha256(WASM)), 2),
+        ("/no-head/405", format!("sha256:{}", sha256(WASM)), 2),
+        ("/no-head/501", format!("sha256:{}", sha256(WASM)), 2),
     ] {
         let (world, page) = (World::new(), page(&server.url(path), &none()));
         let before = server.log().len();
@@ -143,8 +161,48 @@ fn a_version_is_known_by_its_mark_without_fetching_it() {
         assert_eq!(server.log().len() - before, asked, "{path}");
         assert_eq!(world.fetch(&page).unwrap().revision.to_string(), expected, "the same when it is fetched");
     }
+    for (status, tries) in [(401, 1), (408, 5), (410, 1), (429, 5)] {
+        let before = server.log().len();
+        let error =
+            World::new().revision(&page(&server.url(&format!("/no-head/{status}")), &none())).unwrap_err();
+        assert!(error.to_string().contains(&format!("status {status}")), "{error}");
+        assert!(server.log()[before..].iter().all(|line| line.starts_with("HEAD ")));
+        assert_eq!(server.log().len() - before, tries, "{status}");
+    }
     let pinned = pinned_page("https://a.invalid/x", &sha256(WASM));
     assert_eq!(World::new().revision(&pinned).unwrap().to_string(), format!("sha256:{}", sha256(WASM)));
+}
+
+/// What was parsed for TLS is kept, so what TLS itself keeps is, too: a later connection goes on with the session of the first.
+#[test]
+fn authorities_are_not_parsed_for_each_connection() {
+    let tls = Tls::new();
+    let server = Server::start_tls(&tls, |_| Reply::ok(WASM));
+    let folder = tempfile::tempdir().unwrap();
+    let authority = folder.path().join("ca.pem");
+    std::fs::write(&authority, &tls.authority).unwrap();
+    let world = World::new();
+    let kinds = |count: usize| {
+        eventually("the handshakes", || Some(server.handshakes()).filter(|kinds| kinds.len() == count))
+    };
+    for (source, number) in [
+        (json!({"ca_file": authority}), 1),
+        (json!({"ca_file": authority, "timeout": "20s"}), 2),
+        (json!({"ca_file": authority, "pull_policy": "always"}), 3),
+    ] {
+        world.fetch(&page(&server.https("/x"), &source)).unwrap();
+        let last = *kinds(number).last().unwrap();
+        assert_eq!(last == HandshakeKind::Resumed, number > 1, "{source}");
+    }
+    // Who does not look at certificates has a session of his own.
+    world.fetch(&page(&server.https("/x"), &json!({"insecure_registries": ["*"]}))).unwrap();
+    assert_ne!(*kinds(4).last().unwrap(), HandshakeKind::Resumed);
+    // And so has who trusts somebody else.
+    std::fs::write(&authority, Tls::new().authority).unwrap();
+    let fetched = World::new().fetch(&page(&server.https("/y"), &json!({"ca_file": authority})));
+    assert!(matches!(fetched, Err(FetchError::Http(HttpError::Tls { .. }))));
+    let fetched = world.fetch(&page(&server.https("/y"), &json!({"ca_file": authority})));
+    assert!(matches!(fetched, Err(FetchError::Http(HttpError::Tls { .. }))), "{fetched:?}");
 }
 
 #[test]

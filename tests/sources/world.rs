@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::Write as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -26,19 +27,30 @@ impl Clock for Dream {
         self.start.elapsed() + self.sleeps.lock().unwrap().iter().sum::<Duration>()
     }
 
-    fn sleep(&self, time: Duration) -> bool {
+    fn sleep(&self, time: Duration) {
         self.sleeps.lock().unwrap().push(time);
-        true
     }
 }
 
 type Kept = HashMap<(Kind, [u8; 32]), Vec<u8>>;
 
 #[derive(Default)]
-pub struct Memory(pub Mutex<Kept>);
+pub struct Memory(pub Mutex<Kept>, AtomicUsize);
+
+impl Memory {
+    /// How often Wasm was read.
+    pub fn reads(&self) -> usize {
+        self.1.load(Ordering::Relaxed)
+    }
+}
 
 impl Shelf for Memory {
+    fn has(&self, kind: Kind, key: &[u8; 32]) -> bool {
+        self.0.lock().unwrap().contains_key(&(kind, *key))
+    }
+
     fn read(&self, kind: Kind, key: &[u8; 32]) -> Option<Vec<u8>> {
+        self.1.fetch_add(usize::from(kind == Kind::Wasm), Ordering::Relaxed);
         self.0.lock().unwrap().get(&(kind, *key)).cloned()
     }
 
@@ -77,6 +89,10 @@ impl World {
 
     pub fn at_hand(&self, plugin: &PluginConfig) -> Option<Result<Fetched, FetchError>> {
         self.with(plugin, false, Sources::at_hand).map(checked)
+    }
+
+    pub fn is_known(&self, plugin: &PluginConfig) -> bool {
+        self.with(plugin, false, Sources::is_known)
     }
 
     pub fn revision(&self, plugin: &PluginConfig) -> Result<Revision, FetchError> {

@@ -2,6 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::patience::eventually;
+
+/// What the client calls itself that only wants to see its own request in the log.
+const MARK: &str = "mark/";
 
 /// A request, as a line of an access log tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,8 +21,27 @@ pub struct Logged {
     pub agent: String,
 }
 
-/// The requests of a log, in the order in which they were done. What is no line of the format is something else's.
-pub fn read(log: &Path) -> Vec<Logged> {
+/// The requests of a log so far, of the server at a URL, in the order in which they were done.
+///
+/// A server writes its line after it has answered, so whoever has an answer need not find it there. So the server is asked
+/// once more, and all is read when that is in the log. One that is not there any more has written all.
+pub fn settled(log: &Path, url: &str) -> Vec<Logged> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let mark = format!("{MARK}{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let mut curl = Command::new("curl");
+    curl.args(["--silent", "--insecure", "--output", "/dev/null", "--max-time", "30", "--user-agent"]);
+    if curl.args([mark.as_str(), url]).status().expect("curl").success() {
+        eventually(&format!("{mark} in {}", log.display()), || {
+            read(log).iter().any(|logged| logged.agent == mark).then_some(())
+        });
+    }
+    let mut logged = read(log);
+    logged.retain(|logged| !logged.agent.starts_with(MARK));
+    logged
+}
+
+/// The lines of a log. What is no line of the format is something else's.
+fn read(log: &Path) -> Vec<Logged> {
     fs::read_to_string(log).unwrap_or_default().lines().filter_map(parse).collect()
 }
 

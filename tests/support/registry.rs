@@ -140,7 +140,8 @@ impl Registry {
 
     /// What it was asked by others than the clients that fill it, in the order in which it answered.
     pub fn asked(&self) -> Vec<Logged> {
-        let mut asked = access_log::read(&self.path("log"));
+        let scheme = if self.authority().is_some() { "https" } else { "http" };
+        let mut asked = access_log::settled(&self.path("log"), &format!("{scheme}://{}/v2/", self.address));
         let is_ours = |agent: &str| ["crane/", "oras/", "cosign/"].iter().any(|name| agent.starts_with(name));
         asked.retain(|logged| !is_ours(&logged.agent));
         asked

@@ -96,7 +96,7 @@ impl WebServer {
 
     /// What it was asked, in the order in which it answered.
     pub fn asked(&self) -> Vec<Logged> {
-        access_log::read(&self.path("access.log"))
+        access_log::settled(&self.path("access.log"), &self.url("asked"))
     }
 
     /// Stops serving; the folder stays.

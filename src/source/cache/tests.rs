@@ -284,6 +284,45 @@ fn the_least_recently_used_go_first() {
     assert!(place.cache.ledger.lock().bytes <= LIMITS.max_bytes);
 }
 
+/// The clock of the test stands still, or goes back: what was written last is what somebody waits for.
+#[test]
+fn what_was_just_written_goes_last() {
+    let place = Place::new();
+    for number in 0..20 {
+        let key = [number; 32];
+        place.write(&key, &[0; 2000]);
+        assert!(place.read(&key).is_some(), "{number}");
+        if number > 10 {
+            place.seconds.fetch_sub(10, Ordering::Relaxed);
+        }
+    }
+    assert!(place.cache.ledger.lock().bytes <= LIMITS.max_bytes);
+}
+
+#[test]
+fn times_of_use_differ_within_a_second() {
+    let place = Place::new();
+    let folder = Folder::open(place.cache.directory(), rustix::process::geteuid().as_raw()).unwrap();
+    for (key, nanoseconds) in [(KEY, 2), (OTHER, 1)] {
+        place.write(&key, b"bytes");
+        let time = place.now() + Duration::from_nanos(nanoseconds);
+        fs::File::open(place.path(&key)).unwrap().set_modified(time).unwrap();
+    }
+    let mut files = folder.files().unwrap();
+    files.sort_by_key(|stored| stored.used);
+    assert_eq!(files[0].name, name(Kind::Wasm, &OTHER));
+}
+
+#[test]
+fn what_is_there_is_known_without_reading_it() {
+    let place = Place::new();
+    assert!(!place.cache.has(Kind::Wasm, &KEY));
+    place.write(&KEY, b"bytes");
+    assert!(place.cache.has(Kind::Wasm, &KEY) && !place.cache.has(Kind::Compiled, &KEY));
+    set_mode(&place.path(&KEY), 0o644);
+    assert!(!place.cache.has(Kind::Wasm, &KEY), "it would not be read");
+}
+
 #[test]
 fn what_nobody_used_for_long_goes_but_not_when_the_cache_is_opened() {
     let place = Place::new();

@@ -5,8 +5,8 @@
 pub(super) enum Challenge {
     /// A name and a password.
     Basic,
-    /// A token of this service.
-    Bearer { realm: String, service: Option<String>, scope: Option<String> },
+    /// A token of this service. Which rights it is to give is not for the registry to say.
+    Bearer { realm: String, service: Option<String> },
 }
 
 /// The challenge that is met best: a token before a password, since the latter then need not be told to the registry.
@@ -51,11 +51,7 @@ fn challenge(scheme: &str, parameters: &[(String, String)]) -> Option<Challenge>
         |name: &str| parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
     match scheme {
         "basic" => Some(Challenge::Basic),
-        "bearer" => Some(Challenge::Bearer {
-            realm: parameter("realm")?,
-            service: parameter("service"),
-            scope: parameter("scope"),
-        }),
+        "bearer" => Some(Challenge::Bearer { realm: parameter("realm")?, service: parameter("service") }),
         _ => None,
     }
 }
@@ -90,12 +86,8 @@ fn unquoted(value: &str) -> String {
 mod tests {
     use super::*;
 
-    fn bearer(realm: &str, service: Option<&str>, scope: Option<&str>) -> Challenge {
-        Challenge::Bearer {
-            realm: realm.to_owned(),
-            service: service.map(str::to_owned),
-            scope: scope.map(str::to_owned),
-        }
+    fn bearer(realm: &str, service: Option<&str>) -> Challenge {
+        Challenge::Bearer { realm: realm.to_owned(), service: service.map(str::to_owned) }
     }
 
     #[test]
@@ -103,17 +95,13 @@ mod tests {
         for (header, expected) in [
             (
                 r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull,push""#,
-                Some(bearer(
-                    "https://auth.docker.io/token",
-                    Some("registry.docker.io"),
-                    Some("repository:a/b:pull,push"),
-                )),
+                Some(bearer("https://auth.docker.io/token", Some("registry.docker.io"))),
             ),
             (r#"Basic realm="Registry Realm""#, Some(Challenge::Basic)),
             ("basic", Some(Challenge::Basic)),
-            (r#"Basic realm="x, y", Bearer realm="https://t/""#, Some(bearer("https://t/", None, None))),
-            (r#"BEARER REALM=https://t/ , service = "s" "#, Some(bearer("https://t/", Some("s"), None))),
-            (r#"Bearer realm="a\"b""#, Some(bearer("a\"b", None, None))),
+            (r#"Basic realm="x, y", Bearer realm="https://t/""#, Some(bearer("https://t/", None))),
+            (r#"BEARER REALM=https://t/ , service = "s" "#, Some(bearer("https://t/", Some("s")))),
+            (r#"Bearer realm="a\"b""#, Some(bearer("a\"b", None))),
             ("Bearer", None),
             ("Negotiate", None),
             ("", None),
@@ -126,6 +114,6 @@ mod tests {
     #[test]
     fn a_token_is_preferred_also_over_several_headers() {
         let headers = ["Basic realm=\"x\"", "Bearer realm=\"https://t/\""];
-        assert_eq!(best(headers.into_iter()), Some(bearer("https://t/", None, None)));
+        assert_eq!(best(headers.into_iter()), Some(bearer("https://t/", None)));
     }
 }

@@ -1,8 +1,9 @@
 //! What a registry says about an image, and where in it the Wasm is.
 
-use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::Deserialize;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::ImageError;
 use crate::config::Digest;
@@ -21,6 +22,18 @@ const MODULE_LAYER: &str = "application/vnd.module.wasm.content.layer.v1+wasm";
 const ARTIFACT_LAYERS: [&str; 3] =
     ["application/wasm", "application/vnd.wasm.content.layer.v1+wasm", MODULE_LAYER];
 
+/// Most entries of a manifest: a registry could otherwise have us keep many times the bytes that it sends.
+const MOST_ENTRIES: usize = 4096;
+/// What is attached to an image and is none: signatures, and what says how it was built or what is in it.
+const ATTACHED: [&str; 6] = [
+    "application/vnd.dev.sigstore.bundle",
+    "application/vnd.dev.cosign.",
+    "application/vnd.cncf.notary.",
+    "application/vnd.in-toto",
+    "application/spdx",
+    "application/vnd.cyclonedx",
+];
+
 /// Something that a manifest names.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -34,7 +47,18 @@ pub(in crate::source) struct Descriptor {
     #[serde(default)]
     pub(in crate::source) artifact_type: Option<String>,
     #[serde(default)]
-    pub(in crate::source) annotations: Option<BTreeMap<String, String>>,
+    annotations: Option<Annotations>,
+}
+
+/// The annotations that somebody here looks at. What else there is is not kept.
+#[derive(Debug, Clone, Deserialize)]
+struct Annotations {
+    /// Of the payload that is this layer, by cosign 2.
+    #[serde(default, rename = "dev.cosignproject.cosign/signature")]
+    signature: Option<String>,
+    /// What is said in the bundle that this leads to, by cosign 3.
+    #[serde(default, rename = "dev.sigstore.bundle.predicateType")]
+    predicate: Option<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -54,9 +78,46 @@ struct Document {
     #[serde(default)]
     media_type: Option<String>,
     #[serde(default)]
-    layers: Option<Vec<Descriptor>>,
+    layers: Option<Entries>,
     #[serde(default)]
-    manifests: Option<Vec<Descriptor>>,
+    manifests: Option<Entries>,
+}
+
+/// The first [`MOST_ENTRIES`], and whether there are more.
+#[derive(Default)]
+struct Entries {
+    kept: Vec<Descriptor>,
+    has_more: bool,
+}
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Entries;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of descriptors")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Entries, A::Error> {
+                let mut entries = Entries::default();
+                while entries.kept.len() < MOST_ENTRIES {
+                    match list.next_element()? {
+                        Some(entry) => entries.kept.push(entry),
+                        None => return Ok(entries),
+                    }
+                }
+                while list.next_element::<IgnoredAny>()?.is_some() {
+                    entries.has_more = true;
+                }
+                Ok(entries)
+            }
+        }
+
+        deserializer.deserialize_seq(Reader)
+    }
 }
 
 /// A manifest.
@@ -73,6 +134,16 @@ pub(in crate::source) enum Manifest {
 }
 
 impl Descriptor {
+    /// The signature of what it names, as base64.
+    pub(in crate::source) fn signature(&self) -> Option<&str> {
+        self.annotations.as_ref()?.signature.as_deref()
+    }
+
+    /// What is said in the bundle that it leads to.
+    pub(in crate::source) fn predicate(&self) -> Option<&str> {
+        self.annotations.as_ref()?.predicate.as_deref()
+    }
+
     /// The digest, if it is of the one kind that is used.
     pub(in crate::source) fn digest(&self, image: &str) -> Result<Digest, ImageError> {
         self.digest.strip_prefix("sha256:").and_then(Digest::parse).ok_or_else(|| ImageError::Manifest {
@@ -99,9 +170,17 @@ impl Manifest {
         }
         let content_type = content_type.map(|text| text.split(';').next().unwrap_or_default().trim());
         let media_type = document.media_type.as_deref().or(content_type).unwrap_or_default();
+        let whole = |entries: Entries| {
+            if entries.has_more {
+                return Err(wrong(&format!("has more than {MOST_ENTRIES} entries")));
+            }
+            Ok(entries.kept)
+        };
         match (document.layers, document.manifests) {
-            (Some(layers), None) => Ok(Self::Image { is_docker: media_type == DOCKER_MANIFEST, layers }),
-            (None, Some(manifests)) => Ok(Self::Index { manifests }),
+            (Some(layers), None) => {
+                Ok(Self::Image { is_docker: media_type == DOCKER_MANIFEST, layers: whole(layers)? })
+            }
+            (None, Some(manifests)) => Ok(Self::Index { manifests: whole(manifests)? }),
             // What one client takes for an image and another one for an index could be signed as one and run as the other.
             (Some(_), Some(_)) => Err(wrong("is both of an image and an index")),
             (None, None) => Err(wrong("has neither layers nor manifests")),
@@ -109,27 +188,29 @@ impl Manifest {
     }
 }
 
-/// The image for Wasm in an index: by its platform, or the only one.
+/// The image for Wasm in an index: by its platform, or the only one, or that for Linux on amd64, which is what Istio takes.
 pub(super) fn for_wasm(manifests: &[Descriptor]) -> Option<&Descriptor> {
-    let is_wasm = |descriptor: &&Descriptor| {
-        descriptor.platform.as_ref().is_some_and(|platform| {
-            platform.architecture.starts_with("wasm") || platform.os.starts_with("wasi")
-        })
+    let is_wasm =
+        |platform: &Platform| platform.architecture.starts_with("wasm") || platform.os.starts_with("wasi");
+    let is_default = |platform: &Platform| platform.architecture == "amd64" && platform.os == "linux";
+    let is_attached = |descriptor: &Descriptor| {
+        let kind = descriptor.artifact_type.as_deref().unwrap_or_default();
+        // What a build tool puts beside an image to describe it says that it is for no platform.
+        ATTACHED.iter().any(|attached| kind.starts_with(attached))
+            || descriptor.platform.as_ref().is_some_and(|platform| platform.os == "unknown")
     };
-    // What a build tool puts beside an image to describe it says that it is for no platform.
-    let is_image = |descriptor: &&Descriptor| {
-        descriptor.platform.as_ref().is_none_or(|platform| platform.os != "unknown")
-            && descriptor.artifact_type.is_none()
-    };
-    let mut images = manifests.iter().filter(is_image);
-    manifests.iter().find(is_wasm).or_else(|| match (images.next(), images.next()) {
-        (Some(only), None) => Some(only),
-        (None, _) | (Some(_), Some(_)) => None,
-    })
+    let images: Vec<&Descriptor> = manifests.iter().filter(|descriptor| !is_attached(descriptor)).collect();
+    if let [only] = images.as_slice() {
+        return Some(only);
+    }
+    let mut for_each = images.iter().copied();
+    let for_wasm = for_each.clone().find(|image| image.platform.as_ref().is_some_and(is_wasm));
+    // One that does not say what it is for is for that, too.
+    for_wasm.or_else(|| for_each.find(|image| image.platform.as_ref().is_none_or(is_default)))
 }
 
-/// Where in an image the Wasm is.
-#[derive(Debug)]
+/// Where in an image the Wasm may be.
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Layout<'a> {
     /// The file `plugin.wasm` in this archive.
     Archive(&'a Descriptor),
@@ -138,36 +219,43 @@ pub(super) enum Layout<'a> {
 }
 
 impl<'a> Layout<'a> {
-    /// Finds the Wasm: in the three forms that Istio takes, in its order, and in that of the CNCF's artifacts.
-    pub(super) fn of(is_docker: bool, layers: &'a [Descriptor], image: &str) -> Result<Self, ImageError> {
+    /// The places in which the Wasm may be, of which the first counts that has it: those of the three forms that Istio takes,
+    /// in its order, and that of the CNCF's artifacts. Never none.
+    pub(super) fn candidates(
+        is_docker: bool,
+        layers: &'a [Descriptor],
+        image: &str,
+    ) -> Result<Vec<Self>, ImageError> {
         let last = layers.last();
         let last_type = last.map_or("none", |layer| layer.media_type.as_str());
         let failed = |problems: String| ImageError::Layout { image: image.to_owned(), problems };
         if is_docker {
             return match last {
-                Some(layer) if layer.media_type == DOCKER_LAYER => Ok(Self::Archive(layer)),
+                Some(layer) if layer.media_type == DOCKER_LAYER => Ok(vec![Self::Archive(layer)]),
                 Some(_) | None => Err(failed(format!(
                     "as an image of Docker, the last layer is of the type {:?}, not {DOCKER_LAYER}",
                     short(last_type)
                 ))),
             };
         }
-        if let Some(layer) = last.filter(|layer| OCI_LAYERS.contains(&layer.media_type.as_str())) {
-            return Ok(Self::Archive(layer));
-        }
-        let modules = || layers.iter().find(|layer| layer.media_type == MODULE_LAYER);
-        match (layers, modules()) {
-            ([layer], _) if ARTIFACT_LAYERS.contains(&layer.media_type.as_str()) => Ok(Self::Raw(layer)),
-            ([_, _], Some(layer)) => Ok(Self::Raw(layer)),
-            _ => Err(failed(format!(
+        let archive = last.filter(|layer| OCI_LAYERS.contains(&layer.media_type.as_str()));
+        let raw = match layers {
+            [layer] => Some(layer).filter(|layer| ARTIFACT_LAYERS.contains(&layer.media_type.as_str())),
+            [_, _] => layers.iter().find(|layer| layer.media_type == MODULE_LAYER),
+            _ => None,
+        };
+        let found: Vec<Self> = archive.map(Self::Archive).into_iter().chain(raw.map(Self::Raw)).collect();
+        if found.is_empty() {
+            return Err(failed(format!(
                 "as an image with an archive, the last layer is of the type {:?}, not {}; as a module with its \
                  configuration, there are {} layers, not two of which one is {MODULE_LAYER}; as a Wasm artifact, there \
                  is no single layer application/wasm",
                 short(last_type),
                 OCI_LAYERS[0],
                 layers.len()
-            ))),
+            )));
         }
+        Ok(found)
     }
 }
 
@@ -194,14 +282,14 @@ mod tests {
 
     fn layout(is_docker: bool, types: &[&str]) -> Result<String, String> {
         let layers = layers(types);
-        match Layout::of(is_docker, &layers, "a.io/x:1") {
-            Ok(Layout::Archive(layer)) => {
-                Ok(format!("archive {}", layer.digest.trim_start_matches("sha256:0")))
-            }
-            Ok(Layout::Raw(layer)) => Ok(format!("raw {}", &layer.digest[70..])),
-            Err(error) => Err(error.to_string()),
-        }
-        .map(|text| text.replace(&"0".repeat(62), ""))
+        let number = |layer: &Descriptor| layer.digest.chars().last().unwrap();
+        let shown = |candidate: &Layout<'_>| match candidate {
+            Layout::Archive(layer) => format!("archive {}", number(layer)),
+            Layout::Raw(layer) => format!("raw {}", number(layer)),
+        };
+        Layout::candidates(is_docker, &layers, "a.io/x:1")
+            .map(|found| found.iter().map(shown).collect::<Vec<_>>().join(", "))
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -212,12 +300,11 @@ mod tests {
             (false, &["x", OCI_LAYERS[1]], "archive 1"),
             (false, &["application/vnd.module.wasm.config.v1+json", MODULE_LAYER], "raw 1"),
             (false, &[MODULE_LAYER, "x"], "raw 0"),
+            (false, &[MODULE_LAYER, OCI_LAYERS[0]], "archive 1, raw 0"),
             (false, &["application/wasm"], "raw 0"),
             (false, &[ARTIFACT_LAYERS[1]], "raw 0"),
         ] {
-            let found = layout(is_docker, types).unwrap();
-            assert_eq!(found.chars().next(), expected.chars().next(), "{types:?}");
-            assert!(found.ends_with(&expected[expected.len() - 1..]), "{types:?}: {found}");
+            assert_eq!(layout(is_docker, types).unwrap(), expected, "{types:?}");
         }
     }
 
@@ -255,8 +342,45 @@ mod tests {
         assert_eq!(index(&[linux, wasi]).as_deref(), Some("1"));
         assert_eq!(index(&[""]).as_deref(), Some("0"));
         assert_eq!(index(&[linux, unknown]).as_deref(), Some("0"));
-        assert_eq!(index(&[linux, linux]), None);
+        let arm = r#", "platform": {"os": "linux", "architecture": "arm64"}"#;
+        assert_eq!(index(&[arm, linux, linux]).as_deref(), Some("1"), "as Istio takes it");
+        assert_eq!(index(&[arm, linux, wasi]).as_deref(), Some("2"));
+        assert_eq!(index(&[arm, ""]).as_deref(), Some("1"));
+        assert_eq!(index(&[arm]).as_deref(), Some("0"));
+        assert_eq!(index(&[arm, arm]), None);
         assert_eq!(index(&[]), None);
+    }
+
+    #[test]
+    fn what_is_attached_to_an_image_is_none_and_an_artifact_is_one() {
+        let artifact = r#", "artifactType": "application/vnd.wasm.config.v0+json""#;
+        for kind in [
+            "application/vnd.dev.sigstore.bundle.v0.3+json",
+            "application/vnd.dev.cosign.artifact.sig.v1+json",
+            "application/vnd.cncf.notary.signature",
+            "application/vnd.in-toto+json",
+            "application/spdx+json",
+        ] {
+            let attached = format!(r#", "artifactType": "{kind}""#);
+            assert_eq!(index(&[&attached, artifact]).as_deref(), Some("1"), "{kind}");
+        }
+        assert_eq!(index(&[artifact]).as_deref(), Some("0"));
+    }
+
+    #[test]
+    fn a_manifest_has_a_bounded_number_of_entries_and_keeps_what_is_looked_at() {
+        let entry = r#"{"digest": "0", "size": 1, "annotations": {"a": "b", "dev.cosignproject.cosign/signature": "s"}}"#;
+        let read = |count: usize| {
+            let text = format!(r#"{{"schemaVersion": 2, "layers": [{}]}}"#, vec![entry; count].join(","));
+            Manifest::parse(text.as_bytes(), None, "a.io/x").map_err(|error| error.to_string())
+        };
+        let Ok(Manifest::Image { layers, .. }) = read(MOST_ENTRIES) else { panic!("an image") };
+        assert_eq!(
+            (layers.len(), layers[0].signature(), layers[0].predicate()),
+            (MOST_ENTRIES, Some("s"), None)
+        );
+        let error = read(MOST_ENTRIES + 1).unwrap_err();
+        assert!(error.contains("has more than 4096 entries"), "{error}");
     }
 
     #[test]

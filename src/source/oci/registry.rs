@@ -1,6 +1,7 @@
 //! Talking to the registry of an image: what is asked for, and by whom.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use http::header::WWW_AUTHENTICATE;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -10,16 +11,18 @@ use super::ImageError;
 use super::challenge::{self, Challenge};
 use super::manifest::{ACCEPTED, Descriptor, Manifest};
 use crate::config::{Digest, HttpUrl, ImageReference, Secret, SourceConfig};
-use crate::source::client::{Client, Method, Request, Response};
+use crate::source::client::{Client, HEAD_REFUSED, Method, Request, Response};
 use crate::source::credentials::Credentials;
 use crate::source::error::FetchError;
-use crate::source::http_error::HttpError;
+use crate::source::http_error::{HttpError, Peer};
 use crate::source::shelf::sha256;
 
 /// Largest manifest: the limit that registries have, too.
 const LARGEST_MANIFEST: u64 = 4 * 1024 * 1024;
 /// Pages of a list that are read.
 const MOST_PAGES: usize = 16;
+/// How long it is waited for an answer that only tells whether TLS is spoken.
+const PROBE: Duration = Duration::from_secs(3);
 /// Largest answer of a token service.
 const LARGEST_TOKEN: u64 = 256 * 1024;
 
@@ -52,16 +55,10 @@ impl<'a> Registry<'a> {
         credentials: Option<Credentials>,
     ) -> Result<Self, FetchError> {
         let address = |scheme: &str| format!("{scheme}://{}/v2/", image.host());
-        let mut scheme = "https";
-        let probe = url(&address(scheme), image)?;
-        if config.is_insecure(probe.host(), probe.port()) {
-            let request = Request { also: &[401, 403, 404], ..Request::get(&probe, LARGEST_MANIFEST) };
-            if let Err(HttpError::Tls { .. } | HttpError::Unreachable { .. } | HttpError::Malformed { .. }) =
-                client.send_once(&request)
-            {
-                scheme = "http";
-            }
-        }
+        let tls = url(&address("https"), image)?;
+        let is_plain = config.is_insecure(tls.host(), tls.port())
+            && !speaks_tls(client, &tls, &url(&address("http"), image)?);
+        let scheme = if is_plain { "http" } else { "https" };
         let base = format!("{}{}", address(scheme), image.repository());
         Ok(Self { client, config, image, credentials, base, authorization: RefCell::new(None) })
     }
@@ -88,20 +85,23 @@ impl<'a> Registry<'a> {
     }
 
     /// The manifest that a tag leads to, if there is the tag.
-    pub(in crate::source) fn manifest_if_any(
-        &self,
-        tag: &str,
-    ) -> Result<Option<(Digest, Manifest)>, FetchError> {
+    pub(in crate::source) fn manifest_if_any(&self, tag: &str) -> Result<Option<Manifest>, FetchError> {
         let path = format!("manifests/{tag}");
         let answer = self.ask(Method::Get, &path, Some(ACCEPTED), LARGEST_MANIFEST, &[404])?;
         if answer.status != 200 {
             return Ok(None);
         }
-        Ok(Some((sha256(&answer.body), self.parse(&answer)?)))
+        self.parse(&answer).map(Some)
     }
 
-    /// What the registry says is attached to a manifest: nothing, if it keeps no such list.
-    pub(in crate::source) fn referrers(&self, digest: Digest) -> Result<Vec<Descriptor>, FetchError> {
+    /// What the registry says is attached to a manifest, of what is wanted, and at least `enough` of it: nothing, if it keeps no
+    /// such list. What is not wanted is not kept from page to page.
+    pub(in crate::source) fn referrers(
+        &self,
+        digest: Digest,
+        is_wanted: impl Fn(&Descriptor) -> bool,
+        enough: usize,
+    ) -> Result<Vec<Descriptor>, FetchError> {
         let mut found = Vec::new();
         let mut address = format!("{}/referrers/sha256:{digest}", self.base);
         for _ in 0..MOST_PAGES {
@@ -111,7 +111,10 @@ impl<'a> Registry<'a> {
                 break;
             }
             if let Manifest::Index { manifests } = self.parse(&answer)? {
-                found.extend(manifests);
+                found.extend(manifests.into_iter().filter(&is_wanted).take(enough));
+            }
+            if found.len() >= enough {
+                break;
             }
             let own = url(&address, self.image)?;
             match answer.header("link").and_then(next_page).and_then(|link| own.join(link)) {
@@ -124,13 +127,11 @@ impl<'a> Registry<'a> {
 
     /// The digest of the manifest that a tag leads to, without the manifest if the registry says it.
     pub(in crate::source) fn digest_of(&self, tag: &str) -> Result<Digest, FetchError> {
-        let answer = self.ask(Method::Head, &format!("manifests/{tag}"), Some(ACCEPTED), 0, &[400, 405])?;
-        match answer.header("docker-content-digest").and_then(|text| text.strip_prefix("sha256:")) {
-            Some(text) if answer.status == 200 => match Digest::parse(text) {
-                Some(digest) => Ok(digest),
-                None => Ok(self.manifest(tag)?.0),
-            },
-            Some(_) | None => Ok(self.manifest(tag)?.0),
+        let answer = self.ask(Method::Head, &format!("manifests/{tag}"), Some(ACCEPTED), 0, &HEAD_REFUSED)?;
+        let told = answer.header("docker-content-digest").filter(|_| answer.status == 200);
+        match told.and_then(|text| Digest::parse(text.strip_prefix("sha256:")?)) {
+            Some(digest) => Ok(digest),
+            None => Ok(self.manifest(tag)?.0),
         }
     }
 
@@ -138,7 +139,8 @@ impl<'a> Registry<'a> {
     pub(in crate::source) fn blob(&self, blob: &Descriptor, largest: u64) -> Result<Vec<u8>, FetchError> {
         let digest = blob.digest(&self.image.to_string())?;
         if blob.size > largest {
-            return Err(FetchError::TooLarge { limit: largest });
+            let what = format!("the layer of {}", self.image);
+            return Err(FetchError::TooLarge { what, size: blob.size, limit: largest, bound: None });
         }
         let answer = self.ask(Method::Get, &format!("blobs/sha256:{digest}"), None, blob.size, &[])?;
         let found = u64::try_from(answer.body.len()).unwrap_or(u64::MAX);
@@ -165,7 +167,7 @@ impl<'a> Registry<'a> {
     /// Asks, and once more when the registry has said what it wants to be shown.
     fn ask(
         &self,
-        method: Method,
+        method: Method<'_>,
         path: &str,
         accept: Option<&str>,
         largest: u64,
@@ -176,7 +178,7 @@ impl<'a> Registry<'a> {
 
     fn ask_for(
         &self,
-        method: Method,
+        method: Method<'_>,
         address: &str,
         accept: Option<&str>,
         largest: u64,
@@ -187,7 +189,7 @@ impl<'a> Registry<'a> {
         let send = || {
             let authorization = self.authorization.borrow().clone();
             let request =
-                Request { method, accept, authorization, also: &also, ..Request::get(&url, largest) };
+                Request { method, accept, authorization, also: &also, ..Request::of_registry(&url, largest) };
             self.client.send(&request)
         };
         let mut answer = send()?;
@@ -201,7 +203,9 @@ impl<'a> Registry<'a> {
         }
         if answer.status == 401 {
             let url = answer.url.to_string();
-            return Err(HttpError::Status { url, status: 401, retry_after: None }.into());
+            return Err(
+                HttpError::Status { url, status: 401, retry_after: None, peer: Peer::Registry }.into()
+            );
         }
         Ok(answer)
     }
@@ -212,13 +216,15 @@ impl<'a> Registry<'a> {
         let authorization = match (challenge, &self.credentials) {
             (None, _) => return Err(ImageError::Challenge { registry: registry() }.into()),
             (Some(Challenge::Bearer { .. }), Some(Credentials::Registry(token))) => bearer(token.expose()),
-            (Some(Challenge::Bearer { realm, service, scope }), credentials) => {
-                self.token(url, &realm, (service, scope), credentials.as_ref())?
+            (Some(Challenge::Bearer { realm, service }), credentials) => {
+                self.token(url, &realm, service, credentials.as_ref())?
             }
             (Some(Challenge::Basic), Some(Credentials::Basic(basic))) => basic.clone(),
             (Some(Challenge::Basic), None | Some(Credentials::Identity(_) | Credentials::Registry(_))) => {
                 let url = url.to_string();
-                return Err(HttpError::Status { url, status: 401, retry_after: None }.into());
+                return Err(
+                    HttpError::Status { url, status: 401, retry_after: None, peer: Peer::Registry }.into()
+                );
             }
         };
         *self.authorization.borrow_mut() = Some(authorization);
@@ -230,7 +236,7 @@ impl<'a> Registry<'a> {
         &self,
         url: &HttpUrl,
         realm: &str,
-        (service, scope): (Option<String>, Option<String>),
+        service: Option<String>,
         credentials: Option<&Credentials>,
     ) -> Result<Secret, FetchError> {
         let registry = self.image.registry().to_owned();
@@ -245,8 +251,7 @@ impl<'a> Registry<'a> {
             return Err(refused(service_url.to_string()).into());
         }
         // Never more than what is needed, whatever the registry would have us ask for.
-        let pull = format!("repository:{}:pull", self.image.repository());
-        let scope = scope.filter(|scope| *scope == pull).unwrap_or(pull);
+        let scope = format!("repository:{}:pull", self.image.repository());
         let mut query = format!("scope={}", escaped(&scope));
         if let Some(service) = service {
             query = format!("service={}&{query}", escaped(&service));
@@ -257,12 +262,8 @@ impl<'a> Registry<'a> {
                 "grant_type=refresh_token&client_id=graft&{query}&refresh_token={}",
                 escaped(token.expose())
             );
-            let request = Request {
-                method: Method::Post,
-                form: Some(Secret::new(form)),
-                ..Request::get(&service_url, LARGEST_TOKEN)
-            };
-            self.client.send(&request)?
+            let method = Method::Post(&Secret::new(form));
+            self.client.send(&Request { method, ..Request::of_registry(&service_url, LARGEST_TOKEN) })?
         } else {
             let joint = if realm.contains('?') { '&' } else { '?' };
             let address = HttpUrl::parse(&format!("{realm}{joint}{query}")).ok_or_else(no_token)?;
@@ -270,7 +271,7 @@ impl<'a> Registry<'a> {
                 Some(Credentials::Basic(basic)) => Some(basic.clone()),
                 Some(Credentials::Identity(_) | Credentials::Registry(_)) | None => None,
             };
-            self.client.send(&Request { authorization, ..Request::get(&address, LARGEST_TOKEN) })?
+            self.client.send(&Request { authorization, ..Request::of_registry(&address, LARGEST_TOKEN) })?
         };
         let token: Token = serde_json::from_slice(&answer.body).map_err(|_| no_token())?;
         let token = token
@@ -278,6 +279,29 @@ impl<'a> Registry<'a> {
             .or(token.access_token)
             .filter(|token| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()));
         Ok(bearer(&token.ok_or_else(no_token)?))
+    }
+}
+
+/// Whether a registry that may do without speaks TLS.
+fn speaks_tls(client: &Client<'_>, tls: &HttpUrl, plain: &HttpUrl) -> bool {
+    let probe = |url: &HttpUrl| {
+        let request = Request { also: &[401, 403, 404], ..Request::of_registry(url, LARGEST_MANIFEST) };
+        client.send_once(&request, PROBE)
+    };
+    match probe(tls) {
+        Err(HttpError::Tls { .. } | HttpError::Unreachable { .. } | HttpError::Malformed { .. }) => false,
+        // It is slow; or it takes the beginning of TLS for that of a request, and waits for the end.
+        Err(HttpError::TimedOut { .. }) => probe(plain).is_err(),
+        Ok(_)
+        | Err(
+            HttpError::Forbidden { .. }
+            | HttpError::Status { .. }
+            | HttpError::TooManyRedirects { .. }
+            | HttpError::Downgrade { .. }
+            | HttpError::Lost { .. }
+            | HttpError::Truncated { .. }
+            | HttpError::TooLarge { .. },
+        ) => true,
     }
 }
 

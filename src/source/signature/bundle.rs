@@ -15,8 +15,6 @@ const TYPE: &str = "application/vnd.dev.sigstore.bundle";
 const STATEMENT: &str = "application/vnd.in-toto+json";
 /// What a statement says that is a signature of an image. Others say how it was built, or what is in it.
 const SIGNED: &str = "https://sigstore.dev/cosign/sign/v1";
-/// The same, said of a bundle from outside.
-const PREDICATE: &str = "dev.sigstore.bundle.predicateType";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -52,25 +50,22 @@ struct Subject {
 
 /// Whether what is attached to an image is such a bundle with a signature.
 pub(super) fn is_one(descriptor: &Descriptor) -> bool {
-    let kind = descriptor.annotations.as_ref().and_then(|annotations| annotations.get(PREDICATE));
     descriptor.artifact_type.as_ref().is_some_and(|artifact| artifact.starts_with(TYPE))
-        && kind.is_none_or(|kind| kind == SIGNED)
+        && descriptor.predicate().is_none_or(|kind| kind == SIGNED)
 }
 
-/// Whether one of the keys has signed the statement, and the statement names the image with the digest.
-pub(super) fn check(bytes: &[u8], keys: &Keys, digest: Digest) -> Result<(), Flaw> {
+/// The key that has signed the statement, if the statement names the image with the digest.
+pub(super) fn check(bytes: &[u8], keys: &Keys, digest: Digest) -> Result<Digest, Flaw> {
     let bundle: Bundle =
         serde_json::from_slice(bytes).map_err(|_| Flaw::Malformed("no bundle of sigstore"))?;
     let envelope = bundle.dsse_envelope.ok_or(Flaw::Malformed("a bundle without an envelope"))?;
     let payload =
         STANDARD.decode(&envelope.payload).map_err(|_| Flaw::Malformed("a payload that is no base64"))?;
     let message = encoded(&envelope.payload_type, &payload);
-    let is_signed = envelope.signatures.iter().take(super::MOST).any(|signature| {
-        STANDARD.decode(&signature.sig).is_ok_and(|signature| keys.verify(&message, &signature))
+    let key = envelope.signatures.iter().take(super::MOST).find_map(|signature| {
+        STANDARD.decode(&signature.sig).ok().and_then(|signature| keys.verify(&message, &signature))
     });
-    if !is_signed {
-        return Err(Flaw::WrongKey);
-    }
+    let key = key.ok_or(Flaw::WrongKey)?;
     if envelope.payload_type != STATEMENT {
         return Err(Flaw::WrongKind(short(&envelope.payload_type)));
     }
@@ -82,7 +77,7 @@ pub(super) fn check(bytes: &[u8], keys: &Keys, digest: Digest) -> Result<(), Fla
     let named: Vec<&String> =
         statement.subject.iter().filter_map(|subject| subject.digest.get("sha256")).collect();
     if named.iter().any(|named| Digest::parse(named) == Some(digest)) {
-        return Ok(());
+        return Ok(key);
     }
     let first =
         named.first().map_or_else(|| "nothing".to_owned(), |named| format!("sha256:{}", short(named)));
@@ -148,7 +143,7 @@ mod tests {
         let (_, others) = p256();
         let digest = sha256(b"manifest");
         let bytes = bundle(&pair, STATEMENT, &statement(digest, SIGNED));
-        assert_eq!(check(&bytes, &keys, digest), Ok(()));
+        assert_eq!(check(&bytes, &keys, digest).ok(), keys.fingerprints().next());
         assert_eq!(check(&bytes, &others, digest), Err(Flaw::WrongKey));
         let named = Flaw::WrongDigest(format!("sha256:{digest}"));
         assert_eq!(check(&bytes, &keys, sha256(b"other")), Err(named));

@@ -9,7 +9,6 @@ use crate::config::Digest;
 use crate::source::oci::Descriptor;
 
 const TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
-const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 const KIND: &str = "cosign container image signature";
 
 #[derive(Deserialize)]
@@ -35,15 +34,12 @@ pub(super) fn is_one(layer: &Descriptor) -> bool {
     layer.media_type == TYPE
 }
 
-/// Whether one of the keys has signed the payload, and the payload names the image with the digest.
-pub(super) fn check(bytes: &[u8], layer: &Descriptor, keys: &Keys, digest: Digest) -> Result<(), Flaw> {
-    let annotation = layer.annotations.as_ref().and_then(|annotations| annotations.get(SIGNATURE));
-    let text = annotation.ok_or(Flaw::Malformed("no annotation with a signature"))?;
+/// The key that has signed the payload, if the payload names the image with the digest.
+pub(super) fn check(bytes: &[u8], layer: &Descriptor, keys: &Keys, digest: Digest) -> Result<Digest, Flaw> {
+    let text = layer.signature().ok_or(Flaw::Malformed("no annotation with a signature"))?;
     let signature = STANDARD.decode(text).map_err(|_| Flaw::Malformed("a signature that is no base64"))?;
     // Before it is read: what nobody has signed need not be understood.
-    if !keys.verify(bytes, &signature) {
-        return Err(Flaw::WrongKey);
-    }
+    let key = keys.verify(bytes, &signature).ok_or(Flaw::WrongKey)?;
     let payload: Payload =
         serde_json::from_slice(bytes).map_err(|_| Flaw::Malformed("a payload that names no image"))?;
     if payload.critical.kind != KIND {
@@ -53,7 +49,7 @@ pub(super) fn check(bytes: &[u8], layer: &Descriptor, keys: &Keys, digest: Diges
     if named != format!("sha256:{digest}") {
         return Err(Flaw::WrongDigest(named.chars().take(100).collect()));
     }
-    Ok(())
+    Ok(key)
 }
 
 #[cfg(test)]
@@ -80,7 +76,7 @@ mod tests {
     fn layer(signature: Option<&str>) -> Descriptor {
         let mut layer = json!({"mediaType": TYPE, "digest": "sha256:00", "size": 1});
         if let Some(signature) = signature {
-            layer["annotations"] = json!({SIGNATURE: signature});
+            layer["annotations"] = json!({"dev.cosignproject.cosign/signature": signature});
         }
         serde_json::from_value(layer).unwrap()
     }
@@ -92,7 +88,7 @@ mod tests {
         let digest = sha256(b"manifest");
         let bytes = payload(digest);
         let signed = layer(Some(&STANDARD.encode(sign(&pair, &bytes))));
-        assert_eq!(check(&bytes, &signed, &keys, digest), Ok(()));
+        assert_eq!(check(&bytes, &signed, &keys, digest).ok(), keys.fingerprints().next());
         assert_eq!(check(&bytes, &signed, &others, digest), Err(Flaw::WrongKey));
         assert_eq!(check(&payload(sha256(b"x")), &signed, &keys, digest), Err(Flaw::WrongKey));
         let named = Flaw::WrongDigest(format!("sha256:{digest}"));

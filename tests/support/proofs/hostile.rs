@@ -1,6 +1,6 @@
 //! Servers that misbehave do so as they are told, and count.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::curl;
 use crate::support::hostile::{self, Answer};
@@ -28,9 +28,7 @@ fn each_misbehaviour_is_met_by_a_real_client() {
         (Answer::Nonsense, Err(1)),
     ] {
         let server = hostile::always(answer.clone());
-        let started = Instant::now();
         assert_eq!(curl(&[&server.url("/plugin.wasm")]), expected, "{answer:?}");
-        assert!(started.elapsed() < Duration::from_secs(10), "{answer:?}");
         let expected = if matches!(answer, Answer::RedirectLoop) { 51 } else { 1 };
         assert_eq!(server.count(), expected, "{answer:?}");
     }
@@ -88,7 +86,6 @@ fn a_registry_of_one_image_gives_out_its_layer_as_it_is_told_and_speaks_no_tls()
         let layer = format!("/v2/a/blobs/{}", layer["digest"].as_str().unwrap());
         assert_eq!(curl(&[&server.url(&layer)]), CUT_OFF);
     }
-    let started = Instant::now();
-    assert!(curl(&[&server.url("/v2/").replace("http:", "https:")]).is_err());
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    let by_tls = curl(&[&server.url("/v2/").replace("http:", "https:")]);
+    assert_eq!(by_tls, Err(35), "no TLS, said at once: not that it is too late");
 }
