@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::sync::Arc;
 
 use super::caches::Caches;
-use crate::config::{Code, GraftConfig, PluginConfig, PullPolicy, SourceConfig};
+use crate::config::{Code, PluginConfig};
 use crate::engine::code::Wasm;
 use crate::source::{FetchError, Fetched, NoShelf, Origin, Shelf, Sources, SystemClock, Wanted, location};
 use crate::telemetry::{self, Level};
@@ -123,10 +123,6 @@ impl Supply for Sourced {
     }
 
     fn is_kept(&self, config: &PluginConfig) -> bool {
-        let source =
-            SourceConfig { pull_policy: Some(PullPolicy::IfNotPresent), ..config.graft.source.clone() };
-        let graft = GraftConfig { source, ..config.graft.clone() };
-        let lenient = PluginConfig { graft, ..config.clone() };
-        self.with(&lenient, false, |wanted| self.sources.at_hand(wanted)).is_some()
+        self.with(config, false, |wanted| self.sources.is_known(wanted))
     }
 }

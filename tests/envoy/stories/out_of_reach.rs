@@ -102,19 +102,22 @@ on_each_envoy! {
         let envoy = Envoy::start(version, &bootstrap);
         let generation = || envoy.client("main").get("/").header(GENERATION).map(str::to_owned);
         assert_eq!(generation().as_deref(), Some("1"));
-        let next = image("careful", &registry, &push(&registry, "plugins/a:2", 2))
-            .set("vm_config.nack_on_code_cache_miss", true);
-        assert_eq!(update_listeners(&envoy, &[listener(&next)]), Verdict::Refused);
-        let line = envoy.await_log("vm_config.nack_on_code_cache_miss is set").text;
-        assert!(line.contains("vm_config.code.oci: the code is not in the cache"), "{line}");
-        assert_eq!(generation().as_deref(), Some("1"));
-        // Control planes say it again now and then.
-        eventually("the configuration to be accepted", || {
-            (update_listeners(&envoy, &[listener(&next)]) == Verdict::Accepted).then_some(())
-        });
-        eventually("generation 2", || (generation().as_deref() == Some("2")).then_some(()));
-        let blobs = registry.asked().iter().filter(|asked| asked.path.contains("/blobs/")).count();
-        assert_eq!(blobs, 2, "what was fetched for the one that was refused is used");
+        // One is asked for again each time that it is loaded, and is used all the same.
+        for (number, name) in [(2, "plugins/a:2"), (3, "plugins/a:latest")] {
+            let next = image("careful", &registry, &push(&registry, name, number))
+                .set("vm_config.nack_on_code_cache_miss", true);
+            assert_eq!(update_listeners(&envoy, &[listener(&next)]), Verdict::Refused, "{name}");
+            let line = envoy.await_log("vm_config.nack_on_code_cache_miss is set").text;
+            assert!(line.contains("vm_config.code.oci: the code is not in the cache"), "{line}");
+            assert_eq!(generation(), Some((number - 1).to_string()));
+            // Control planes say it again now and then.
+            eventually("the configuration to be accepted", || {
+                (update_listeners(&envoy, &[listener(&next)]) == Verdict::Accepted).then_some(())
+            });
+            eventually("the generation", || (generation() == Some(number.to_string())).then_some(()));
+            let blobs = registry.asked().iter().filter(|asked| asked.path.contains("/blobs/")).count();
+            assert_eq!(blobs, number as usize, "what was fetched for the one that was refused is used");
+        }
         assert!(envoy.stop().status.success());
     }
 }
