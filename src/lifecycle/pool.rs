@@ -270,7 +270,7 @@ impl<S: Stream> Pool<S> {
     /// Whether a stream that begins now would find a VM.
     pub fn has_room(&self, worker: usize) -> bool {
         match self.seats.get(self.queue(worker)) {
-            Some(taken) => taken.load(Ordering::Relaxed) < self.rules.max_vms,
+            Some(taken) => taken.load(Ordering::SeqCst) < self.rules.max_vms,
             None => !matches!(self.place(worker).lock().find(), Found::Busy),
         }
     }
@@ -407,7 +407,8 @@ pub struct Seat<S: Stream> {
 impl<S: Stream> Drop for Seat<S> {
     fn drop(&mut self) {
         if let Some(seats) = self.pool.seats.get(self.index) {
-            seats.fetch_sub(1, Ordering::Relaxed);
+            // Before it is looked who waits, as those who come to wait look the other way round.
+            seats.fetch_sub(1, Ordering::SeqCst);
         }
         self.pool.watch.call_next(self.index);
     }

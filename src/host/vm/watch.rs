@@ -63,14 +63,15 @@ impl Watch {
         let mut waiting = self.waiting.lock();
         let place = waiting.partition_point(|other| other.until <= until);
         waiting.insert(place, Arc::clone(&ticket));
-        self.count.store(waiting.len(), Ordering::Release);
+        self.count.store(waiting.len(), Ordering::SeqCst);
         drop(waiting);
         Waiting { watch: Arc::clone(self), ticket, has_come: false }
     }
 
-    /// How many wait.
+    /// How many wait. In one order with what they wait for, if that is [`SeqCst`](Ordering::SeqCst), too: who frees it sees
+    /// who waits, or who waits sees that it is free.
     pub fn waiting(&self) -> usize {
-        self.count.load(Ordering::Acquire)
+        self.count.load(Ordering::SeqCst)
     }
 
     /// Whether somebody waits in a queue. Cheap while nobody does at all.
@@ -95,11 +96,9 @@ impl Watch {
         }
     }
 
-    /// What all wait for is there: everybody is called, and waits no more.
+    /// What all wait for is there: everybody is called, and waits no more. Who comes to wait after this sees what is there:
+    /// the lock, which is taken also if nobody waits, says so.
     pub fn call_all(&self) {
-        if self.waiting() == 0 {
-            return;
-        }
         let all = {
             let mut waiting = self.waiting.lock();
             self.count.store(0, Ordering::Release);
