@@ -11,7 +11,7 @@ use graft::lifecycle::generation::BeginError;
 use graft::lifecycle::pool::HomeError;
 
 use crate::guest::Guest;
-use crate::house::{House, Loaded, Open, config, configured, fragile, serve, try_open};
+use crate::house::{House, Loaded, Open, config, configured, fragile, open, serve, try_open};
 
 const WORKERS: usize = 4;
 
@@ -122,7 +122,10 @@ fn workers_crash_vms_while_plugins_come_and_go() {
         };
         with_workers(work, |times| {
             let coming = house.load(&configured(&base, &(times % 7).to_string()));
-            serve(&coming, times % WORKERS);
+            let stream = open(&coming, times % WORKERS);
+            // Its worker may crash the VM just now.
+            let _served_or_lost = stream.request();
+            stream.end();
         });
         let [well, crashed, lost] = counts.all();
         assert_eq!(well + crashed + lost, 2 * WORKERS * ROUNDS);
