@@ -148,6 +148,7 @@ impl ConnectionFilter {
             };
             if let Err(error) = &finished {
                 vm.log_failure(error);
+                begun.note_last_failure(error);
             }
             self.end_calls(vm);
             vm.end_stream(begun.stream);
@@ -217,7 +218,7 @@ impl ConnectionFilter {
         if !has_vm_failed || !effects.is_empty() {
             self.apply(envoy, effects);
         } else if self.holds_reading.replace(false) {
-            self.config.failing.count(&envoy, self.config.outlet.ids());
+            self.count_failure(&envoy);
             let mut envoy = envoy;
             match self.config.failure_policy {
                 FailurePolicy::Open => {
@@ -349,12 +350,16 @@ impl ConnectionFilter {
         false
     }
 
-    /// The plugin failed: the policy decides.
-    fn fail(&self, mut envoy: ConnectionHandle) -> ConnectionStatus {
-        self.config.failing.count(&envoy, self.config.outlet.ids());
+    fn count_failure(&self, envoy: &ConnectionHandle) {
+        self.config.failing.count(envoy, self.config.outlet.ids());
         if let Some(begun) = self.begun.get() {
             begun.note_failure();
         }
+    }
+
+    /// The plugin failed: the policy decides.
+    fn fail(&self, mut envoy: ConnectionHandle) -> ConnectionStatus {
+        self.count_failure(&envoy);
         match self.config.failure_policy {
             FailurePolicy::Open => {
                 self.is_bypassed.set(true);

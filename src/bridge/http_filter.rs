@@ -153,6 +153,7 @@ impl HttpFilter {
             let ended = vm.on_log(begun.stream).and_then(|()| vm.on_done(begun.stream));
             if let Err(error) = &ended {
                 vm.log_failure(error);
+                begun.note_last_failure(error);
             }
             if let Some(stream) = http_mut(vm, begun.stream) {
                 stream.detach();

@@ -1,5 +1,6 @@
 //! A generation: one loaded version of a plugin, that is code and configuration.
 
+use std::cell::Cell;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -58,6 +59,8 @@ pub struct Begun<S: Stream> {
     _seat: Option<Seat<S>>,
     /// The stream is there.
     shard: Option<Arc<Shard>>,
+    /// It has been counted as one that failed.
+    has_failed: Cell<bool>,
 }
 
 impl<S: Stream> Begun<S> {
@@ -66,10 +69,18 @@ impl<S: Stream> Begun<S> {
         self.shard.as_ref().is_some_and(|shard| shard.is_over())
     }
 
-    /// The stream failed: its plugin trapped, or answered it with 500 or above.
+    /// The stream failed: its plugin trapped, or answered it with 500 or above. It counts once, however often it does.
     pub fn note_failure(&self) {
-        if let Some(shard) = &self.shard {
+        if let Some(shard) = self.shard.as_ref().filter(|_| !self.has_failed.replace(true)) {
             shard.note_failure();
+        }
+    }
+
+    /// The last the guest hears of the stream failed. Where its VM had failed before, that was not this stream's doing, and
+    /// it missed nothing but that.
+    pub fn note_last_failure(&self, error: &CallError) {
+        if *error != CallError::VmFailed {
+            self.note_failure();
         }
     }
 }
@@ -213,10 +224,11 @@ impl<S: Stream> Generation<S> {
     /// # Errors
     /// There is no VM and none can be made, or the guest trapped.
     pub fn begin(&self, worker: usize, stream: S) -> Result<Begun<S>, BeginError> {
-        match &self.snapshot {
+        let begun = match &self.snapshot {
             Some(snapshot) => self.begin_alone(snapshot, worker, stream),
             None => self.begin_in(worker, stream, || self.pool.home(worker)),
-        }
+        };
+        begun.inspect_err(|error| self.note_failure(worker, error))
     }
 
     /// The same for a stream whose thread need not wait.
@@ -224,9 +236,20 @@ impl<S: Stream> Generation<S> {
     /// # Errors
     /// As for [`begin`](Self::begin). [`BeginError::is_busy`]: it can [`wait`](Self::wait) to be called.
     pub fn begin_if_free(&self, worker: usize, stream: S) -> Result<Begun<S>, BeginError> {
-        match &self.snapshot {
+        let begun = match &self.snapshot {
             Some(snapshot) => self.begin_alone(snapshot, worker, stream),
             None => self.begin_in(worker, stream, || self.pool.free(worker)),
+        };
+        begun.inspect_err(|error| self.note_failure(worker, error))
+    }
+
+    /// A stream could not begin, and will not: that is the plugin's failure unless all its VMs are busy.
+    #[cold]
+    fn note_failure(&self, worker: usize, error: &BeginError) {
+        if !error.is_busy()
+            && let Some(shard) = self.streams.enter(worker)
+        {
+            shard.note_failure();
         }
     }
 
@@ -254,8 +277,9 @@ impl<S: Stream> Generation<S> {
                 vm.log_failure(error);
             }
             drop(vm);
+            let stream = stream?;
             let shard = self.streams.enter(worker);
-            return Ok(Begun { lease, stream: stream?, _seat: None, shard });
+            return Ok(Begun { lease, stream, _seat: None, shard, has_failed: Cell::new(false) });
         }
     }
 
@@ -276,6 +300,7 @@ impl<S: Stream> Generation<S> {
             lease: Lease::apart(vm, self.pool.watch()),
             _seat: Some(seat),
             shard: self.streams.enter(worker),
+            has_failed: Cell::new(false),
         })
     }
 

@@ -109,12 +109,14 @@ impl HttpFilter {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
 
     use super::super::HttpFilter;
     use crate::abi::HeadersStatus;
-    use crate::abi::testing::{FakeEnvoy, FakeStream};
+    use crate::abi::testing::{FakeConfig, FakeEnvoy, FakeStream};
     use crate::bridge::http_config::HttpConfig;
 
     /// Lets all requests go on, and traps in its tick.
@@ -126,17 +128,22 @@ mod tests {
         (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 0))
         (func (export "proxy_on_tick") (param i32) unreachable))"#;
 
+    /// A plugin of a guest.
+    fn load(envoy: &FakeEnvoy, config: &FakeConfig, guest: &str) -> Arc<HttpConfig> {
+        let code = STANDARD.encode(wat::parse_str(guest).unwrap());
+        let plugin = format!(
+            r#"{{"name": "p", "vm_config": {{"runtime": "envoy.wasm.runtime.v8",
+                "code": {{"local": {{"inline_bytes": "{code}"}}}}}}, "graft": {{"swap": {{"load": "blocking"}}}}}}"#
+        );
+        let loaded = HttpConfig::new(config.handle(), b"graft", plugin.as_bytes());
+        loaded.unwrap_or_else(|| panic!("{:?}", envoy.log_lines()))
+    }
+
     #[test]
     fn a_stream_whose_vm_fails_before_its_first_call_begins_in_another() {
         let envoy = FakeEnvoy::install();
-        let code = STANDARD.encode(wat::parse_str(GUEST).unwrap());
-        let plugin = format!(
-            r#"{{"name": "p", "vm_config": {{"runtime": "envoy.wasm.runtime.v8",
-                "code": {{"local": {{"inline_bytes": "{code}"}}}}}}}}"#
-        );
         let config = envoy.config();
-        let loaded = HttpConfig::new(config.handle(), b"graft", plugin.as_bytes());
-        let loaded = loaded.unwrap_or_else(|| panic!("{:?}", envoy.log_lines()));
+        let loaded = load(&envoy, &config, GUEST);
         let mut stream = FakeStream::default();
         let filter = envoy.inside_hook(&mut stream, |handle| HttpFilter::new(&loaded, handle)).unwrap();
         envoy.inside_hook(&mut stream, |handle| filter.begin(&handle));
@@ -152,6 +159,35 @@ mod tests {
         assert_ne!(status, HeadersStatus::Continue);
         assert_eq!(stream.responses.len(), 1);
         filter.on_destroy();
+        config.close();
+    }
+
+    #[test]
+    fn a_stream_whose_end_traps_is_one_that_failed_and_counts_once() {
+        let envoy = FakeEnvoy::install();
+        let config = envoy.config();
+        let guest = GUEST.replace("proxy_on_tick\") (param i32)", "proxy_on_log\") (param i32)");
+        let loaded = load(&envoy, &config, &guest);
+        let generation = loaded.slot.stable().unwrap();
+        let mut stream = FakeStream::default();
+        let filters: Vec<_> = (0..2)
+            .map(|_| {
+                let filter =
+                    envoy.inside_hook(&mut stream, |handle| HttpFilter::new(&loaded, handle)).unwrap();
+                envoy.inside_hook(&mut stream, |handle| filter.on_request_headers(handle, true));
+                filter
+            })
+            .collect();
+        assert_eq!((generation.begun(), generation.failures()), (2, 0));
+        for filter in &filters {
+            envoy.inside_hook(&mut stream, |handle| filter.on_stream_complete(handle));
+            assert_eq!(
+                generation.failures(),
+                1,
+                "the VM of the other one had failed, which is not its doing"
+            );
+            filter.on_destroy();
+        }
         config.close();
     }
 }
