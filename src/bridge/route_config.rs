@@ -17,6 +17,7 @@ use super::stream::EnvoyStream;
 use crate::config;
 use crate::host::vm::StartError;
 use crate::lifecycle::generation::Generation;
+use crate::lifecycle::slot::edition::Edition;
 use crate::telemetry::{self, Level};
 
 /// See the module's text. Made on the main thread; read by all workers.
@@ -32,17 +33,25 @@ pub struct RouteConfig {
     variants: RwLock<Vec<Variant>>,
 }
 
-/// The plugin's generation with this route's configuration.
+/// The plugin's generation with this route's configuration. The edition has it: a route that nobody takes keeps no old one.
 #[derive(Debug)]
 struct Variant {
-    base: Weak<Generation<EnvoyStream>>,
-    variant: Result<Arc<Generation<EnvoyStream>>, StartError>,
+    edition: Weak<Edition<EnvoyStream>>,
+    variant: Result<Weak<Generation<EnvoyStream>>, StartError>,
 }
 
 impl Variant {
-    /// Its base is gone: a later generation took over, and nobody asks for this one any more.
+    /// A later edition took over, and nobody asks for this one any more.
     fn is_orphan(&self) -> bool {
-        self.base.strong_count() == 0
+        self.edition.strong_count() == 0
+    }
+
+    /// `None`: it has to be made.
+    fn get(&self) -> Option<Result<Arc<Generation<EnvoyStream>>, StartError>> {
+        match &self.variant {
+            Ok(variant) => variant.upgrade().map(Ok),
+            Err(error) => Some(Err(error.clone())),
+        }
     }
 }
 
@@ -99,28 +108,32 @@ impl RouteConfig {
     /// The plugin refuses this route's configuration (tried once; the answer stays).
     pub fn generation(
         &self,
-        base: &Arc<Generation<EnvoyStream>>,
+        edition: &Arc<Edition<EnvoyStream>>,
     ) -> Result<Arc<Generation<EnvoyStream>>, StartError> {
-        let Some(configuration) = &self.configuration else { return Ok(Arc::clone(base)) };
-        let is_it = |variant: &&Variant| variant.base.as_ptr() == Arc::as_ptr(base);
+        let Some(configuration) = &self.configuration else { return Ok(Arc::clone(edition.generation())) };
+        let find = |variants: &[Variant]| {
+            let is_it = |variant: &&Variant| variant.edition.as_ptr() == Arc::as_ptr(edition);
+            variants.iter().find(is_it).and_then(Variant::get)
+        };
         {
             let variants = self.variants.read();
             let has_old = variants.len() > 1 && variants.iter().any(Variant::is_orphan);
-            if let Some(variant) = variants.iter().find(is_it).filter(|_| !has_old) {
-                return variant.variant.clone();
+            if let Some(variant) = find(&variants).filter(|_| !has_old) {
+                return variant;
             }
         }
         let mut variants = self.variants.write();
         variants.retain(|variant| !variant.is_orphan());
-        if let Some(variant) = variants.iter().find(is_it) {
-            return variant.variant.clone();
+        if let Some(variant) = find(&variants) {
+            return variant;
         }
         let registry = match module::module() {
             Ok(module) => &module.registry,
             Err(error) => return Err(StartError::Instantiate(error.to_string())),
         };
-        let variant = registry.load_variant(base, configuration);
-        variants.push(Variant { base: Arc::downgrade(base), variant: variant.clone() });
+        let variant = registry.load_route(edition, configuration);
+        let known = variant.as_ref().map(Arc::downgrade).map_err(Clone::clone);
+        variants.push(Variant { edition: Arc::downgrade(edition), variant: known });
         variant
     }
 
@@ -128,8 +141,8 @@ impl RouteConfig {
         let (Some(configuration), false) = (&self.configuration, self.is_disabled) else { return Ok(()) };
         // Later generations are tried before they are published.
         config.slot.add_route(configuration);
-        let Some(base) = config.slot.stable() else { return Ok(()) };
-        let tried = self.generation(&base).map_err(|error| RouteError {
+        let Some(edition) = config.slot.stable_edition() else { return Ok(()) };
+        let tried = self.generation(&edition).map_err(|error| RouteError {
             plugin: config.name.clone(),
             route: self.name.clone(),
             error,

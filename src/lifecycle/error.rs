@@ -22,6 +22,9 @@ pub enum LoadError {
          now, so that it will be when the configuration comes again"
     )]
     NotAtHand,
+    /// They are what could not be loaded before.
+    #[error("{0}")]
+    AsBefore(String),
     /// The bytes are not code.
     #[error("{0}")]
     Compile(#[from] CompileError),
@@ -48,7 +51,7 @@ impl LoadError {
         match self {
             Self::Fetch(error) => error.is_retryable(),
             Self::NotAtHand | Self::Start(_) | Self::Route(_) | Self::Thread(_) | Self::Engine(_) => true,
-            Self::Config(_) | Self::Compile(_) | Self::Link(_) => false,
+            Self::Config(_) | Self::AsBefore(_) | Self::Compile(_) | Self::Link(_) => false,
         }
     }
 
@@ -62,6 +65,7 @@ impl LoadError {
         match self {
             Self::Fetch(error) => error.is_out_of_reach() || error.is_of_a_file(),
             Self::Config(_)
+            | Self::AsBefore(_)
             | Self::NotAtHand
             | Self::Compile(_)
             | Self::Link(_)
@@ -78,7 +82,7 @@ impl LoadError {
             Self::Config(error) => return error.to_string(),
             Self::Compile(CompileError::Snapshot(_)) => "graft.isolation",
             Self::Fetch(error) => error.field().unwrap_or(config.vm.code.path()),
-            Self::NotAtHand | Self::Compile(_) | Self::Link(_) => config.vm.code.path(),
+            Self::NotAtHand | Self::AsBefore(_) | Self::Compile(_) | Self::Link(_) => config.vm.code.path(),
             Self::Route(_) => "configuration",
             Self::Start(error) => match error {
                 StartError::ConfigureRefused => "configuration",

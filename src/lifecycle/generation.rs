@@ -1,9 +1,16 @@
 //! A generation: one loaded version of a plugin, that is code and configuration.
+//!
+//! Whoever wants the same finds the same: several slots may publish a generation, and routes of others may be configured
+//! as it is. It is on *duty* as long as any of them has its streams begin on it. Its streams may be ended when it is not,
+//! and nobody begins on it, or finds it, from then on.
+
+mod duty;
 
 use std::cell::Cell;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
-use parking_lot::Mutex;
+use self::duty::Duties;
+pub(super) use self::duty::Duty;
 
 use super::keeper::Keeper;
 use super::pool::{HomeError, Pool, Seat};
@@ -97,8 +104,7 @@ pub struct Generation<S: Stream> {
     /// When, on the clock that never goes back.
     made_at: u64,
     streams: Arc<Streams<S>>,
-    /// The same plugin with configurations of routes.
-    variants: Mutex<Vec<Weak<Self>>>,
+    duties: Duties,
 }
 
 impl<S: Stream> Generation<S> {
@@ -138,7 +144,7 @@ impl<S: Stream> Generation<S> {
             workers,
             made_at,
             streams,
-            variants: Mutex::default(),
+            duties: Duties::default(),
         };
         generation.pool.count_generation(false);
         match generation.pool.prepare(&generation.plugin, workers) {
@@ -156,50 +162,19 @@ impl<S: Stream> Generation<S> {
         &self.plugin
     }
 
-    /// How many streams are on it, those of its variants included. So with the others.
+    /// How many streams are on it.
     pub fn streams(&self) -> u64 {
-        self.sum(|generation| generation.streams.count())
+        self.streams.count()
     }
 
-    /// How many have begun on it.
+    /// How many have begun on it, or tried to.
     pub fn begun(&self) -> u64 {
-        self.sum(|generation| generation.streams.begun())
+        self.streams.begun()
     }
 
     /// How many of those failed.
     pub fn failures(&self) -> u64 {
-        self.sum(|generation| generation.streams.failures())
-    }
-
-    fn sum(&self, count: impl Fn(&Self) -> u64) -> u64 {
-        self.variants().iter().map(|variant| count(variant)).fold(count(self), u64::saturating_add)
-    }
-
-    /// Its streams may go on no longer: each is left to the failure policy when its next event comes. If nobody else is in
-    /// its VMs, these are given up now, and who waits in them is told. Waits for guest calls that run.
-    pub fn end_streams(&self) {
-        let variants = self.variants();
-        self.streams.end();
-        for variant in &variants {
-            variant.streams.end();
-        }
-        if self.pool.generations() <= variants.len().saturating_add(1) {
-            self.pool.abandon();
-        }
-    }
-
-    /// A variant of it was made.
-    pub(super) fn add_variant(&self, variant: &Arc<Self>) {
-        let mut variants = self.variants.lock();
-        variants.retain(|other| other.strong_count() > 0);
-        let weak = Arc::downgrade(variant);
-        if !variants.iter().any(|other| other.ptr_eq(&weak)) {
-            variants.push(weak);
-        }
-    }
-
-    fn variants(&self) -> Vec<Arc<Self>> {
-        self.variants.lock().iter().filter_map(Weak::upgrade).collect()
+        self.streams.failures()
     }
 
     /// Which compiler made the code that its streams run.
@@ -355,7 +330,9 @@ impl<S: Stream> Generation<S> {
 
 impl<S: Stream> Drop for Generation<S> {
     fn drop(&mut self) {
-        self.pool.count_generation(true);
+        if !self.has_ended() {
+            self.pool.count_generation(true);
+        }
         for lease in self.pool.vms() {
             let mut vm = lease.lock();
             if let Some(root) = vm.root(self.plugin.key) {

@@ -183,18 +183,12 @@ impl<S: Stream> Inventory<S> {
         };
         let pool_key = self.loaded.lock().key_of(generation.pool());
         // Made ahead, for most: then nobody's turn has to be waited for.
-        let found = self.loaded.lock().generation(&keys::generation_key(&pool_key, &plugin));
-        let variant = if let Some(found) = found {
-            found
-        } else {
-            let turn = self.turn(pool_key);
-            let _mine = turn.lock();
-            self.make_generation(generation.pool(), &pool_key, plugin, self.workers.prepared)?
-        };
-        if variant.plugin().key != base.key {
-            generation.add_variant(&variant);
+        if let Some(found) = self.find_generation(&keys::generation_key(&pool_key, &plugin)) {
+            return Ok(found);
         }
-        Ok(variant)
+        let turn = self.turn(pool_key);
+        let _mine = turn.lock();
+        self.make_generation(generation.pool(), &pool_key, plugin, self.workers.prepared)
     }
 
     fn pool(&self, key: &Key) -> Option<Arc<Pool<S>>> {
@@ -232,6 +226,13 @@ impl<S: Stream> Inventory<S> {
         })
     }
 
+    /// One whose streams were ended serves nobody any more.
+    fn find_generation(&self, key: &Key) -> Option<Arc<Generation<S>>> {
+        let found = self.loaded.lock().generation(key);
+        // Without the lock: this hold on it may be the last.
+        found.filter(|generation| !generation.has_ended())
+    }
+
     /// Its pool's turn is the caller's.
     fn make_generation(
         &self,
@@ -241,7 +242,7 @@ impl<S: Stream> Inventory<S> {
         prepared: usize,
     ) -> Result<Arc<Generation<S>>, StartError> {
         let key = keys::generation_key(pool_key, &plugin);
-        if let Some(generation) = self.loaded.lock().generation(&key) {
+        if let Some(generation) = self.find_generation(&key) {
             return Ok(generation);
         }
         let plugin = Plugin { key: self.next_key.fetch_add(1, Ordering::Relaxed), ..plugin };

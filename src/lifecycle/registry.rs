@@ -1,8 +1,8 @@
 //! The registry: the plugins of this process, each in its slot.
 //!
 //! Configurations of Envoy's that are equal share a slot, so that a plugin is loaded once however many listeners have
-//! it. A configuration that is new takes over from the one of the same name: it publishes that one's generation until
-//! its own is ready.
+//! it. A configuration that is new while streams come takes over from the one of the same name: it publishes that one's
+//! generation until its own is ready.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -16,6 +16,7 @@ use super::inventory::Inventory;
 pub use super::inventory::{Use, Workers};
 use super::keeper::Keeper;
 use super::loader::{Loader, Works};
+use super::slot::edition::Edition;
 use super::slot::{Command, CommandError, Slot};
 use super::supply::{Sourced, Supply};
 use crate::config::{LoadMode, PluginConfig};
@@ -23,6 +24,7 @@ use crate::engine::code::Tier;
 use crate::host::commons::Commons;
 use crate::host::stream::Stream;
 use crate::host::vm::StartError;
+use crate::telemetry::{self, Level};
 
 /// One per process; see the module's text. All methods may be called on any thread.
 pub struct Registry<S: Stream> {
@@ -109,15 +111,26 @@ impl<S: Stream> Registry<S> {
         let may_block = config.graft.swap.load == LoadMode::Auto && !has_served;
         let at_hand = if may_block { works.supply.at_hand(config) } else { None };
         let is_blocking = config.graft.swap.load == LoadMode::Blocking || at_hand.is_some();
-        let (slot, is_new) = self.find_or_make(purpose, config);
-        slot.hold();
+        let (slot, is_new) = self.find_or_make(purpose, config, has_served);
         if is_blocking {
             if let Err(error) = slot.load_now(works, at_hand) {
                 slot.release();
+                if slot.is_used() {
+                    // Others have it: they want it tried again.
+                    self.loader.post(&slot, 0);
+                }
                 return Err(error);
             }
         } else if is_new {
             works.supply.check(config).inspect_err(|_error| slot.release())?;
+            if let Some(generation) = slot.stable() {
+                let number = generation.plugin().key;
+                let line = format_args!(
+                    "a new configuration of this name serves with generation {number}, that of the last one, until its \
+                     own is ready"
+                );
+                telemetry::log_plugin(Level::Info, &config.name, line);
+            }
         } else {
             slot.want();
         }
@@ -129,23 +142,33 @@ impl<S: Stream> Registry<S> {
     fn serves(&self, purpose: Use, config: &PluginConfig) -> bool {
         let slots = self.slots.lock();
         let mut known = slots.iter().filter_map(Weak::upgrade).collect::<Vec<_>>().into_iter();
-        known.any(|slot| slot.purpose() == purpose && slot.config() == config && slot.stable().is_some())
+        known.any(|slot| {
+            let is_it = slot.purpose() == purpose && slot.config() == config;
+            is_it && slot.stable().is_some() && !slot.is_over()
+        })
     }
 
-    fn find_or_make(&self, purpose: Use, config: &PluginConfig) -> (Arc<Slot<S>>, bool) {
+    /// The slot, which is held for the caller.
+    fn find_or_make(&self, purpose: Use, config: &PluginConfig, has_served: bool) -> (Arc<Slot<S>>, bool) {
         let mut slots = self.slots.lock();
         slots.retain(|slot| slot.strong_count() > 0);
         let mut known: Vec<Arc<Slot<S>>> = slots.iter().filter_map(Weak::upgrade).collect();
-        known.retain(|slot| slot.purpose() == purpose && slot.config().name == config.name);
-        if let Some(slot) = known.iter().find(|slot| slot.config() == config) {
+        known
+            .retain(|slot| slot.purpose() == purpose && slot.config().name == config.name && !slot.is_over());
+        if let Some(slot) = known.iter().find(|slot| slot.config() == config && slot.hold()) {
+            // It is the last of its name now.
+            let weak = Arc::downgrade(slot);
+            slots.retain(|other| !other.ptr_eq(&weak));
+            slots.push(weak);
             return (Arc::clone(slot), false);
         }
-        let last = predecessor(config, &known);
-        let new_line = || self.next_line.fetch_add(1, Ordering::Relaxed);
-        let line = last.as_ref().map_or_else(new_line, |last| last.line());
-        let inherited = last.and_then(|last| last.stable());
+        // Before streams come no configuration replaces another: those of one name are in different places, and each waits
+        // for its own.
+        let last = predecessor(config, &known).filter(|_| has_served);
+        let line = last.map_or_else(|| self.next_line.fetch_add(1, Ordering::Relaxed), |last| last.line());
         let services = &self.commons.services;
-        let slot = Arc::new(Slot::new(purpose, config.clone(), line, inherited, services));
+        let slot = Arc::new(Slot::new(purpose, config.clone(), line, last, services));
+        let _nothing_has_ended = slot.hold();
         slots.push(Arc::downgrade(&slot));
         (slot, true)
     }
@@ -186,14 +209,26 @@ impl<S: Stream> Registry<S> {
     ) -> Result<Arc<Generation<S>>, StartError> {
         self.loader.works().inventory.load_variant(generation, configuration)
     }
+
+    /// The same for a route of a slot: it is there for as long as the edition.
+    ///
+    /// # Errors
+    /// As for [`load_variant`](Self::load_variant).
+    pub fn load_route(
+        &self,
+        edition: &Edition<S>,
+        configuration: &[u8],
+    ) -> Result<Arc<Generation<S>>, StartError> {
+        edition.variant(&self.loader.works().inventory, configuration)
+    }
 }
 
 /// The slot that a new configuration takes over from: the last of its name. A name that was not given says nothing, and
 /// where two plugins that have nothing to do with each other have the same, nobody can tell which of them it was.
-fn predecessor<S: Stream>(config: &PluginConfig, known: &[Arc<Slot<S>>]) -> Option<Arc<Slot<S>>> {
+fn predecessor<'a, S: Stream>(config: &PluginConfig, known: &'a [Arc<Slot<S>>]) -> Option<&'a Arc<Slot<S>>> {
     let last = known.iter().rfind(|slot| slot.config().is_named)?;
     let is_one_line = known.iter().all(|slot| slot.line() == last.line());
-    (config.is_named && is_one_line).then(|| Arc::clone(last))
+    (config.is_named && is_one_line).then_some(last)
 }
 
 impl<S: Stream> std::fmt::Debug for Registry<S> {

@@ -10,6 +10,8 @@
 //! Streams ask the slot on which generation they begin; that costs no lock, and no count that workers share. All the
 //! rest is done by whoever *advances* the slot: a loader thread, or the main thread before traffic flows.
 //!
+//! - [`edition`]: a generation as one slot has it. Generations are shared between slots; that one was replaced, or failed, is
+//!   the slot's own.
 //! - [`progress`]: what is wanted, what has failed, when something is due. [`loading`]: a new generation is made.
 //! - [`trial`]: a new generation proves itself on a share of the streams.
 //! - [`draining`]: generations that were replaced, until their streams have ended.
@@ -17,6 +19,7 @@
 //! - [`status`]: all of it, for people.
 
 mod draining;
+pub mod edition;
 mod loading;
 mod progress;
 pub mod status;
@@ -30,9 +33,11 @@ use std::sync::{Arc, OnceLock, Weak};
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 
+use self::draining::Previous;
+use self::edition::Edition;
 use self::progress::Progress;
 pub use self::progress::{Command, CommandError, Stage};
-use self::trial::Candidate;
+use self::trial::{Candidate, Trial};
 use super::generation::Generation;
 use super::inventory::Use;
 use super::tally::SlotTally;
@@ -46,7 +51,8 @@ pub struct Slot<S: Stream> {
     config: PluginConfig,
     /// Shared with the slots that this one took over from, and with no other.
     line: u64,
-    /// Empty until the first generation is ready.
+    /// Empty until the first generation is ready. Changed under the lock of `progress`, so that who has that sees both as
+    /// they are at one moment.
     published: OnceLock<ArcSwap<Published<S>>>,
     progress: Mutex<Progress<S>>,
     /// One thread advances it at a time.
@@ -54,14 +60,18 @@ pub struct Slot<S: Stream> {
     watch: Arc<Watch>,
     /// What routes configure the plugin with; a generation that refuses one of them is not published.
     routes: Mutex<Vec<Weak<[u8]>>>,
-    /// Configurations of Envoy's that use it.
-    users: AtomicUsize,
+    /// Changed under the lock of `progress`, too.
+    users: Users,
     tally: SlotTally<S>,
 }
 
+/// Configurations of Envoy's that use a slot.
+#[derive(Clone, Debug, Default)]
+struct Users(Arc<AtomicUsize>);
+
 /// What streams begin on.
 struct Published<S: Stream> {
-    generation: Arc<Generation<S>>,
+    edition: Arc<Edition<S>>,
     candidate: Option<Candidate<S>>,
 }
 
@@ -87,13 +97,16 @@ impl<S: Stream> Slot<S> {
         purpose: Use,
         config: PluginConfig,
         line: u64,
-        inherited: Option<Arc<Generation<S>>>,
+        predecessor: Option<&Arc<Self>>,
         services: &Arc<S::Services>,
     ) -> Self {
         let published = OnceLock::new();
-        let progress = Progress::new(inherited.is_some(), services.monotonic_nanoseconds());
-        if let Some(generation) = inherited {
-            let _was_empty = published.set(ArcSwap::from_pointee(Published { generation, candidate: None }));
+        let mut progress = Progress::new(services.monotonic_nanoseconds());
+        let inherited = predecessor.and_then(|predecessor| predecessor.stable_edition()?.renewed());
+        if let Some(edition) = inherited {
+            let edition = Arc::new(edition);
+            let _was_empty = published.set(ArcSwap::from_pointee(Published { edition, candidate: None }));
+            progress.heir_of = predecessor.map(|predecessor| predecessor.users.clone());
         }
         Self {
             tally: SlotTally::new(services, &config.name),
@@ -105,7 +118,7 @@ impl<S: Stream> Slot<S> {
             turn: Mutex::default(),
             watch: Arc::new(Watch::for_seats()),
             routes: Mutex::default(),
-            users: AtomicUsize::new(0),
+            users: Users::default(),
         }
     }
 
@@ -140,7 +153,12 @@ impl<S: Stream> Slot<S> {
 
     /// The generation that has proved itself.
     pub fn stable(&self) -> Option<Arc<Generation<S>>> {
-        self.published.get().map(|published| Arc::clone(&published.load().generation))
+        self.stable_edition().map(|edition| Arc::clone(edition.generation()))
+    }
+
+    /// Its edition.
+    pub fn stable_edition(&self) -> Option<Arc<Edition<S>>> {
+        self.published.get().map(|published| Arc::clone(&published.load().edition))
     }
 
     #[cold]
@@ -187,47 +205,134 @@ impl<S: Stream> Slot<S> {
         self.routes.lock().iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// A configuration of Envoy's uses it.
-    pub fn hold(&self) {
-        self.users.fetch_add(1, Ordering::AcqRel);
+    /// A configuration of Envoy's uses it. Answers whether that can be: streams of what it publishes may have been ended
+    /// while nobody used it.
+    pub(super) fn hold(&self) -> bool {
+        let mut progress = self.progress.lock();
+        let is_revived = !self.is_used();
+        let before = match self.published.get() {
+            Some(place) if is_revived => {
+                let Some(renewed) = place.load().renewed(&mut progress) else { return false };
+                Some(place.swap(Arc::new(renewed)))
+            }
+            Some(_) | None => None,
+        };
+        self.users.0.fetch_add(1, Ordering::AcqRel);
+        drop(progress);
+        drop(before);
+        true
     }
 
-    /// One does no more. What nobody uses is not loaded, nor looked after.
+    /// One does no more. What nobody uses is not loaded, nor looked after, and keeps no streams from being ended.
     pub fn release(&self) {
+        let _progress = self.progress.lock();
         let one_less = |users: usize| users.checked_sub(1);
-        let _nobody_did = self.users.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_less);
+        let released = self.users.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_less);
+        if let (Ok(1), Some(published)) = (released, self.published.get()) {
+            published.load().editions().for_each(|edition| edition.retire());
+        }
     }
 
     pub(super) fn is_used(&self) -> bool {
-        self.users.load(Ordering::Acquire) > 0
+        self.users.are_there()
     }
 
-    /// Publishes a generation: streams that begin from here on begin on it. What there was before is answered.
+    /// Whether streams of what it publishes were ended, while nobody used it.
+    pub(super) fn is_over(&self) -> bool {
+        self.stable().is_some_and(|generation| generation.has_ended())
+    }
+
+    /// Publishes an edition, and perhaps another on trial: streams that begin from here on begin there. What was published
+    /// before and is not any more drains; `previous`: one may want to go back to what served. When `progress` is unlocked,
+    /// [`published`](Self::published) is due.
     fn publish(
         &self,
-        generation: Arc<Generation<S>>,
-        candidate: Option<Candidate<S>>,
-    ) -> Option<Arc<Published<S>>> {
-        let published = Arc::new(Published { generation, candidate });
-        let before = match self.published.get() {
-            Some(place) => Some(place.swap(published)),
-            None => match self.published.set(ArcSwap::new(published)) {
-                Ok(()) => None,
-                // Only who has the turn publishes.
-                Err(refused) => self.published.get().map(|place| place.swap(refused.into_inner())),
-            },
+        progress: &mut Progress<S>,
+        edition: Arc<Edition<S>>,
+        trial: Option<Trial<S>>,
+        mut previous: Option<Previous>,
+        now: u64,
+    ) -> Before<S> {
+        let candidate = trial.as_ref().map(Trial::candidate);
+        progress.trial = trial;
+        let published = Arc::new(Published { edition, candidate });
+        if !self.is_used() {
+            // Given up while this was made.
+            published.editions().for_each(|edition| edition.retire());
+        }
+        // One that was replaced a moment ago may be wanted again.
+        let mut drained = Vec::new();
+        for edition in published.editions() {
+            if let Some(old) = progress.draining.take(edition.generation()) {
+                edition.adopt(&old);
+                drained.push(old);
+            }
+        }
+        let Some(place) = self.published.get() else {
+            let _was_empty = self.published.set(ArcSwap::new(published));
+            return Before { _published: None, _drained: drained };
         };
+        let before = place.swap(Arc::clone(&published));
+        for old in before.editions() {
+            if published.editions().any(|edition| Arc::ptr_eq(edition, old)) {
+                continue;
+            }
+            old.retire();
+            if let Some(edition) = published.editions().find(|edition| edition.is_of(old.generation())) {
+                edition.adopt(old);
+            } else {
+                let previous = if Arc::ptr_eq(&before.edition, old) { previous.take() } else { None };
+                progress.draining.add(Arc::clone(old), previous, now);
+            }
+        }
+        Before { _published: Some(before), _drained: drained }
+    }
+
+    /// Something was published: who waits for it is called.
+    fn published(&self, before: Before<S>) {
+        drop(before);
         self.watch.call_all();
-        before
+    }
+}
+
+/// What was published until now, and what drains no more: dropped without a lock, for guests may say goodbye.
+#[must_use]
+struct Before<S: Stream> {
+    _published: Option<Arc<Published<S>>>,
+    _drained: Vec<Arc<Edition<S>>>,
+}
+
+impl Users {
+    fn are_there(&self) -> bool {
+        self.0.load(Ordering::Acquire) > 0
+    }
+}
+
+impl<S: Stream> Published<S> {
+    fn editions(&self) -> impl Iterator<Item = &Arc<Edition<S>>> {
+        std::iter::once(&self.edition).chain(self.candidate.as_ref().map(Candidate::edition))
+    }
+
+    /// The same on duty once more, unless streams of either have been ended.
+    fn renewed(&self, progress: &mut Progress<S>) -> Option<Self> {
+        let edition = Arc::new(self.edition.renewed()?);
+        let candidate = match &mut progress.trial {
+            Some(trial) => {
+                trial.edition = Arc::new(trial.edition.renewed()?);
+                Some(trial.candidate())
+            }
+            None => None,
+        };
+        Some(Self { edition, candidate })
     }
 }
 
 impl<S: Stream> Current<S> {
-    /// The generation, to be kept.
-    pub fn generation(&self) -> &Arc<Generation<S>> {
+    /// The edition that the stream begins on.
+    pub fn edition(&self) -> &Arc<Edition<S>> {
         match &self.published.candidate {
-            Some(candidate) if self.is_candidate => candidate.generation(),
-            Some(_) | None => &self.published.generation,
+            Some(candidate) if self.is_candidate => candidate.edition(),
+            Some(_) | None => &self.published.edition,
         }
     }
 }
@@ -236,7 +341,7 @@ impl<S: Stream> Deref for Current<S> {
     type Target = Generation<S>;
 
     fn deref(&self) -> &Generation<S> {
-        self.generation()
+        self.edition().generation()
     }
 }
 

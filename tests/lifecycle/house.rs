@@ -94,6 +94,12 @@ impl House {
         graft::host::stream::Services::monotonic_nanoseconds(&*self.services)
     }
 
+    /// Lets time pass, and the loader do what is due then; answers when the next is.
+    pub fn after(&self, time: Duration) -> Option<u64> {
+        self.pass(time);
+        self.registry.loader().work()
+    }
+
     /// Lets time pass on both clocks.
     pub fn pass(&self, time: Duration) {
         self.services.now.fetch_add(u64::try_from(time.as_nanos()).unwrap(), Ordering::Relaxed);

@@ -6,8 +6,10 @@
 //! - [`errors`]: what an operator reads when a plugin does not load.
 //! - [`cache`]: what is compiled once for several processes.
 //! - [`generations`]: old and new side by side. [`canary`]: a plugin that does not start harms nobody.
-//! - [`slots`]: new generations take over, while streams come. [`trials`]: on some of them first. What they are made of
-//!   comes from a [`supplier`]. [`loading`]: whom that holds up. [`tiers`]: the same code twice, compiled quickly and well.
+//! - [`slots`]: new generations take over, while streams come. [`trials`]: on some of them first. [`returns`]: sources that
+//!   go back to what they had. [`duties`]: generations that several slots or routes have. What they are made of comes from
+//!   a [`supplier`]; most begin with a plugin that is [`served`]. [`loading`]: whom that holds up. [`tiers`]: the same code
+//!   twice, compiled quickly and well.
 //! - [`pool`]: home VMs and their replacement. [`crash_loops`]: how soon. [`spares`]: VMs made ahead.
 //! - [`isolation`]: a VM for each stream. [`waiting`]: streams that find none.
 //! - [`statistics`]: what an operator sees of all that in numbers; [`status`]: what a slot tells of itself.
@@ -30,6 +32,7 @@ mod alone;
 mod cache;
 mod canary;
 mod crash_loops;
+mod duties;
 mod endings;
 mod errors;
 mod generations;
@@ -41,6 +44,8 @@ mod isolation;
 mod loading;
 mod memory;
 mod pool;
+mod returns;
+mod served;
 mod sharing;
 mod slots;
 mod spares;

@@ -6,47 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use graft::config::{Isolation, LoadMode, PluginConfig, PoolConfig};
-use graft::host::testing::FakeStream;
 use graft::host::vm::CallError;
 use graft::lifecycle::slot::status::Role;
-use graft::lifecycle::slot::{Command, NotLoaded, Slot, Stage};
+use graft::lifecycle::slot::{Command, NotLoaded, Stage};
 
 use crate::guest::Guest;
-use crate::house::{FIRST_WAIT, House, Open, config, configured};
+use crate::house::{FIRST_WAIT, House, Open, configured, open};
+use crate::served::{Held, POLL, Served, answer, auth, auth_with, begin, refusing, saying};
 use crate::supplier::Supplier;
-
-type Held = Arc<Slot<FakeStream>>;
-
-/// Says a number at each request.
-fn saying(number: u32) -> Guest {
-    Guest::new().on("proxy_on_request_headers", &format!("(call $say (i32.const {number}))"))
-}
-
-/// Refuses its configuration.
-fn refusing() -> Guest {
-    Guest::new().answer("proxy_on_configure", 0, "")
-}
-
-/// The plugin `auth`, whose code comes from the supply, whatever this guest is.
-fn auth() -> PluginConfig {
-    let mut config = config("auth", &saying(0));
-    config.graft.swap.poll_interval = Some(Duration::from_secs(5));
-    config
-}
-
-/// Opens a stream on what a slot publishes now.
-fn begin(slot: &Held) -> Open {
-    let stream = FakeStream::default();
-    Open(slot.current().unwrap_or_else(|error| panic!("{error}")).begin(0, stream).unwrap())
-}
-
-/// What the guest says to one request.
-fn answer(house: &House, slot: &Held) -> String {
-    let stream = begin(slot);
-    stream.request().unwrap();
-    stream.end();
-    house.said().pop().unwrap()
-}
 
 #[test]
 fn the_first_generation_is_loaded_behind_the_back_of_the_proxy() {
@@ -102,8 +69,7 @@ fn streams_wait_for_the_first_generation_and_are_called_when_it_is_there() {
     assert_eq!(slot.current().err(), Some(NotLoaded::Loading), "there is nothing, and it may pass");
     assert_eq!(calls.load(Ordering::Relaxed), 0);
     supply.offer("1", &saying(1));
-    house.pass(FIRST_WAIT);
-    house.registry.loader().work();
+    house.after(FIRST_WAIT);
     assert_eq!(calls.load(Ordering::Relaxed), 2);
     let _late = wait(&slot);
     assert_eq!(calls.load(Ordering::Relaxed), 3, "it is there already");
@@ -140,31 +106,25 @@ fn what_fails_for_good_is_not_worth_waiting_for() {
     let Some(NotLoaded::Failed(why)) = slot.current().err() else { panic!("{:?}", slot.status()) };
     assert!(why.contains("5 bytes that start with 68 65 6c 6c 6f"), "{why}");
     let fetches = supply.fetches();
-    house.pass(Duration::from_hours(1));
-    house.registry.loader().work();
+    house.after(Duration::from_hours(1));
     assert_eq!(supply.fetches(), fetches, "bad bytes are not fetched again before they change");
     supply.offer("2", &saying(2));
     for _ in 0..2 {
-        house.pass(Duration::from_secs(5));
-        house.registry.loader().work();
+        house.after(Duration::from_secs(5));
     }
     assert_eq!(answer(&house, &slot), "2");
 }
 
 #[test]
 fn a_new_configuration_serves_with_the_old_generation_until_its_own_is_ready() {
-    let supply = Supplier::far();
-    supply.offer("1", &saying(1));
-    let house = House::supplied(1, &supply);
-    let old = house.open(&auth());
-    house.registry.loader().work();
+    let Served { house, supply, slot: old } = Served::new();
     let stream = begin(&old);
 
     let new = house.open(&configured(&auth(), "another"));
     supply.offer("2", &saying(2));
     old.release();
     drop(old);
-    assert_eq!(answer(&house, &new), "1");
+    assert_eq!((answer(&house, &new), new.status().stage), ("1".to_owned(), Stage::Idle));
     house.registry.loader().work();
     assert_eq!(answer(&house, &new), "2");
     stream.request().unwrap();
@@ -175,8 +135,7 @@ fn a_new_configuration_serves_with_the_old_generation_until_its_own_is_ready() {
     assert_eq!(roles(&new), [(Role::Serving, 0), (Role::Draining, 1)]);
     let vm = stream.0.lease.downgrade();
     stream.end();
-    house.pass(Duration::from_secs(1));
-    house.registry.loader().work();
+    house.after(Duration::from_secs(1));
     assert_eq!(roles(&new), [(Role::Serving, 0)]);
     assert!(vm.upgrade().is_none(), "its memory is back");
 }
@@ -224,29 +183,21 @@ fn equal_configurations_share_a_slot() {
     assert_eq!(supply.fetches(), 1);
     one.release();
     supply.offer("2", &saying(2));
-    house.pass(Duration::from_secs(5));
-    house.registry.loader().work();
+    house.after(Duration::from_secs(5));
     assert_eq!(answer(&house, &two), "2", "one of the two is there yet");
     two.release();
     supply.offer("3", &saying(3));
-    house.pass(Duration::from_secs(5));
-    house.registry.loader().work();
+    house.after(Duration::from_secs(5));
     assert_eq!(answer(&house, &two), "2", "what nobody uses is left alone");
 }
 
 #[test]
 fn a_source_that_changes_is_found_by_polling() {
-    let supply = Supplier::far();
-    supply.offer("1", &saying(1));
-    let house = House::supplied(1, &supply);
-    let slot = house.open(&auth());
-    house.registry.loader().work();
+    let Served { house, supply, slot } = Served::new();
     supply.offer("2", &saying(2));
-    house.pass(Duration::from_secs(4));
-    house.registry.loader().work();
+    house.after(Duration::from_secs(4));
     assert_eq!(answer(&house, &slot), "1", "it is not time yet");
-    house.pass(Duration::from_secs(1));
-    house.registry.loader().work();
+    house.after(Duration::from_secs(1));
     assert_eq!(answer(&house, &slot), "2");
     assert_eq!(supply.fetches(), 2, "the bytes are fetched when they have changed");
     assert_eq!(supply.renewals.load(Ordering::Relaxed), 1, "past what the cache knows");
@@ -255,27 +206,21 @@ fn a_source_that_changes_is_found_by_polling() {
 
 #[test]
 fn a_generation_that_fails_leaves_the_last_good_one() {
-    let supply = Supplier::far();
-    supply.offer("1", &saying(1));
-    let house = House::supplied(1, &supply);
-    let slot = house.open(&auth());
-    house.registry.loader().work();
+    let Served { house, supply, slot } = Served::new();
     for (revision, bytes, expected) in [
         ("2", b"<html>".to_vec(), "an HTML or XML page"),
         ("3", refusing().wasm(), "refused its configuration"),
         ("4", Guest::new().on("proxy_on_configure", "unreachable").wasm(), "trapped"),
     ] {
         supply.offer_bytes(revision, bytes);
-        house.pass(Duration::from_secs(5));
-        house.registry.loader().work();
+        house.after(Duration::from_secs(5));
         assert_eq!(answer(&house, &slot), "1");
         let status = slot.status();
         assert_eq!(status.stage, Stage::Failed);
         assert!(status.last_error.clone().is_some_and(|error| error.contains(expected)), "{status:?}");
     }
     supply.offer("5", &saying(5));
-    house.pass(Duration::from_secs(5));
-    house.registry.loader().work();
+    house.after(Duration::from_secs(5));
     assert_eq!(answer(&house, &slot), "5");
     assert_eq!((slot.status().stage, slot.status().last_error), (Stage::Serving, None));
 }
@@ -303,18 +248,13 @@ fn what_may_pass_is_tried_later_and_later() {
 
 #[test]
 fn a_command_tries_again_what_was_refused() {
-    let supply = Supplier::far();
-    supply.offer("1", &saying(1));
-    let house = House::supplied(1, &supply);
-    let slot = house.open(&auth());
-    house.registry.loader().work();
+    let Served { house, supply, slot } = Served::new();
     supply.offer_bytes("2", b"garbage".to_vec());
     house.registry.command(&slot, Command::Reload).unwrap();
     house.registry.loader().work();
     assert_eq!(slot.status().stage, Stage::Failed);
     supply.offer_bytes("2", saying(2).wasm());
-    house.pass(Duration::from_mins(10));
-    house.registry.loader().work();
+    house.after(Duration::from_mins(10));
     assert_eq!(answer(&house, &slot), "1", "that revision was refused");
     house.registry.command(&slot, Command::Reload).unwrap();
     house.registry.loader().work();
@@ -323,26 +263,18 @@ fn a_command_tries_again_what_was_refused() {
 
 #[test]
 fn streams_that_stay_too_long_on_an_old_generation_are_told_so() {
-    let supply = Supplier::far();
-    supply.offer("1", &saying(1));
-    let house = House::supplied(1, &supply);
-    let mut config = auth();
-    config.graft.swap.drain_deadline = Duration::from_secs(20);
-    let slot = house.open(&config);
-    house.registry.loader().work();
+    let config = auth_with(|config| config.graft.swap.drain_deadline = Duration::from_secs(20));
+    let Served { house, supply, slot } = Served::with(&config, &saying(1));
     let (old, new) = {
         let old = begin(&slot);
         supply.offer("2", &saying(2));
-        house.pass(Duration::from_secs(5));
-        house.registry.loader().work();
+        house.after(Duration::from_secs(5));
         (old, begin(&slot))
     };
-    house.pass(Duration::from_secs(19));
-    house.registry.loader().work();
+    house.after(Duration::from_secs(19));
     assert!(!old.0.is_over() && !new.0.is_over());
     assert!(old.0.lease.lock().memory_bytes() > 0);
-    house.pass(Duration::from_secs(1));
-    house.registry.loader().work();
+    house.after(Duration::from_secs(1));
     assert!(old.0.is_over() && !new.0.is_over());
     assert_eq!(old.0.lease.lock().memory_bytes(), 0, "its memory is back though the stream is there");
     assert_eq!(old.request(), Err(CallError::VmFailed));
@@ -353,19 +285,14 @@ fn streams_that_stay_too_long_on_an_old_generation_are_told_so() {
 
 #[test]
 fn a_generation_that_refuses_a_route_is_not_published() {
-    let supply = Supplier::far();
-    supply.offer("1", &saying(1));
-    let house = House::supplied(1, &supply);
-    let slot = house.open(&auth());
-    house.registry.loader().work();
+    let Served { house, supply, slot } = Served::new();
     let route: Arc<[u8]> = b"12345".as_slice().into();
     slot.add_route(&route);
     // Takes any configuration but that of five bytes.
     let picky =
         saying(2).on("proxy_on_configure", "(if (i32.eq (local.get $1) (i32.const 5)) (then unreachable))");
     supply.offer("2", &picky);
-    house.pass(Duration::from_secs(5));
-    house.registry.loader().work();
+    house.after(Duration::from_secs(5));
     assert_eq!(answer(&house, &slot), "1");
     assert!(slot.status().last_error.unwrap().contains("per-route configuration"));
     drop(route);
@@ -376,34 +303,37 @@ fn a_generation_that_refuses_a_route_is_not_published() {
 
 #[test]
 fn two_hundred_swaps_leave_nothing_behind() {
-    let supply = Supplier::far();
-    supply.offer("0", &saying(0));
-    let house = House::supplied(2, &supply);
-    let slot = house.open(&auth());
-    house.registry.loader().work();
+    let Served { house, supply, slot } = Served::new();
+    let route: Arc<[u8]> = b"a route".as_slice().into();
+    slot.add_route(&route);
+    let mut before = Vec::new();
     for number in 1..=200_u32 {
         let stream = begin(&slot);
-        supply.offer(&number.to_string(), &saying(number));
-        house.pass(Duration::from_secs(5));
-        house.registry.loader().work();
+        let edition = slot.stable_edition().unwrap();
+        let variant = house.registry.load_route(&edition, &route).unwrap();
+        let streams = [&variant, edition.generation()].map(|generation| open(generation, 0));
+        before.extend([&variant, edition.generation()].map(Arc::downgrade));
+        supply.offer(&format!("no. {number}"), &saying(number));
+        drop((edition, variant));
+        house.after(POLL);
         assert_eq!(answer(&house, &slot), number.to_string());
+        streams.into_iter().for_each(Open::end);
         stream.end();
     }
-    house.pass(Duration::from_secs(5));
-    house.registry.loader().work();
+    house.after(POLL);
     let status = slot.status();
-    assert_eq!((status.generations.len(), status.generations[0].vms), (1, 2), "two homes");
+    assert_eq!((status.generations.len(), status.generations[0].vms), (1, 1), "one home");
+    assert_eq!(before.iter().filter(|generation| generation.strong_count() > 0).count(), 0);
+    let pool = Arc::downgrade(slot.stable().unwrap().pool());
+    slot.release();
+    drop(slot);
+    assert!(pool.upgrade().is_none());
 }
 
 #[test]
 fn streams_of_a_vm_that_both_generations_share_are_told_without_it() {
-    let supply = Supplier::far();
-    supply.offer("1", &saying(1));
-    let house = House::supplied(1, &supply);
-    let mut config = auth();
-    config.graft.swap.drain_deadline = Duration::from_secs(20);
-    let slot = house.open(&config);
-    house.registry.loader().work();
+    let config = auth_with(|config| config.graft.swap.drain_deadline = Duration::from_secs(20));
+    let Served { house, slot, .. } = Served::with(&config, &saying(1));
     let old = begin(&slot);
     let next = house.open(&configured(&config, "another"));
     slot.release();
@@ -411,8 +341,7 @@ fn streams_of_a_vm_that_both_generations_share_are_told_without_it() {
     house.registry.loader().work();
     let new = begin(&next);
     assert!(old.is_on(&new.0.lease), "a new configuration is a new root in the VMs that are there");
-    house.pass(Duration::from_secs(21));
-    house.registry.loader().work();
+    house.after(Duration::from_secs(21));
     assert!(old.0.is_over() && !new.0.is_over());
     new.request().unwrap();
     old.end();
@@ -421,53 +350,42 @@ fn streams_of_a_vm_that_both_generations_share_are_told_without_it() {
 
 #[test]
 fn streams_with_a_vm_each_end_in_the_copy_that_they_began_with() {
-    let supply = Supplier::far();
-    supply.offer("1", &saying(1));
-    let house = House::supplied(1, &supply);
-    let mut config = auth();
-    config.graft.isolation = Isolation::Stream;
-    config.graft.pool = PoolConfig::of(Isolation::Stream);
-    let slot = house.open(&config);
-    house.registry.loader().work();
+    let config = auth_with(|config| {
+        config.graft.isolation = Isolation::Stream;
+        config.graft.pool = PoolConfig::of(Isolation::Stream);
+    });
+    let Served { house, supply, slot } = Served::with(&config, &saying(1));
     let old = begin(&slot);
     supply.offer("2", &saying(2));
-    house.pass(Duration::from_secs(5));
-    house.registry.loader().work();
+    house.after(Duration::from_secs(5));
     let new = begin(&slot);
     old.request().unwrap();
     new.request().unwrap();
     assert_eq!(house.said(), ["1", "2"]);
     drop(old);
-    house.pass(Duration::from_secs(1));
-    house.registry.loader().work();
+    house.after(Duration::from_secs(1));
     assert_eq!(slot.status().generations.len(), 1, "the old one went with its last copy");
     drop(new);
 }
 
 #[test]
 fn a_poll_that_finds_what_has_just_failed_leaves_it_to_the_back_off() {
-    let supply = Supplier::far();
-    supply.offer("1", &saying(1));
-    let house = House::supplied(1, &supply);
-    let mut config = auth();
-    config.graft.swap.poll_interval = Some(Duration::from_secs(1));
-    config.graft.swap.retry.base_interval = Duration::from_mins(1);
-    config.graft.swap.retry.max_interval = Duration::from_mins(1);
-    let slot = house.open(&config);
-    house.registry.loader().work();
+    let config = auth_with(|config| {
+        config.graft.swap.poll_interval = Some(Duration::from_secs(1));
+        config.graft.swap.retry.base_interval = Duration::from_mins(1);
+        config.graft.swap.retry.max_interval = Duration::from_mins(1);
+    });
+    let Served { house, supply, slot } = Served::with(&config, &saying(1));
     supply.offer("2", &refusing());
     for _ in 0..59 {
-        house.pass(Duration::from_secs(1));
-        house.registry.loader().work();
+        house.after(Duration::from_secs(1));
     }
     assert_eq!(supply.fetches(), 2, "the first, and the one that failed");
     for _ in 0..3 {
-        house.pass(Duration::from_secs(1));
-        house.registry.loader().work();
+        house.after(Duration::from_secs(1));
     }
     assert_eq!(supply.fetches(), 3, "tried again after its wait");
     supply.offer("3", &saying(3));
-    house.pass(Duration::from_secs(1));
-    house.registry.loader().work();
+    house.after(Duration::from_secs(1));
     assert_eq!(answer(&house, &slot), "3", "another revision does not wait");
 }

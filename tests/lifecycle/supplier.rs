@@ -23,6 +23,10 @@ pub struct Supplier {
     pub fetches: AtomicUsize,
     /// How often something else was wanted than what is known already.
     pub renewals: AtomicUsize,
+    /// Called while bytes are fetched.
+    pub on_fetch: Mutex<Option<Box<dyn Fn() + Send + Sync>>>,
+    /// Whether they cannot be fetched, and another try would not help.
+    pub fails_for_good: AtomicBool,
     /// Whether it says that they are on this machine.
     pub is_at_hand: AtomicBool,
 }
@@ -58,6 +62,11 @@ impl Supplier {
         self.is_at_hand.store(false, Ordering::Relaxed);
     }
 
+    /// The source has nothing any more.
+    pub fn withdraw(&self) {
+        *self.now.lock() = None;
+    }
+
     pub fn fetches(&self) -> usize {
         self.fetches.load(Ordering::Relaxed)
     }
@@ -73,6 +82,12 @@ impl Supply for Supplier {
     fn fetch(&self, config: &PluginConfig, renew: bool) -> Result<Supplied, FetchError> {
         self.fetches.fetch_add(1, Ordering::Relaxed);
         self.renewals.fetch_add(usize::from(renew), Ordering::Relaxed);
+        if let Some(on_fetch) = &*self.on_fetch.lock() {
+            on_fetch();
+        }
+        if self.fails_for_good.load(Ordering::Relaxed) {
+            return Err(FetchError::NotLocal);
+        }
         if matches!(config.vm.code, Code::Remote(_)) {
             drop(self.silence.lock());
         }

@@ -6,21 +6,15 @@ use std::time::Duration;
 
 use graft::config::{CacheConfig, CanaryConfig, CompileMode, LoadMode, PluginConfig};
 use graft::engine::code::Tier;
-use graft::host::testing::FakeStream;
 use graft::lifecycle::registry::Use;
+use graft::lifecycle::slot::Command;
 use graft::lifecycle::slot::status::Role;
-use graft::lifecycle::slot::{Command, Slot};
 
 use crate::guest::Guest;
-use crate::house::{House, Open, config, configured};
+use crate::house::{House, config, configured};
 use crate::isolation::isolated;
+use crate::served::{Held, answer, begin, saying};
 use crate::supplier::Supplier;
-
-type Held = Arc<Slot<FakeStream>>;
-
-fn saying(number: u32) -> Guest {
-    Guest::new().on("proxy_on_request_headers", &format!("(call $say (i32.const {number}))"))
-}
 
 /// A plugin that the opener waits for, and that is compiled in tiers.
 fn tiered() -> PluginConfig {
@@ -35,18 +29,6 @@ fn house(guest: &Guest) -> (House, Arc<Supplier>) {
     let supply = Supplier::far();
     supply.offer("1", guest);
     (House::supplied(1, &supply), supply)
-}
-
-fn begin(slot: &Held) -> Open {
-    Open(slot.current().unwrap().begin(0, FakeStream::default()).unwrap())
-}
-
-/// What the guest says to one request.
-fn answer(house: &House, slot: &Held) -> String {
-    let stream = begin(slot);
-    stream.request().unwrap();
-    stream.end();
-    house.said().pop().unwrap()
 }
 
 /// Number, role and tier of all generations.

@@ -1,136 +1,111 @@
 //! A new generation on trial: its share of streams, what counts against it, and how it ends.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use graft::config::{CanaryConfig, PluginConfig};
 use graft::host::testing::FakeStream;
 use graft::lifecycle::slot::status::Role;
-use graft::lifecycle::slot::{Command, CommandError, Slot, Stage};
+use graft::lifecycle::slot::{Command, CommandError, Stage};
 
-use crate::guest::Guest;
-use crate::house::{House, config};
-use crate::supplier::Supplier;
+use crate::house::configured;
+use crate::served::{Served, answers, auth_with, begin, saying};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn named(number: u32) -> Guest {
-    Guest::new().on("proxy_on_request_headers", &format!("(call $say (i32.const {number}))"))
+/// A configuration whose new generations are on trial for a quarter of the streams for a minute.
+fn careful() -> PluginConfig {
+    auth_with(|config| {
+        config.graft.swap.poll_interval = Some(SECOND);
+        config.graft.swap.canary = Some(CanaryConfig {
+            percent: 25,
+            duration: Duration::from_mins(1),
+            max_failures: 2,
+            max_failure_percent: 10,
+        });
+    })
 }
 
-struct Trial {
-    house: House,
-    supply: Arc<Supplier>,
-    slot: Arc<Slot<FakeStream>>,
-}
-
-/// A plugin with one generation that serves, and another on trial for a quarter of the streams for a minute.
-fn trial() -> Trial {
-    let supply = Supplier::far();
-    supply.offer("1", &named(1));
-    let house = House::supplied(1, &supply);
-    let mut config: PluginConfig = config("auth", &named(0));
-    config.graft.swap.poll_interval = Some(SECOND);
-    config.graft.swap.canary = Some(CanaryConfig {
-        percent: 25,
-        duration: Duration::from_mins(1),
-        max_failures: 2,
-        max_failure_percent: 10,
-    });
-    let slot = house.open(&config);
-    house.registry.loader().work();
-    supply.offer("2", &named(2));
-    let trial = Trial { house, supply, slot };
-    trial.pass(SECOND);
+/// A plugin with one generation that serves, and another on trial.
+fn trial() -> Served {
+    let trial = Served::with(&careful(), &saying(1));
+    trial.offer(2);
+    trial.house.after(SECOND);
     trial
 }
 
-impl Trial {
-    fn pass(&self, time: Duration) {
-        self.house.pass(time);
-        self.house.registry.loader().work();
-    }
-
-    /// Streams come and go; answers what they heard. Those on the generation with this number fail.
-    fn streams(&self, number: usize, failing: &str) -> Vec<String> {
-        (0..number)
-            .map(|_| {
-                let begun = self.slot.current().unwrap().begin(0, FakeStream::default()).unwrap();
-                let stream = crate::house::Open(begun);
-                stream.request().unwrap();
-                let said = self.house.said().pop().unwrap();
-                if said == failing {
-                    stream.0.note_failure();
-                }
-                stream.end();
-                said
-            })
-            .collect()
-    }
-
-    fn command(&self, command: Command) -> Result<(), CommandError> {
-        self.house.registry.command(&self.slot, command)?;
-        self.house.registry.loader().work();
-        Ok(())
-    }
+/// Streams come and go; answers what they heard. Those on the generation with this number fail.
+fn streams(trial: &Served, number: usize, failing: &str) -> Vec<String> {
+    (0..number)
+        .map(|_| {
+            let stream = begin(&trial.slot);
+            stream.request().unwrap();
+            let said = trial.house.said().pop().unwrap();
+            if said == failing {
+                stream.0.note_failure();
+                stream.0.note_failure();
+            }
+            stream.end();
+            said
+        })
+        .collect()
 }
 
 #[test]
 fn a_share_of_the_streams_begins_on_it_and_then_all() {
     let trial = trial();
-    let said = trial.streams(40, "");
+    let said = streams(&trial, 40, "");
     assert_eq!(said.iter().filter(|said| *said == "2").count(), 10);
     assert_eq!(said[..8], ["1", "1", "1", "2", "1", "1", "1", "2"], "evenly");
     let roles: Vec<Role> = trial.slot.status().generations.iter().map(|found| found.role).collect();
     assert_eq!(roles, [Role::Serving, Role::OnTrial(25)]);
-    trial.pass(Duration::from_secs(59));
-    assert_eq!(trial.streams(2, ""), ["1", "1"]);
-    trial.pass(SECOND);
-    assert_eq!(trial.streams(3, ""), ["2", "2", "2"]);
+    trial.house.after(Duration::from_secs(59));
+    assert_eq!(streams(&trial, 2, ""), ["1", "1"]);
+    trial.house.after(SECOND);
+    assert_eq!(streams(&trial, 3, ""), ["2", "2", "2"]);
     assert_eq!(trial.slot.status().generations[0].revision, "2");
 }
 
 #[test]
 fn too_many_failures_roll_it_back_and_it_is_not_tried_again() {
     let trial = trial();
-    trial.streams(8, "2");
-    trial.pass(SECOND);
-    assert!(trial.streams(8, "2").contains(&"2".to_owned()), "two are forgiven");
-    trial.pass(SECOND);
-    assert_eq!(trial.streams(8, "2"), ["1"; 8]);
+    streams(&trial, 8, "2");
+    trial.house.after(SECOND);
+    assert!(streams(&trial, 8, "2").contains(&"2".to_owned()), "two are forgiven");
+    trial.house.after(SECOND);
+    assert_eq!(streams(&trial, 8, "2"), ["1"; 8]);
     let status = trial.slot.status();
     assert_eq!(status.stage, Stage::Failed);
     assert_eq!(status.last_error.as_deref(), Some("4 of its 4 streams failed"));
-    trial.pass(Duration::from_mins(10));
-    assert_eq!(trial.streams(4, ""), ["1"; 4]);
-    trial.supply.offer("3", &named(3));
-    trial.pass(SECOND);
-    assert!(trial.streams(4, "").contains(&"3".to_owned()), "another revision is on trial");
+    trial.house.after(Duration::from_mins(10));
+    assert_eq!(streams(&trial, 4, ""), ["1"; 4]);
+    trial.offer(3);
+    trial.house.after(SECOND);
+    assert!(streams(&trial, 4, "").contains(&"3".to_owned()), "another revision is on trial");
 }
 
 #[test]
 fn failures_of_the_one_that_serves_do_not_count() {
     let trial = trial();
-    trial.streams(40, "1");
-    trial.pass(Duration::from_mins(1));
-    assert_eq!(trial.streams(2, ""), ["2", "2"]);
+    streams(&trial, 40, "1");
+    trial.house.after(Duration::from_mins(1));
+    assert_eq!(streams(&trial, 2, ""), ["2", "2"]);
 }
 
 #[test]
 fn commands_decide_at_once() {
     let trial = trial();
     trial.command(Command::Promote).unwrap();
-    assert_eq!(trial.streams(4, ""), ["2"; 4]);
+    assert_eq!(streams(&trial, 4, ""), ["2"; 4]);
     assert_eq!(trial.command(Command::Rollback), Err(CommandError::NoPrevious));
     assert_eq!(trial.command(Command::Promote), Err(CommandError::NoTrial));
 
-    trial.supply.offer("3", &named(3));
-    trial.pass(SECOND);
-    assert!(trial.streams(4, "").contains(&"3".to_owned()));
+    trial.offer(3);
+    trial.house.after(SECOND);
+    assert!(streams(&trial, 4, "").contains(&"3".to_owned()));
     trial.command(Command::Rollback).unwrap();
-    assert_eq!(trial.streams(4, ""), ["2"; 4]);
+    assert_eq!(streams(&trial, 4, ""), ["2"; 4]);
     trial.command(Command::Reload).unwrap();
-    assert!(trial.streams(4, "").contains(&"3".to_owned()), "somebody asks for it again");
+    assert!(streams(&trial, 4, "").contains(&"3".to_owned()), "somebody asks for it again");
 }
 
 #[test]
@@ -138,36 +113,130 @@ fn a_trial_that_is_over_leaves_one_generation() {
     for command in [Command::Promote, Command::Rollback] {
         let trial = trial();
         trial.command(command).unwrap();
-        trial.pass(SECOND);
+        trial.house.after(SECOND);
         assert_eq!(trial.slot.status().generations.len(), 1, "{command:?}");
     }
 }
 
 #[test]
 fn one_can_go_back_to_the_generation_that_was_replaced_while_it_is_kept() {
-    let supply = Supplier::far();
-    supply.offer("1", &named(1));
-    let house = House::supplied(1, &supply);
-    let mut config: PluginConfig = config("auth", &named(0));
-    config.graft.swap.poll_interval = Some(SECOND);
-    config.graft.swap.keep_previous = Duration::from_mins(1);
-    let slot = house.open(&config);
-    house.registry.loader().work();
-    let trial = Trial { house, supply, slot };
+    let config = auth_with(|config| {
+        config.graft.swap.poll_interval = Some(SECOND);
+        config.graft.swap.keep_previous = Duration::from_mins(1);
+    });
+    let trial = Served::with(&config, &saying(1));
     assert_eq!(trial.command(Command::Rollback), Err(CommandError::NoPrevious), "there is nothing before");
-    trial.supply.offer("2", &named(2));
-    trial.pass(SECOND);
-    assert_eq!(trial.streams(2, ""), ["2", "2"]);
-    trial.pass(Duration::from_secs(59));
+    trial.offer(2);
+    trial.house.after(SECOND);
+    assert_eq!(streams(&trial, 2, ""), ["2", "2"]);
+    trial.house.after(Duration::from_secs(59));
     trial.command(Command::Rollback).unwrap();
-    assert_eq!(trial.streams(2, ""), ["1", "1"]);
-    trial.pass(Duration::from_mins(10));
-    assert_eq!(trial.streams(2, ""), ["1", "1"], "what was taken back does not come by itself");
+    assert_eq!(streams(&trial, 2, ""), ["1", "1"]);
+    trial.house.after(Duration::from_mins(10));
+    assert_eq!(streams(&trial, 2, ""), ["1", "1"], "what was taken back does not come by itself");
     assert_eq!(trial.slot.status().last_error.as_deref(), Some("rolled back by command"));
     assert_eq!(trial.command(Command::Rollback), Err(CommandError::NoPrevious));
     trial.command(Command::Reload).unwrap();
-    assert_eq!(trial.streams(2, ""), ["2", "2"], "somebody asks for it again");
-    trial.pass(Duration::from_secs(61));
+    assert_eq!(streams(&trial, 2, ""), ["2", "2"], "somebody asks for it again");
+    trial.house.after(Duration::from_secs(61));
     assert_eq!(trial.command(Command::Rollback), Err(CommandError::NoPrevious), "it is kept no longer");
     assert_eq!(trial.slot.status().generations.len(), 1);
+}
+
+#[test]
+fn a_stream_that_cannot_begin_counts() {
+    let trial = trial();
+    let traps = saying(3).on("proxy_on_context_create", "(if (local.get $1) (then unreachable))");
+    trial.supply.offer("3", &traps);
+    trial.house.after(SECOND);
+    let begun = (0..12).filter(|_| trial.slot.current().unwrap().begin(0, FakeStream::default()).is_ok());
+    assert_eq!(begun.count(), 9);
+    trial.house.after(SECOND);
+    assert_eq!(trial.answers(4), ["1"; 4]);
+    assert_eq!(trial.slot.status().last_error.as_deref(), Some("3 of its 3 streams failed"));
+}
+
+#[test]
+fn a_second_trial_counts_anew() {
+    let trial = trial();
+    // It is there for as long as this stream is.
+    let _stays: Vec<_> = (0..4).map(|_| begin(&trial.slot)).collect();
+    streams(&trial, 16, "2");
+    trial.house.after(SECOND);
+    assert_eq!(trial.slot.status().stage, Stage::Failed);
+    trial.command(Command::Reload).unwrap();
+    let number = |role| {
+        let found = trial.slot.status().generations;
+        found.iter().find(|found| found.role == role).map(|found| found.number)
+    };
+    assert_eq!(number(Role::OnTrial(25)), Some(2), "the same generation");
+    trial.house.after(SECOND);
+    assert!(streams(&trial, 8, "2").contains(&"2".to_owned()));
+    trial.house.after(SECOND);
+    assert_eq!(number(Role::OnTrial(25)), Some(2), "two are forgiven again");
+    streams(&trial, 8, "2");
+    trial.house.after(SECOND);
+    assert_eq!(trial.slot.status().last_error.as_deref(), Some("4 of its 4 streams failed"));
+}
+
+#[test]
+fn a_source_that_goes_back_to_what_serves_ends_the_trial() {
+    let trial = trial();
+    trial.offer(1);
+    trial.house.after(SECOND);
+    assert_eq!((trial.slot.status().trial, trial.answers(4)), (None, vec!["1".to_owned(); 4]));
+    assert_eq!((trial.slot.status().stage, trial.slot.status().last_error), (Stage::Serving, None));
+    assert_eq!(trial.stat("rollbacks"), 1);
+    trial.offer(2);
+    trial.house.after(SECOND);
+    assert!(trial.slot.status().trial.is_some(), "nobody has refused it");
+}
+
+#[test]
+fn what_was_taken_back_stays_so_when_the_source_has_had_what_serves() {
+    let trial = trial();
+    trial.command(Command::Rollback).unwrap();
+    assert_eq!(trial.slot.status().stage, Stage::Failed);
+    trial.offer(1);
+    trial.house.after(SECOND);
+    assert_eq!((trial.slot.status().stage, trial.slot.status().last_error), (Stage::Serving, None));
+    trial.offer(2);
+    trial.house.after(SECOND);
+    assert_eq!((trial.slot.status().trial, trial.answers(4)), (None, vec!["1".to_owned(); 4]));
+}
+
+#[test]
+fn a_configuration_is_on_trial_against_the_one_that_it_replaces() {
+    let trial = Served::with(&careful(), &saying(1));
+    trial.offer(2);
+    let new = trial.house.open(&configured(&careful(), "another"));
+    trial.house.registry.loader().work();
+    assert_eq!(answers(&trial.house, &new, 4), ["1", "1", "1", "2"]);
+    trial.slot.release();
+    trial.house.after(Duration::from_secs(59));
+    assert_eq!(answers(&trial.house, &new, 4), ["1", "1", "1", "2"], "Envoy has given the other one up");
+    trial.house.after(SECOND);
+    assert_eq!(answers(&trial.house, &new, 4), ["2"; 4]);
+}
+
+#[test]
+fn a_configuration_is_not_on_trial_against_one_of_another_place() {
+    let trial = Served::with(&careful(), &saying(1));
+    let other = auth_with(|config| {
+        *config = configured(&careful(), "another");
+        config.graft.swap.poll_interval = None;
+        config.graft.swap.keep_previous = Duration::from_hours(1);
+    });
+    trial.offer(2);
+    let new = trial.house.open(&other);
+    trial.house.registry.loader().work();
+    for _ in 0..20 {
+        begin(&new).0.note_failure();
+    }
+    trial.house.after(Duration::from_secs(4));
+    assert!(new.status().trial.is_some(), "it may be given up yet");
+    trial.house.after(SECOND);
+    assert_eq!((new.status().trial, answers(&trial.house, &new, 4)), (None, vec!["2".to_owned(); 4]));
+    let back = trial.house.registry.command(&new, Command::Rollback);
+    assert_eq!(back, Err(CommandError::NoPrevious), "what serves elsewhere is not what served here");
 }

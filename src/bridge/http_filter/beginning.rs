@@ -63,7 +63,7 @@ impl HttpFilter {
     fn routed(&self, route: Option<&Arc<RouteConfig>>) -> Result<Chosen, BeginError> {
         let base = self.config.slot.current()?;
         match route {
-            Some(route) => Ok(Chosen::Variant(route.generation(base.generation())?)),
+            Some(route) => Ok(Chosen::Variant(route.generation(base.edition())?)),
             None => Ok(Chosen::Base(base)),
         }
     }
@@ -115,6 +115,7 @@ mod tests {
     use base64::engine::general_purpose::STANDARD;
 
     use super::super::HttpFilter;
+    use super::RouteConfig;
     use crate::abi::HeadersStatus;
     use crate::abi::testing::{FakeConfig, FakeEnvoy, FakeStream};
     use crate::bridge::http_config::HttpConfig;
@@ -189,5 +190,30 @@ mod tests {
             filter.on_destroy();
         }
         config.close();
+    }
+
+    #[test]
+    fn a_route_that_nobody_takes_keeps_no_old_generation() {
+        let envoy = FakeEnvoy::install();
+        let config = envoy.config();
+        let loaded = load(&envoy, &config, &GUEST.replace("proxy_on_tick", "of_this_test"));
+        let route = RouteConfig::new(b"of nobody", br#"{"configuration": "a"}"#).unwrap();
+        let edition = loaded.slot.stable_edition().unwrap();
+        let (variant, again) = (route.generation(&edition).unwrap(), route.generation(&edition).unwrap());
+        assert!(Arc::ptr_eq(&variant, &again) && !Arc::ptr_eq(&variant, edition.generation()));
+        let generations = [Arc::downgrade(&variant), Arc::downgrade(edition.generation())];
+        drop((edition, variant, again));
+        config.close();
+        drop(loaded);
+        let are_gone = || generations.iter().all(|generation| generation.strong_count() == 0);
+        // A thread of the loader ends them.
+        for _ in 0..1000 {
+            if are_gone() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        assert!(are_gone(), "though the route is there");
+        drop(route);
     }
 }

@@ -1,114 +1,180 @@
-//! Generations that were replaced: each goes when its last stream has ended, or when its time is over. The last one may be
-//! kept for longer (`graft.swap.keep_previous`), so that one can go back to it.
+//! Editions that were replaced: each goes when the last stream of its generations has ended, or when its time is over. The
+//! last one may be kept for longer (`graft.swap.keep_previous`), so that one can go back to it.
+//!
+//! The time of an edition whose generation other slots publish begins when the last of them does no more. Until then it is
+//! here so that the generation is dropped here, by the loader, rather than by whoever has it last.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Users;
+use super::edition::Edition;
 use crate::host::stream::Stream;
 use crate::lifecycle::generation::Generation;
 use crate::lifecycle::supply::Revision;
 use crate::telemetry::{self, Level};
 
-/// How soon a generation with streams is looked at again, in nanoseconds.
+/// How soon an edition is looked at again whose streams may end at any time, in nanoseconds.
 const LOOK_EVERY: u64 = 250_000_000;
+
+/// The same for one whose generation others publish.
+const LOOK_SELDOM: u64 = 5_000_000_000;
 
 /// See the module's text.
 pub(super) struct Draining<S: Stream> {
-    generations: Vec<Old<S>>,
+    editions: Vec<Old<S>>,
 }
 
 struct Old<S: Stream> {
-    generation: Arc<Generation<S>>,
+    edition: Arc<Edition<S>>,
     since: u64,
-    is_overdue: bool,
+    has_ended: bool,
     /// It served until it was replaced, and nothing has been since.
     previous: Option<Previous>,
 }
 
-/// Of a generation that one may want to go back to: what it was loaded from.
-#[derive(Debug)]
-pub(super) struct Previous(pub(super) Option<Revision>);
+/// Of an edition that one may want to go back to.
+pub(super) struct Previous {
+    /// What it was loaded from.
+    pub(super) revision: Option<Revision>,
+    /// Those of the slot that it was taken over from.
+    pub(super) heir_of: Option<Users>,
+}
 
-/// What has to be done for old generations.
+impl Previous {
+    /// Another configuration's that is in use is no predecessor, so nobody goes back to it.
+    fn is_own(&self) -> bool {
+        !self.heir_of.as_ref().is_some_and(Users::are_there)
+    }
+}
+
+/// What has to be done for old editions.
 pub(super) struct Look<S: Stream> {
     /// Their time is over, and their streams are not.
-    pub(super) overdue: Vec<Arc<Generation<S>>>,
+    pub(super) overdue: Vec<Arc<Edition<S>>>,
     /// Nobody holds them any more: to be dropped, when their guests say goodbye.
-    pub(super) gone: Vec<Arc<Generation<S>>>,
+    pub(super) gone: Vec<Arc<Edition<S>>>,
     /// When to look again.
     pub(super) next: Option<u64>,
 }
 
 impl<S: Stream> Draining<S> {
     pub(super) fn new() -> Self {
-        Self { generations: Vec::new() }
+        Self { editions: Vec::new() }
     }
 
-    /// A generation was replaced. `previous`: the one that served.
-    pub(super) fn add(&mut self, generation: Arc<Generation<S>>, previous: Option<Previous>, now: u64) {
+    /// An edition was replaced. `previous`: it is the one that served.
+    pub(super) fn add(&mut self, edition: Arc<Edition<S>>, previous: Option<Previous>, now: u64) {
         if previous.is_some() {
-            self.generations.iter_mut().for_each(|old| old.previous = None);
+            self.editions.iter_mut().for_each(|old| old.previous = None);
         }
-        if !self.generations.iter().any(|old| Arc::ptr_eq(&old.generation, &generation)) {
-            self.generations.push(Old { generation, since: now, is_overdue: false, previous });
-        }
+        self.editions.push(Old { edition, since: now, has_ended: false, previous });
     }
 
     /// Whether there is one to go back to.
     pub(super) fn has_previous(&self) -> bool {
-        self.generations.iter().any(|old| old.previous.is_some() && !old.is_overdue)
+        self.editions.iter().any(Old::may_come_back)
     }
 
     /// The one to go back to.
-    pub(super) fn take_previous(&mut self) -> Option<(Arc<Generation<S>>, Previous)> {
-        let is_it = |old: &mut Old<S>| old.previous.is_some() && !old.is_overdue;
-        let old = self.generations.extract_if(.., is_it).next()?;
-        Some((old.generation, old.previous?))
+    pub(super) fn take_previous(&mut self) -> Option<(Arc<Edition<S>>, Option<Revision>)> {
+        let old = self.editions.extract_if(.., |old| old.may_come_back()).next()?;
+        Some((old.edition, old.previous?.revision))
     }
 
-    /// One of them is published again.
-    pub(super) fn remove(&mut self, generation: &Arc<Generation<S>>) {
-        self.generations.retain(|old| !Arc::ptr_eq(&old.generation, generation));
+    /// A generation is published again: its edition of before, if it is here.
+    pub(super) fn take(&mut self, generation: &Arc<Generation<S>>) -> Option<Arc<Edition<S>>> {
+        let old = self.editions.extract_if(.., |old| old.edition.is_of(generation)).next()?;
+        Some(old.edition)
     }
 
-    /// How many there are, and their streams.
-    pub(super) fn list(&self) -> impl Iterator<Item = (&Arc<Generation<S>>, u64)> {
-        self.generations.iter().map(|old| (&old.generation, old.since))
+    /// Those that nobody else publishes.
+    pub(super) fn list(&self) -> impl Iterator<Item = &Arc<Edition<S>>> {
+        self.editions.iter().map(|old| &old.edition).filter(|edition| !edition.generation().is_on_duty())
     }
 
     /// What has to be done now. It is for the caller, without a lock.
     pub(super) fn look(&mut self, deadline: Duration, kept: Duration, now: u64) -> Look<S> {
         let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let (deadline, kept) = (nanoseconds(deadline), nanoseconds(kept));
-        let mut overdue = Vec::new();
-        for old in &mut self.generations {
-            let is_over = deadline > 0 && now.saturating_sub(old.since) >= deadline;
-            if is_over && !old.is_overdue && old.generation.streams() > 0 {
-                old.is_overdue = true;
-                overdue.push(Arc::clone(&old.generation));
-            }
-        }
-        // Whoever else holds one (a slot that it came from, whose streams are still there) will give it back, and then it
-        // is dropped here rather than on a worker.
-        let is_kept = |old: &Old<S>| old.previous.is_some() && now.saturating_sub(old.since) < kept;
-        let is_gone = |old: &mut Old<S>| {
-            !is_kept(old) && old.generation.streams() == 0 && Arc::strong_count(&old.generation) == 1
-        };
-        let gone = self.generations.extract_if(.., is_gone).map(|old| old.generation).collect();
-        let next = (!self.generations.is_empty()).then(|| now.saturating_add(LOOK_EVERY));
+        let times = Times { deadline: nanoseconds(deadline), kept: nanoseconds(kept), now };
+        let overdue = self.editions.iter_mut().filter_map(|old| old.takes_too_long(&times)).collect();
+        let gone = self.editions.extract_if(.., |old| old.is_gone(&times)).map(|old| old.edition).collect();
+        let next = self.editions.iter().map(|old| old.next_look(&times)).min();
         Look { overdue, gone, next }
     }
 }
 
+/// Moments and times in nanoseconds.
+struct Times {
+    deadline: u64,
+    kept: u64,
+    now: u64,
+}
+
+impl<S: Stream> Old<S> {
+    fn may_come_back(&self) -> bool {
+        let has_ended = self.has_ended || self.edition.generation().has_ended();
+        !has_ended && self.previous.as_ref().is_some_and(Previous::is_own)
+    }
+
+    /// Since when no slot has published it.
+    fn since(&self) -> u64 {
+        self.since.max(self.edition.generation().off_duty_since())
+    }
+
+    fn kept_until(&self, times: &Times) -> Option<u64> {
+        let until = self.since().saturating_add(times.kept);
+        (self.previous.is_some() && times.now < until).then_some(until)
+    }
+
+    /// When its streams are ended.
+    fn ends_at(&self, times: &Times) -> Option<u64> {
+        let has_deadline = times.deadline > 0 && !self.has_ended;
+        has_deadline.then(|| self.since().saturating_add(times.deadline))
+    }
+
+    fn takes_too_long(&mut self, times: &Times) -> Option<Arc<Edition<S>>> {
+        let is_over = self.ends_at(times).is_some_and(|ends_at| ends_at <= times.now);
+        if !is_over || self.edition.generation().is_on_duty() || self.edition.forsaken() == 0 {
+            return None;
+        }
+        self.has_ended = true;
+        Some(Arc::clone(&self.edition))
+    }
+
+    /// Whoever else holds it (a slot that it came from, whose streams are still there; a stream that begins right now) will
+    /// give it back, and then it is dropped here rather than on a worker.
+    fn is_gone(&self, times: &Times) -> bool {
+        let generation = self.edition.generation();
+        self.kept_until(times).is_none()
+            && !generation.is_on_duty()
+            && self.edition.forsaken() == 0
+            && Arc::strong_count(&self.edition) == 1
+            && Arc::strong_count(generation) == 1
+    }
+
+    fn next_look(&self, times: &Times) -> u64 {
+        if self.edition.generation().is_on_duty() {
+            return times.now.saturating_add(LOOK_SELDOM);
+        }
+        let Some(kept_until) = self.kept_until(times) else { return times.now.saturating_add(LOOK_EVERY) };
+        match self.ends_at(times) {
+            // Past it and without streams: none can come.
+            Some(ends_at) if ends_at > times.now => kept_until.min(ends_at),
+            Some(_) | None => kept_until,
+        }
+    }
+}
+
 /// The deadline has passed: streams that are still there get the failure policy.
-pub(super) fn end_streams<S: Stream>(generation: &Generation<S>) {
-    let plugin = generation.plugin();
+pub(super) fn end_streams<S: Stream>(edition: &Edition<S>) {
+    let plugin = edition.generation().plugin();
     let line = format_args!(
         "generation {} was replaced and still has {} streams after graft.swap.drain_deadline; the failure policy \
          decides on them",
         plugin.key,
-        generation.streams()
+        edition.forsaken()
     );
     telemetry::log_plugin(Level::Warn, &plugin.name, line);
-    generation.end_streams();
+    edition.end_streams();
 }

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
+use super::Slot;
 use super::draining::Previous;
-use super::progress::{Ahead, Stage, Trial, Wanted};
-use super::trial::Candidate;
-use super::{Published, Slot};
+use super::edition::Edition;
+use super::progress::{Known, Progress, Refused, Stage, Wanted};
+use super::trial::Trial;
 use crate::engine::code::{Tier, Wasm};
 use crate::host::stream::{Services, Stream};
 use crate::lifecycle::error::LoadError;
 use crate::lifecycle::failure::BackOff;
-use crate::lifecycle::generation::Generation;
 use crate::lifecycle::inventory::Step;
 use crate::lifecycle::loader::Works;
 use crate::lifecycle::supply::{Revision, Supplied};
@@ -46,9 +46,10 @@ impl<S: Stream> Slot<S> {
         let mut supplied =
             self.supplied(works, at_hand.unwrap_or_else(|| works.supply.fetch(&self.config, renew)))?;
         let (made, wasm, revision) = loop {
-            if self.progress.lock().has_tried(&supplied.revision, wanted) {
-                self.settled(works);
-                return Ok(());
+            let known = self.progress.lock().knows(&supplied.revision);
+            let is_asked_for = matches!(known, Some(Known::Refused(_))) && wanted == Wanted::Commanded;
+            if let Some(known) = known.filter(|_| !is_asked_for) {
+                return self.settle(works, known);
             }
             let wasm = Arc::new(supplied.wasm);
             match self.make(works, &wasm, self.first_tier(works, &wasm)) {
@@ -70,8 +71,9 @@ impl<S: Stream> Slot<S> {
         };
         let now = works.services.monotonic_nanoseconds();
         self.tally.loaded(now.saturating_sub(began));
-        self.take_over(works, revision, &made, now);
-        self.note_tier(&made, &wasm);
+        let generation = Arc::clone(made.generation());
+        self.take_over(works, revision, made, now);
+        self.note_tier(&generation, &wasm);
         Ok(())
     }
 
@@ -95,7 +97,7 @@ impl<S: Stream> Slot<S> {
     }
 
     /// Compiles and starts.
-    fn make(&self, works: &Works<S>, wasm: &Arc<Wasm>, tier: Tier) -> Result<Arc<Generation<S>>, LoadError> {
+    fn make(&self, works: &Works<S>, wasm: &Arc<Wasm>, tier: Tier) -> Result<Arc<Edition<S>>, LoadError> {
         let on_step = |step| {
             let stage = match step {
                 Step::Compiling => Stage::Compiling,
@@ -103,30 +105,55 @@ impl<S: Stream> Slot<S> {
             };
             self.progress.lock().enter(stage, works.services.monotonic_nanoseconds());
         };
-        let made = works.inventory.load(self.purpose, &self.config, wasm, tier, on_step)?;
-        self.make_ahead(works, &made)?;
-        Ok(made)
+        self.edition(works, wasm, tier, on_step)
     }
 
-    /// Makes the variants of routes, so that no worker has to; and a route that the plugin refuses would lose its streams.
-    pub(super) fn make_ahead(&self, works: &Works<S>, made: &Arc<Generation<S>>) -> Result<(), LoadError> {
-        let mut ahead = Vec::new();
-        for route in self.routes() {
-            let variant = works.inventory.load_variant(made, &route).map_err(LoadError::Route)?;
-            ahead.push(Ahead { base: Arc::downgrade(made), _variant: variant });
-        }
-        self.progress.lock().ahead.extend(ahead);
-        Ok(())
-    }
-
-    fn settled(&self, works: &Works<S>) {
-        let mut progress = self.progress.lock();
-        let stage = match (&progress.refused, self.published.get()) {
-            (None, Some(_)) => Stage::Serving,
-            (Some(_), _) => Stage::Failed,
-            (None, None) => Stage::Idle,
+    /// An edition of what code becomes in this slot, and of its routes: these are made ahead, so that no worker has to; and a
+    /// route that the plugin refuses would lose its streams.
+    pub(super) fn edition(
+        &self,
+        works: &Works<S>,
+        wasm: &Arc<Wasm>,
+        tier: Tier,
+        on_step: impl Fn(Step),
+    ) -> Result<Arc<Edition<S>>, LoadError> {
+        let edition = loop {
+            let made = works.inventory.load(self.purpose, &self.config, wasm, tier, &on_step)?;
+            // Another slot's streams on the one that was found may have been ended meanwhile; it is not found again.
+            if let Some(edition) = Edition::new(&made) {
+                break edition;
+            }
         };
-        progress.enter(stage, works.services.monotonic_nanoseconds());
+        for route in self.routes() {
+            edition.variant(&works.inventory, &route).map_err(LoadError::Route)?;
+        }
+        Ok(Arc::new(edition))
+    }
+
+    /// The source has what is known already.
+    ///
+    /// # Errors
+    /// It was refused, and the slot has nothing of its own.
+    fn settle(&self, works: &Works<S>, known: Known) -> Result<(), LoadError> {
+        let now = works.services.monotonic_nanoseconds();
+        let mut progress = self.progress.lock();
+        let mut error = None;
+        match known {
+            Known::Serving => progress.return_to_what_serves(now),
+            Known::OnTrial => progress.succeed(now),
+            Known::Refused(why) => {
+                progress.enter(Stage::Failed, now);
+                (progress.failing, progress.retry_at, progress.is_passing) = (None, None, false);
+                error = progress.loaded.is_none().then(|| why.clone());
+                progress.last_error = Some(why);
+            }
+        }
+        let is_hopeless = progress.hopeless().is_some();
+        drop(progress);
+        if is_hopeless {
+            self.watch.call_all();
+        }
+        error.map_or(Ok(()), |error| Err(LoadError::AsBefore(error)))
     }
 
     fn failed(&self, works: &Works<S>, revision: Option<Revision>, error: &LoadError) {
@@ -138,9 +165,7 @@ impl<S: Stream> Slot<S> {
         progress.enter(Stage::Failed, now);
         progress.last_error = Some(error.to_string());
         progress.is_passing = error.is_passing();
-        let found = progress.found.take();
-        (progress.refused, progress.failing) =
-            if error.is_retryable() { (None, revision.or(found)) } else { (revision, None) };
+        progress.note_failure(revision, error);
         let wait = back_off.wait(progress.failures_in_a_row);
         let wait = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
         progress.failures_in_a_row = progress.failures_in_a_row.saturating_add(1);
@@ -154,66 +179,60 @@ impl<S: Stream> Slot<S> {
     }
 
     /// A generation is ready: it is published, or put on trial beside the one that serves.
-    fn take_over(&self, works: &Works<S>, revision: Revision, made: &Arc<Generation<S>>, now: u64) {
-        let stable = self.stable();
-        let is_same = stable.as_ref().is_some_and(|stable| Arc::ptr_eq(stable, made));
-        {
-            let mut progress = self.progress.lock();
-            progress.enter(Stage::Serving, now);
-            progress.failures_in_a_row = 0;
-            progress.retry_at = None;
-            progress.refused = None;
-            (progress.found, progress.failing) = (None, None);
-            progress.seen = None;
-            progress.last_error = None;
-            progress.draining.remove(made);
-        }
-        let line = |what: &str| {
-            let (number, template) = (made.plugin().key, made.pool().template());
+    fn take_over(&self, works: &Works<S>, revision: Revision, made: Arc<Edition<S>>, now: u64) {
+        let generation = Arc::clone(made.generation());
+        let mut progress = self.progress.lock();
+        let heir_of = progress.heir_of.take();
+        let (what, before) = match (self.stable_edition(), self.config.graft.swap.canary) {
+            (Some(stable), _) if stable.is_of(&generation) => {
+                stable.adopt(&made);
+                progress.loaded = Some(revision);
+                progress.return_to_what_serves(now);
+                (None, None)
+            }
+            (Some(stable), Some(rules)) => {
+                progress.succeed(now);
+                progress.rolled_back = None;
+                let trial = Trial::new(made, revision, (rules, heir_of), now);
+                (Some("is on trial"), Some(self.publish(&mut progress, stable, Some(trial), None, now)))
+            }
+            (stable, _) => {
+                progress.succeed(now);
+                progress.rolled_back = None;
+                let previous = Previous { revision: progress.loaded.replace(revision), heir_of };
+                let before = self.publish(&mut progress, made, None, Some(previous), now);
+                (Some(if stable.is_some() { "takes over" } else { "serves" }), Some(before))
+            }
+        };
+        drop(progress);
+        if let Some(what) = what {
+            let (number, template) = (generation.plugin().key, generation.pool().template());
             let (digest, abi) = (template.code().digest(), template.abi());
             let line = format_args!("generation {number} {what}: code sha256:{digest}, Proxy-Wasm {abi}");
             telemetry::log_plugin(Level::Info, &self.config.name, line);
-        };
-        match (stable, self.config.graft.swap.canary) {
-            (Some(stable), Some(rules)) if !is_same => {
-                let candidate = Candidate::new(Arc::clone(made), rules.percent);
-                let before = self.publish(stable, Some(candidate));
-                let trial =
-                    Trial { generation: Arc::clone(made), revision, rules, began: now, decision: None };
-                self.progress.lock().trial = Some(trial);
-                line("is on trial");
-                self.retire(before, None, now);
-            }
-            (stable, _) => {
-                let replaced = self.progress.lock().loaded.replace(revision);
-                if !is_same {
-                    let before = self.publish(Arc::clone(made), None);
-                    line(if stable.is_some() { "takes over" } else { "serves" });
-                    self.retire(before, Some(Previous(replaced)), now);
-                }
-            }
         }
-        works.inventory.commons().services.publish_metrics();
+        if let Some(before) = before {
+            self.published(before);
+        }
+        works.services.publish_metrics();
     }
+}
 
-    /// What was published before and is not any more drains. `previous`: one may want to go back to the one that served.
-    pub(super) fn retire(&self, before: Option<Arc<Published<S>>>, mut previous: Option<Previous>, now: u64) {
-        let Some(before) = before else { return };
-        let published = self.published.get().map(arc_swap::ArcSwap::load_full);
-        let is_published = |generation: &Arc<Generation<S>>| {
-            published.as_ref().is_some_and(|published| {
-                let candidate = published.candidate.as_ref();
-                Arc::ptr_eq(&published.generation, generation)
-                    || candidate.is_some_and(|candidate| Arc::ptr_eq(candidate.generation(), generation))
-            })
-        };
-        let mut progress = self.progress.lock();
-        if !is_published(&before.generation) {
-            progress.draining.add(Arc::clone(&before.generation), previous.take(), now);
+impl<S: Stream> Progress<S> {
+    /// A load failed. What is at fault is the revision that was fetched, or else what the look found that began the load;
+    /// where neither is known, nothing new is known of any.
+    fn note_failure(&mut self, fetched: Option<Revision>, error: &LoadError) {
+        let at_fault = fetched.or(self.found.take());
+        if error.is_retryable() {
+            if at_fault.is_some() {
+                (self.refused, self.failing) = (None, at_fault);
+            }
+            return;
         }
-        let candidate = before.candidate.as_ref().map(Candidate::generation);
-        if let Some(candidate) = candidate.filter(|candidate| !is_published(candidate)) {
-            progress.draining.add(Arc::clone(candidate), None, now);
+        // What was to be tried again is not.
+        let failing = self.failing.take();
+        if let Some(revision) = at_fault.or(failing) {
+            self.refused = Some(Refused { revision, why: error.to_string() });
         }
     }
 }

@@ -15,17 +15,16 @@
 //! [`Slot::advance`] does whatever is due and answers when to come again. Time comes in as nanoseconds of a clock that
 //! never goes back.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::Slot;
 use super::draining::{self, Draining, Look};
 use super::tiers::Quick;
-use super::trial::{self, Verdict};
-use crate::config::{CanaryConfig, Code, Place};
+use super::trial::{self, Trial, Verdict};
+use super::{Slot, Users};
+use crate::config::{Code, Place};
 use crate::host::stream::{Services, Stream};
 use crate::lifecycle::error::LoadError;
-use crate::lifecycle::generation::Generation;
 use crate::lifecycle::loader::Works;
 use crate::lifecycle::supply::{Revision, Supplied};
 use crate::source::FetchError;
@@ -39,8 +38,12 @@ pub(super) struct Progress<S: Stream> {
     pub(super) wanted: Option<Wanted>,
     /// What the published generation was loaded from. Nothing for one that was taken over.
     pub(super) loaded: Option<Revision>,
-    /// What could not be loaded, or was rolled back: not tried again by itself before it changes.
-    pub(super) refused: Option<Revision>,
+    /// Those of the slot whose generation is published, until the slot's own is ready.
+    pub(super) heir_of: Option<Users>,
+    /// What could not be loaded: not tried again by itself before it changes.
+    pub(super) refused: Option<Refused>,
+    /// What was taken back. The same, also if the source has had what serves meanwhile.
+    pub(super) rolled_back: Option<Refused>,
     /// A change that was seen once. It is loaded when it is seen again, so that no file is read while it is written.
     pub(super) seen: Option<Revision>,
     /// What a look at the source has found and a load has begun with.
@@ -60,21 +63,30 @@ pub(super) struct Progress<S: Stream> {
     pub(super) trial: Option<Trial<S>>,
     /// The generation that serves was compiled quickly.
     pub(super) quick: Option<Quick<S>>,
-    /// Variants that were made ahead for routes, so that their first streams find them.
-    pub(super) ahead: Vec<Ahead<S>>,
     pub(super) draining: Draining<S>,
 }
 
-/// A variant that was made ahead, for as long as its base is there.
-pub(super) struct Ahead<S: Stream> {
-    pub(super) base: Weak<Generation<S>>,
-    pub(super) _variant: Arc<Generation<S>>,
+/// A revision that is not loaded, and why.
+pub(super) struct Refused {
+    pub(super) revision: Revision,
+    pub(super) why: String,
+}
+
+/// What a slot knows of a revision that its source has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// It serves.
+    Serving,
+    /// It is on trial.
+    OnTrial,
+    /// It could not be loaded, or was taken back, for this reason.
+    Refused(String),
 }
 
 /// Where a slot stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// Nothing is under way and nothing is published yet.
+    /// Nothing is under way, and nothing has been yet.
     Idle,
     /// The source is asked.
     Fetching,
@@ -99,16 +111,6 @@ pub(super) enum Wanted {
     Commanded,
     /// The last try failed.
     Again,
-}
-
-/// A generation on trial.
-pub(super) struct Trial<S: Stream> {
-    pub(super) generation: Arc<Generation<S>>,
-    pub(super) revision: Revision,
-    pub(super) rules: CanaryConfig,
-    pub(super) began: u64,
-    /// Somebody decided by hand.
-    pub(super) decision: Option<Verdict>,
 }
 
 /// What can be asked of a slot by hand.
@@ -137,13 +139,15 @@ pub enum CommandError {
 }
 
 impl<S: Stream> Progress<S> {
-    pub(super) fn new(serves: bool, now: u64) -> Self {
+    pub(super) fn new(now: u64) -> Self {
         Self {
-            stage: if serves { Stage::Serving } else { Stage::Idle },
+            stage: Stage::Idle,
             stage_since: now,
             wanted: Some(Wanted::Configured),
             loaded: None,
+            heir_of: None,
             refused: None,
+            rolled_back: None,
             seen: None,
             found: None,
             failing: None,
@@ -156,7 +160,6 @@ impl<S: Stream> Progress<S> {
             last_error: None,
             trial: None,
             quick: None,
-            ahead: Vec::new(),
             draining: Draining::new(),
         }
     }
@@ -165,6 +168,24 @@ impl<S: Stream> Progress<S> {
         if self.stage != stage {
             self.stage = stage;
             self.stage_since = now;
+        }
+    }
+
+    /// What was wanted serves, or is on trial: nothing is left of what could not be loaded before.
+    pub(super) fn succeed(&mut self, now: u64) {
+        self.enter(Stage::Serving, now);
+        self.last_error = None;
+        self.failures_in_a_row = 0;
+        self.retry_at = None;
+        (self.refused, self.failing, self.found, self.seen) = (None, None, None, None);
+    }
+
+    /// The source has what serves, after whatever it had meanwhile. So nothing else is wanted: neither what is on trial, nor
+    /// another try of what failed. What was taken back stays so.
+    pub(super) fn return_to_what_serves(&mut self, now: u64) {
+        self.succeed(now);
+        if let Some(trial) = &mut self.trial {
+            trial.decision = Some(Verdict::Overtaken);
         }
     }
 
@@ -213,6 +234,8 @@ impl<S: Stream> Slot<S> {
             Some(wanted) => drop(self.load(works, wanted)),
             None => self.poll(works, now),
         }
+        // What the source has may have decided it.
+        self.look_at_trial(works);
         self.plan_to_poll(works);
         let drained = self.drain(works);
         let progress = self.progress.lock();
@@ -240,7 +263,7 @@ impl<S: Stream> Slot<S> {
     ///
     /// # Errors
     /// There is nothing to promote or to roll back.
-    pub fn command(&self, command: Command) -> Result<(), CommandError> {
+    pub(in crate::lifecycle) fn command(&self, command: Command) -> Result<(), CommandError> {
         let mut progress = self.progress.lock();
         let has_previous = progress.draining.has_previous();
         match (command, &mut progress.trial) {
@@ -260,7 +283,7 @@ impl<S: Stream> Slot<S> {
             return;
         }
         let is_changed = match works.supply.revision(&self.config) {
-            Ok(revision) => self.progress.lock().is_changed(revision, &self.config.vm.code),
+            Ok(revision) => self.progress.lock().is_changed(revision, &self.config.vm.code, now),
             // What serves goes on: a source that cannot be asked has not changed.
             Err(error) => {
                 self.cannot_be_asked(&error);
@@ -297,20 +320,18 @@ impl<S: Stream> Slot<S> {
         let look = self.progress.lock().draining.look(swap.drain_deadline, kept, now);
         let Look { overdue, gone, next } = look;
         // Without a lock from here on: guests are waited for, or say goodbye.
-        for generation in &overdue {
-            draining::end_streams(generation);
+        for edition in &overdue {
+            draining::end_streams(edition);
         }
         drop(overdue);
         let has_gone = !gone.is_empty();
-        for generation in gone {
-            let (number, name) = (generation.plugin().key, generation.plugin().name.clone());
-            drop(generation);
+        for edition in gone {
+            let plugin = edition.generation().plugin();
+            let (number, name) = (plugin.key, plugin.name.clone());
+            drop(edition);
             telemetry::log_plugin(Level::Info, &name, format_args!("generation {number} is gone"));
         }
         if has_gone {
-            let is_orphan = |ahead: &mut Ahead<S>| ahead.base.strong_count() == 0;
-            let orphans: Vec<_> = self.progress.lock().ahead.extract_if(.., is_orphan).collect();
-            drop(orphans);
             works.services.publish_metrics();
         }
         next
@@ -319,21 +340,31 @@ impl<S: Stream> Slot<S> {
 
 impl<S: Stream> Progress<S> {
     /// Whether a revision is there, or was tried and refused.
-    pub(super) fn has_tried(&self, revision: &Revision, wanted: Wanted) -> bool {
-        let is_on_trial = self.trial.as_ref().is_some_and(|trial| trial.revision == *revision);
-        let is_refused = self.refused.as_ref() == Some(revision) && wanted != Wanted::Commanded;
-        self.loaded.as_ref() == Some(revision) || is_on_trial || is_refused
+    pub(super) fn knows(&self, revision: &Revision) -> Option<Known> {
+        if self.loaded.as_ref() == Some(revision) {
+            return Some(Known::Serving);
+        }
+        if self.trial.as_ref().is_some_and(|trial| trial.revision == *revision) {
+            return Some(Known::OnTrial);
+        }
+        let mut refused = self.refused.iter().chain(&self.rolled_back);
+        refused
+            .find(|refused| refused.revision == *revision)
+            .map(|refused| Known::Refused(refused.why.clone()))
     }
 
     /// Whether the source has changed; a file, which may be written right now, has to stay so for one look more.
-    fn is_changed(&mut self, revision: Revision, code: &Code) -> bool {
+    fn is_changed(&mut self, revision: Revision, code: &Code, now: u64) -> bool {
         self.is_out_of_reach = false;
-        let is_known = [&self.loaded, &self.refused, &self.failing]
-            .into_iter()
-            .flatten()
-            .any(|known| *known == revision)
-            || self.trial.as_ref().is_some_and(|trial| trial.revision == revision);
-        if is_known {
+        let known = self.knows(&revision);
+        if known == Some(Known::Serving) {
+            // It may have been something else since the last look, or was taken back by hand.
+            let has_gone_back = self.trial.is_some() || self.refused.is_some() || self.failing.is_some();
+            if has_gone_back || self.last_error.is_some() {
+                self.return_to_what_serves(now);
+            }
+        }
+        if known.is_some() || self.failing.as_ref() == Some(&revision) {
             self.seen = None;
             return false;
         }

@@ -3,16 +3,17 @@
 //! Whoever looks waits for nobody: neither for a load that is under way, nor for a guest, nor for a VM that is starting.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::Slot;
-use super::progress::{Stage, Trial};
+use super::edition::Edition;
+use super::progress::Stage;
+use super::trial::Trial;
 use crate::config::Isolation;
 use crate::engine::code::Tier;
 use crate::host::stream::Stream;
-use crate::lifecycle::generation::Generation;
 use crate::lifecycle::inventory::Use;
+use crate::lifecycle::supply::Revision;
 
 /// See the module's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,9 +72,9 @@ pub struct GenerationStatus {
     pub age: Duration,
     /// Streams that are on it now.
     pub streams: u64,
-    /// Streams that have begun on it.
+    /// Streams that have begun on it, or could not.
     pub begun: u64,
-    /// Those of them that failed: traps, and local responses of 500 and above.
+    /// Those of them that failed: could not begin, trapped, or were answered with 500 or above.
     pub failures: u64,
     /// VMs of its pool, spares included; those of single streams are not.
     pub vms: usize,
@@ -97,37 +98,37 @@ impl<S: Stream> Slot<S> {
     pub fn status(&self) -> Status {
         let now = self.tally.now();
         let until = |moment: u64| Duration::from_nanos(moment.saturating_sub(now));
-        let describe = |generation: &Arc<Generation<S>>, role, revision: &str| {
+        let describe = |edition: &Edition<S>, role, revision: Option<&Revision>| {
+            let generation = edition.generation();
             let census = generation.pool().census();
             GenerationStatus {
                 number: generation.plugin().key,
                 role,
                 digest: generation.pool().template().code().digest().to_string(),
-                revision: revision.to_owned(),
+                revision: revision.map_or_else(String::new, |revision| revision.0.clone()),
                 is_optimized: generation.tier() == Tier::Optimized,
                 age: Duration::from_nanos(now.saturating_sub(generation.made_at())),
-                streams: generation.streams(),
-                begun: generation.begun(),
-                failures: generation.failures(),
+                streams: edition.streams(),
+                begun: edition.begun(),
+                failures: edition.failures(),
                 vms: census.vms,
                 memory_bytes: census.memory_bytes,
             }
         };
-        let published = self.published.get().map(arc_swap::ArcSwap::load_full);
+        // What is published and what is known of it change together, under this lock.
         let progress = self.progress.lock();
+        let published = self.published.get().map(arc_swap::ArcSwap::load_full);
         let mut generations = Vec::new();
         if let Some(published) = &published {
-            let revision = progress.loaded.as_ref().map_or("", |revision| &revision.0);
-            generations.push(describe(&published.generation, Role::Serving, revision));
+            generations.push(describe(&published.edition, Role::Serving, progress.loaded.as_ref()));
             if let Some(candidate) = &published.candidate {
-                let revision = progress.trial.as_ref().map_or("", |trial| &trial.revision.0);
+                let revision = progress.trial.as_ref().map(|trial| &trial.revision);
                 let role = Role::OnTrial(candidate.percent());
-                generations.push(describe(candidate.generation(), role, revision));
+                generations.push(describe(candidate.edition(), role, revision));
             }
         }
-        let draining = progress.draining.list();
-        generations.extend(draining.map(|(generation, _since)| describe(generation, Role::Draining, "")));
-        Status {
+        generations.extend(progress.draining.list().map(|edition| describe(edition, Role::Draining, None)));
+        let status = Status {
             plugin: self.config.name.clone(),
             purpose: self.purpose,
             source: self.config.vm.code.to_string(),
@@ -140,7 +141,9 @@ impl<S: Stream> Slot<S> {
             waiting: self.watch.waiting(),
             trial: progress.trial.as_ref().map(|trial| trial.describe(now)),
             generations,
-        }
+        };
+        drop(progress);
+        status
     }
 
     /// Whether there is nothing to wait for: it has a generation, or will have none by itself.
@@ -153,7 +156,7 @@ impl<S: Stream> Trial<S> {
     fn describe(&self, now: u64) -> TrialStatus {
         let passed = Duration::from_nanos(now.saturating_sub(self.began));
         TrialStatus {
-            number: self.generation.plugin().key,
+            number: self.edition.generation().plugin().key,
             percent: self.rules.percent,
             left: self.rules.duration.saturating_sub(passed),
         }

@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use super::Slot;
+use super::edition::Edition;
 use crate::config::CompileMode;
 use crate::engine::code::{Tier, Wasm};
 use crate::host::stream::{Services, Stream};
@@ -68,8 +69,7 @@ impl<S: Stream> Slot<S> {
         if !self.is_used() || quick.generation.strong_count() == 0 {
             return;
         }
-        let made = works.inventory.load(self.purpose, &self.config, &quick.wasm, Tier::Optimized, |_step| ());
-        let made = made.and_then(|made| self.make_ahead(works, &made).map(|()| made));
+        let made = self.edition(works, &quick.wasm, Tier::Optimized, |_step| ());
         let _mine = self.turn.lock();
         let stable = self.stable().filter(|stable| Arc::as_ptr(stable) == quick.generation.as_ptr());
         let Some(stable) = stable else { return };
@@ -79,17 +79,20 @@ impl<S: Stream> Slot<S> {
             return;
         }
         match made {
-            Ok(made) => self.replace_quick(works, &stable, &made),
+            Ok(made) => self.replace_quick(works, &stable, made),
             Err(error) => self.stays_quick(&stable, &error),
         }
     }
 
-    fn replace_quick(&self, works: &Works<S>, quick: &Arc<Generation<S>>, made: &Arc<Generation<S>>) {
-        let before = self.publish(Arc::clone(made), None);
-        let (number, quick) = (made.plugin().key, quick.plugin().key);
+    fn replace_quick(&self, works: &Works<S>, quick: &Generation<S>, made: Arc<Edition<S>>) {
+        let (number, quick) = (made.generation().plugin().key, quick.plugin().key);
+        let now = works.services.monotonic_nanoseconds();
+        let mut progress = self.progress.lock();
+        let before = self.publish(&mut progress, made, None, None, now);
+        drop(progress);
         let line = format_args!("generation {number} takes over: the code of generation {quick}, optimised");
         telemetry::log_plugin(Level::Info, &self.config.name, line);
-        self.retire(before, None, works.services.monotonic_nanoseconds());
+        self.published(before);
         works.services.publish_metrics();
     }
 

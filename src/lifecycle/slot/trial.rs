@@ -5,32 +5,47 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::Slot;
 use super::draining::Previous;
-use super::progress::Stage;
+use super::edition::Edition;
+use super::progress::{Progress, Refused, Stage};
+use super::{Slot, Users};
 use crate::config::CanaryConfig;
 use crate::host::stream::{Services, Stream};
-use crate::lifecycle::generation::Generation;
 use crate::lifecycle::loader::Works;
 use crate::lifecycle::supply::Revision;
 use crate::telemetry::stats::Stat;
 use crate::telemetry::{self, Level};
 
-/// A generation on trial.
+/// A generation on trial, as streams see it.
 pub(super) struct Candidate<S: Stream> {
-    generation: Arc<Generation<S>>,
+    edition: Arc<Edition<S>>,
     percent: u64,
     /// New streams of the slot since it is on trial, the others included.
     streams: AtomicU64,
 }
 
-/// How a trial stands.
+/// A generation on trial.
+pub(super) struct Trial<S: Stream> {
+    pub(super) edition: Arc<Edition<S>>,
+    pub(super) revision: Revision,
+    pub(super) rules: CanaryConfig,
+    pub(super) began: u64,
+    /// Streams that had begun on the generation before, and those of them that had failed: it may have been on trial once,
+    /// and other slots may have it.
+    before: (u64, u64),
+    /// Those of the slot whose generation serves, if that is not its own.
+    heir_of: Option<Users>,
+    /// Somebody decided by hand.
+    pub(super) decision: Option<Verdict>,
+}
+
+/// How a trial ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It goes on for so many nanoseconds.
-    Open(u64),
     /// The time is over, and it did well.
     Passed,
+    /// What serves is another configuration's, which goes on beside this one: there is nothing to be compared with.
+    First,
     /// So many of its streams failed.
     Failed {
         /// Streams that failed.
@@ -40,18 +55,20 @@ pub(super) enum Verdict {
     },
     /// Somebody took it back.
     Withdrawn,
+    /// The source has again what serves.
+    Overtaken,
 }
 
 /// How often a trial is looked at, in nanoseconds.
 pub(super) const LOOK_EVERY: u64 = 100_000_000;
 
-impl<S: Stream> Candidate<S> {
-    pub(super) fn new(generation: Arc<Generation<S>>, percent: u8) -> Self {
-        Self { generation, percent: u64::from(percent), streams: AtomicU64::new(0) }
-    }
+/// How soon Envoy gives up a configuration that it has replaced, in nanoseconds. Its workers have to be told; a listener
+/// that drains takes longer, and is taken for another.
+const GIVEN_UP_WITHIN: u64 = 5_000_000_000;
 
-    pub(super) fn generation(&self) -> &Arc<Generation<S>> {
-        &self.generation
+impl<S: Stream> Candidate<S> {
+    pub(super) fn edition(&self) -> &Arc<Edition<S>> {
+        &self.edition
     }
 
     pub(super) fn percent(&self) -> u64 {
@@ -66,6 +83,38 @@ impl<S: Stream> Candidate<S> {
     }
 }
 
+impl<S: Stream> Trial<S> {
+    pub(super) fn new(
+        edition: Arc<Edition<S>>,
+        revision: Revision,
+        (rules, heir_of): (CanaryConfig, Option<Users>),
+        now: u64,
+    ) -> Self {
+        let before = (edition.begun(), edition.failures());
+        Self { edition, revision, rules, began: now, before, heir_of, decision: None }
+    }
+
+    pub(super) fn candidate(&self) -> Candidate<S> {
+        let (edition, percent) = (Arc::clone(&self.edition), u64::from(self.rules.percent));
+        Candidate { edition, percent, streams: AtomicU64::new(0) }
+    }
+
+    /// How it ends, if it does now.
+    fn verdict(&mut self, now: u64) -> Option<Verdict> {
+        if self.decision.is_some() {
+            return self.decision;
+        }
+        if self.heir_of.as_ref().is_some_and(Users::are_there) {
+            let is_another = now.saturating_sub(self.began) >= GIVEN_UP_WITHIN;
+            return is_another.then_some(Verdict::First);
+        }
+        self.heir_of = None;
+        let (begun, failed) = self.before;
+        let failures = self.edition.failures().saturating_sub(failed);
+        judge(&self.rules, self.began, now, failures, self.edition.begun().saturating_sub(begun))
+    }
+}
+
 /// The last error of a slot whose generation was taken back by hand.
 const BY_COMMAND: &str = "rolled back by command";
 
@@ -73,84 +122,98 @@ impl<S: Stream> Slot<S> {
     /// Judges a trial that is under way, and ends it if that is the verdict.
     pub(super) fn look_at_trial(&self, works: &Works<S>) {
         let now = works.services.monotonic_nanoseconds();
-        let verdict = {
-            let mut progress = self.progress.lock();
-            let Some(trial) = &progress.trial else { return };
-            let (failures, streams) = (trial.generation.failures(), trial.generation.begun());
-            let judged = judge(&trial.rules, trial.began, now, failures, streams);
-            let verdict = trial.decision.unwrap_or(judged);
-            if matches!(verdict, Verdict::Open(_)) {
-                return;
+        let mut progress = self.progress.lock();
+        let verdict = progress.trial.as_mut().and_then(|trial| trial.verdict(now));
+        let (Some(verdict), Some(stable)) = (verdict, self.stable_edition()) else { return };
+        let Some(trial) = progress.trial.take() else { return };
+        let number = trial.edition.generation().plugin().key;
+        let before = match verdict {
+            Verdict::Passed | Verdict::First => {
+                let revision = progress.loaded.replace(trial.revision);
+                let previous = Previous { revision, heir_of: trial.heir_of };
+                self.publish(&mut progress, trial.edition, None, Some(previous), now)
             }
-            progress.trial.take().map(|trial| (trial, verdict))
+            Verdict::Failed { failures, streams } => {
+                progress.roll_back(Some(trial.revision), failed(failures, streams), now);
+                self.publish(&mut progress, stable, None, None, now)
+            }
+            Verdict::Withdrawn => {
+                progress.roll_back(Some(trial.revision), BY_COMMAND.to_owned(), now);
+                self.publish(&mut progress, stable, None, None, now)
+            }
+            Verdict::Overtaken => self.publish(&mut progress, stable, None, None, now),
         };
-        let (Some((trial, verdict)), Some(stable)) = (verdict, self.stable()) else { return };
-        let number = trial.generation.plugin().key;
+        drop(progress);
         let line = |level, what: std::fmt::Arguments<'_>| {
             telemetry::log_plugin(level, &self.config.name, format_args!("generation {number} {what}"));
         };
-        let before = match verdict {
-            Verdict::Passed | Verdict::Open(_) => {
-                let replaced = self.progress.lock().loaded.replace(trial.revision);
-                let before = self.publish(trial.generation, None);
-                line(Level::Info, format_args!("takes over: its trial is over"));
-                return self.retire(before, Some(Previous(replaced)), now);
+        match verdict {
+            Verdict::Passed => line(Level::Info, format_args!("takes over: its trial is over")),
+            Verdict::First => {
+                let why =
+                    "what served in its place is another configuration of that name, which is still in use";
+                line(Level::Info, format_args!("takes over without a trial: {why}"));
             }
             Verdict::Failed { failures, streams } => {
-                let why = format!("{failures} of its {streams} streams failed");
+                let why = failed(failures, streams);
                 line(Level::Error, format_args!("was rolled back: {why} (graft.swap.canary)"));
-                self.rolled_back(Some(trial.revision), why, now);
-                self.publish(stable, None)
             }
-            Verdict::Withdrawn => {
-                line(Level::Warn, format_args!("was rolled back by command"));
-                self.rolled_back(Some(trial.revision), BY_COMMAND.to_owned(), now);
-                self.publish(stable, None)
+            Verdict::Withdrawn => line(Level::Warn, format_args!("was rolled back by command")),
+            Verdict::Overtaken => {
+                line(Level::Warn, format_args!("was rolled back: the source has again what serves"));
             }
-        };
-        self.retire(before, None, now);
+        }
+        if !matches!(verdict, Verdict::Passed | Verdict::First) {
+            self.tally.count(Stat::Rollbacks);
+        }
+        self.published(before);
     }
 
     /// Publishes the generation again that was replaced last, if somebody asked for that.
     pub(super) fn go_back(&self, works: &Works<S>) {
         let now = works.services.monotonic_nanoseconds();
-        let previous = {
-            let mut progress = self.progress.lock();
-            let is_wanted = std::mem::take(&mut progress.is_rollback_wanted);
-            is_wanted.then(|| progress.draining.take_previous()).flatten()
-        };
-        let Some((generation, Previous(revision))) = previous else { return };
-        let number = generation.plugin().key;
-        let refused = std::mem::replace(&mut self.progress.lock().loaded, revision);
-        let before = self.publish(generation, None);
+        let mut progress = self.progress.lock();
+        if !std::mem::take(&mut progress.is_rollback_wanted) {
+            return;
+        }
+        let previous = progress.draining.take_previous();
+        let renewed = previous.as_ref().and_then(|(edition, _)| edition.renewed());
+        let (Some(renewed), Some((old, revision))) = (renewed, previous) else { return };
+        let number = renewed.generation().plugin().key;
+        let refused = std::mem::replace(&mut progress.loaded, revision);
+        progress.roll_back(refused, BY_COMMAND.to_owned(), now);
+        let before = self.publish(&mut progress, Arc::new(renewed), None, None, now);
+        drop(progress);
+        drop(old);
         let line = format_args!("generation {number} takes over again: rolled back by command");
         telemetry::log_plugin(Level::Warn, &self.config.name, line);
-        self.rolled_back(refused, BY_COMMAND.to_owned(), now);
-        self.retire(before, None, now);
-    }
-
-    fn rolled_back(&self, revision: Option<Revision>, why: String, now: u64) {
         self.tally.count(Stat::Rollbacks);
-        let mut progress = self.progress.lock();
-        progress.enter(Stage::Failed, now);
-        progress.last_error = Some(why);
-        progress.refused = revision;
-        progress.retry_at = None;
+        self.published(before);
     }
 }
 
-/// Judges a trial that has begun at a moment and has seen some streams.
-pub(super) fn judge(rules: &CanaryConfig, began: u64, now: u64, failures: u64, streams: u64) -> Verdict {
+impl<S: Stream> Progress<S> {
+    fn roll_back(&mut self, revision: Option<Revision>, why: String, now: u64) {
+        self.enter(Stage::Failed, now);
+        self.last_error = Some(why.clone());
+        self.rolled_back = revision.map(|revision| Refused { revision, why });
+        (self.refused, self.retry_at) = (None, None);
+    }
+}
+
+fn failed(failures: u64, streams: u64) -> String {
+    format!("{failures} of its {streams} streams failed")
+}
+
+/// Judges a trial that has begun at a moment and has seen some streams. `None`: it goes on.
+fn judge(rules: &CanaryConfig, began: u64, now: u64, failures: u64, streams: u64) -> Option<Verdict> {
     let are_too_many = failures > u64::from(rules.max_failures)
         && failures.saturating_mul(100) > streams.saturating_mul(u64::from(rules.max_failure_percent));
     if are_too_many {
-        return Verdict::Failed { failures, streams };
+        return Some(Verdict::Failed { failures, streams });
     }
     let lasts = u64::try_from(rules.duration.max(Duration::from_nanos(1)).as_nanos()).unwrap_or(u64::MAX);
-    match began.saturating_add(lasts).checked_sub(now) {
-        Some(rest) if rest > 0 => Verdict::Open(rest),
-        Some(_) | None => Verdict::Passed,
-    }
+    (began.saturating_add(lasts) <= now).then_some(Verdict::Passed)
 }
 
 #[cfg(test)]
@@ -167,18 +230,21 @@ mod tests {
 
     #[test]
     fn a_trial_passes_when_its_time_is_over() {
-        assert_eq!(judge(&RULES, 5, 5, 0, 0), Verdict::Open(60 * SECOND));
-        assert_eq!(judge(&RULES, 5, 5 + 59 * SECOND, 0, 0), Verdict::Open(SECOND));
-        assert_eq!(judge(&RULES, 5, 5 + 60 * SECOND, 2, 100), Verdict::Passed);
-        assert_eq!(judge(&RULES, 5, 5 + 70 * SECOND, 0, 0), Verdict::Passed);
+        assert_eq!(judge(&RULES, 5, 5, 0, 0), None);
+        assert_eq!(judge(&RULES, 5, 5 + 59 * SECOND, 0, 0), None);
+        assert_eq!(judge(&RULES, 5, 5 + 60 * SECOND, 2, 100), Some(Verdict::Passed));
+        assert_eq!(judge(&RULES, 5, 5 + 70 * SECOND, 0, 0), Some(Verdict::Passed));
     }
 
     #[test]
     fn a_few_failures_are_forgiven_whatever_their_share_and_many_if_their_share_is_small() {
-        assert_eq!(judge(&RULES, 0, SECOND, 5, 5), Verdict::Open(59 * SECOND));
-        assert_eq!(judge(&RULES, 0, SECOND, 6, 6), Verdict::Failed { failures: 6, streams: 6 });
-        assert_eq!(judge(&RULES, 0, SECOND, 20, 1000), Verdict::Open(59 * SECOND));
-        assert_eq!(judge(&RULES, 0, SECOND, 21, 1000), Verdict::Failed { failures: 21, streams: 1000 });
-        assert!(matches!(judge(&RULES, 0, 90 * SECOND, 6, 6), Verdict::Failed { .. }), "also at the end");
+        assert_eq!(judge(&RULES, 0, SECOND, 5, 5), None);
+        assert_eq!(judge(&RULES, 0, SECOND, 6, 6), Some(Verdict::Failed { failures: 6, streams: 6 }));
+        assert_eq!(judge(&RULES, 0, SECOND, 20, 1000), None);
+        assert_eq!(judge(&RULES, 0, SECOND, 21, 1000), Some(Verdict::Failed { failures: 21, streams: 1000 }));
+        assert!(
+            matches!(judge(&RULES, 0, 90 * SECOND, 6, 6), Some(Verdict::Failed { .. })),
+            "also at the end"
+        );
     }
 }

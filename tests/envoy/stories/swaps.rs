@@ -16,7 +16,7 @@ use crate::harness::tcp::Say::{Await, Send};
 use crate::harness::tcp::{TcpProxy, TcpUpstream, talk};
 use crate::harness::upstream::Protocol;
 use crate::harness::watch::MemoryWatch;
-use crate::harness::xds::{Discovered, Verdict};
+use crate::harness::xds::{Discovered, Verdict, update_listeners};
 use crate::harness::{
     Bootstrap, Client, Envoy, Host, Listener, Plugin, Route, Upstream, Version, eventually,
 };
@@ -284,6 +284,31 @@ on_each_envoy! {
         let report = load.stop();
         let cut = report.failures();
         assert_eq!(cut.len(), 2, "both streams, and no request: {report}");
+        assert!(envoy.stop().status.success());
+    }
+
+    fn a_second_listener_with_a_plugin_of_that_name_leaves_the_first_one_alone(version) {
+        let plugin = |word: &str| {
+            let script = format!("response_headers: add response x-plugin {word}");
+            Plugin::scripted("same", &script).set("graft.swap.drain_deadline", "1s")
+        };
+        let upstream = SteadyUpstream::start();
+        let listener = |name: &str| Listener::new(name).plugin(Host::Graft, &plugin(name));
+        let bootstrap = Bootstrap::new()
+            .cluster("upstream", upstream.address(), Protocol::Http2)
+            .listener(listener("one"))
+            .listeners_from_file()
+            .log_level("info");
+        let envoy = Envoy::start(version, &bootstrap);
+        let load = Load::on(eventually("the listener", || envoy.address("one"))).rate(50).streams(1).start();
+        load.await_streams(2);
+        assert_eq!(update_listeners(&envoy, &[listener("one"), listener("two")]), Verdict::Accepted);
+        let says = |name: &str| envoy.client(name).get("/").header("x-plugin").map(str::to_owned);
+        eventually("its own plugin", || (says("two").as_deref() == Some("two")).then_some(()));
+        // Two deadlines, in which the streams of the first one stay.
+        load.await_more(100);
+        assert_eq!((says("one").as_deref(), says("two").as_deref()), (Some("one"), Some("two")));
+        load.stop().assert_nothing_was_lost();
         assert!(envoy.stop().status.success());
     }
 

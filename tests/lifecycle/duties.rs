@@ -1,0 +1,213 @@
+//! Generations that several slots or routes have: what becomes of one in one place is nothing to the others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use graft::config::{LoadMode, PluginConfig};
+use graft::lifecycle::registry::Use;
+use graft::lifecycle::slot::NotLoaded;
+use graft::lifecycle::slot::status::Role;
+
+use crate::house::{House, Open, configured, open};
+use crate::served::{Held, Served, answer, auth_with, begin, saying, sizing};
+use crate::supplier::Supplier;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// The plugin with a configuration of so many bytes.
+fn sized(size: usize) -> PluginConfig {
+    let config = auth_with(|config| config.graft.swap.drain_deadline = DEADLINE);
+    configured(&config, &"c".repeat(size))
+}
+
+fn roles(slot: &Held) -> Vec<Role> {
+    slot.status().generations.iter().map(|found| found.role).collect()
+}
+
+/// Waits until the deadline has passed, as often as the loader is called.
+fn wait(house: &House) {
+    for _ in 0..30 {
+        house.after(Duration::from_secs(1));
+    }
+}
+
+fn give_up(slot: Held) {
+    slot.release();
+    drop(slot);
+}
+
+#[test]
+fn what_is_replaced_in_one_place_goes_on_in_the_other() {
+    let Served { house, slot: one, .. } = Served::with(&sized(1), &sizing());
+    let stays = begin(&one);
+    let two = house.open(&sized(2));
+    house.registry.loader().work();
+    wait(&house);
+    assert!(!stays.0.is_over(), "it is not its slot that has another");
+    stays.request().unwrap();
+    assert_eq!((house.said(), answer(&house, &two)), (vec!["1".to_owned()], "2".to_owned()));
+    assert!(!begin(&one).0.is_over());
+    assert_eq!((roles(&one), roles(&two)), (vec![Role::Serving], vec![Role::Serving]));
+
+    // Now it is: its time begins.
+    one.release();
+    house.after(Duration::from_secs(19));
+    assert!(!stays.0.is_over());
+    assert_eq!(roles(&two), [Role::Serving, Role::Draining]);
+    wait(&house);
+    assert!(stays.0.is_over() && !begin(&two).0.is_over());
+}
+
+#[test]
+fn before_streams_come_each_waits_for_its_own() {
+    let supply = Supplier::near();
+    supply.offer("1", &sizing());
+    let house = House::supplied(1, &supply);
+    let open = |size, load| {
+        let mut config = sized(size);
+        config.graft.swap.load = load;
+        house.registry.open(Use::Filter, &config, false).unwrap()
+    };
+    let (one, two) = (open(1, LoadMode::Auto), open(2, LoadMode::Background));
+    assert_eq!((answer(&house, &one), two.current().err()), ("1".to_owned(), Some(NotLoaded::Loading)));
+    house.registry.loader().work();
+    assert_eq!(answer(&house, &two), "2");
+    let three = house.open(&sized(3));
+    assert_eq!(three.current().err(), Some(NotLoaded::Loading), "of which of the two would it be?");
+}
+
+#[test]
+fn a_source_that_goes_back_has_a_new_generation_if_streams_of_the_old_one_were_ended() {
+    let served = Served::with(&sized(1), &saying(1));
+    let stays = begin(&served.slot);
+    served.offer(2);
+    wait(&served.house);
+    assert!(stays.0.is_over());
+    served.offer(1);
+    served.poll();
+    let new = begin(&served.slot);
+    assert!(!new.0.is_over() && !new.is_on(&stays.0.lease));
+    new.request().unwrap();
+    assert_eq!(served.house.said(), ["1"]);
+    assert!(stays.0.is_over());
+}
+
+#[test]
+fn a_source_that_goes_back_in_time_has_the_old_generation() {
+    let served = Served::with(&sized(1), &saying(1));
+    let stays = begin(&served.slot);
+    served.offer(2);
+    served.poll();
+    served.offer(1);
+    served.poll();
+    wait(&served.house);
+    assert!(!stays.0.is_over() && begin(&served.slot).is_on(&stays.0.lease));
+    assert_eq!(served.slot.status().generations[0].streams, 1);
+    assert_eq!(roles(&served.slot), [Role::Serving], "the second is gone");
+}
+
+#[test]
+fn a_configuration_that_comes_back_has_a_new_generation_if_streams_of_the_old_one_were_ended() {
+    let Served { house, slot: one, .. } = Served::with(&sized(1), &sizing());
+    // Envoy's streams keep the slot.
+    let stays = begin(&one);
+    let two = house.open(&sized(2));
+    one.release();
+    wait(&house);
+    assert!(stays.0.is_over());
+    let back = house.open(&sized(1));
+    two.release();
+    assert_eq!(answer(&house, &back), "2", "until its own is ready");
+    house.registry.loader().work();
+    let new = begin(&back);
+    new.request().unwrap();
+    assert_eq!((house.said(), new.0.is_over()), (vec!["1".to_owned()], false));
+}
+
+#[test]
+fn the_configuration_that_came_last_is_the_one_to_take_over_from() {
+    let Served { house, slot: one, .. } = Served::with(&sized(1), &sizing());
+    let two = house.open(&sized(2));
+    one.release();
+    house.registry.loader().work();
+    let back = house.open(&sized(1));
+    assert!(Arc::ptr_eq(&one, &back));
+    two.release();
+    house.registry.loader().work();
+    let three = house.open(&sized(3));
+    assert_eq!(answer(&house, &three), "1");
+}
+
+#[test]
+fn what_was_a_route_s_may_become_what_all_have() {
+    let Served { house, slot: one, .. } = Served::with(&sized(1), &sizing());
+    let route: Arc<[u8]> = b"cc".as_slice().into();
+    let edition = one.stable_edition().unwrap();
+    let variant = house.registry.load_route(&edition, &route).unwrap();
+    let (stays, routed) = (begin(&one), open(&variant, 0));
+    let gone = [Arc::downgrade(edition.generation()), Arc::downgrade(&variant)];
+    drop((edition, variant));
+
+    let two = house.open(&sized(2));
+    give_up(one);
+    house.registry.loader().work();
+    assert_eq!((answer(&house, &two), two.status().generations[0].number), ("2".to_owned(), 2));
+    wait(&house);
+    assert!(stays.0.is_over() && !routed.0.is_over());
+    routed.request().unwrap();
+    assert_eq!(house.said(), ["2"], "its VM is there");
+    stays.end();
+    wait(&house);
+    assert_eq!(roles(&two), [Role::Serving]);
+    routed.end();
+    give_up(two);
+    assert!(gone.iter().all(|generation| generation.strong_count() == 0));
+}
+
+#[test]
+fn two_that_are_routes_of_each_other_hold_nothing() {
+    let Served { house, slot: one, .. } = Served::with(&sized(1), &sizing());
+    let two = house.open(&sized(2));
+    house.registry.loader().work();
+    let gone = [&one, &two].map(|slot| Arc::downgrade(&slot.stable().unwrap()));
+    for (slot, route) in [(&one, "cc"), (&two, "c")] {
+        house.registry.load_route(&slot.stable_edition().unwrap(), route.as_bytes()).unwrap();
+    }
+    give_up(one);
+    wait(&house);
+    let stays = open(&gone[0].upgrade().unwrap(), 0);
+    wait(&house);
+    assert!(!stays.0.is_over(), "the route of a plugin that serves");
+    stays.end();
+    give_up(two);
+    assert!(gone.iter().all(|generation| generation.strong_count() == 0));
+}
+
+#[test]
+fn streams_of_routes_are_ended_with_those_of_their_plugin() {
+    let Served { house, slot: one, .. } = Served::with(&sized(1), &sizing());
+    let edition = one.stable_edition().unwrap();
+    let routed = open(&house.registry.load_route(&edition, b"a route").unwrap(), 0);
+    drop(edition);
+    let two = house.open(&sized(2));
+    give_up(one);
+    wait(&house);
+    assert!(routed.0.is_over() && !begin(&two).0.is_over());
+    assert_eq!(two.status().generations.iter().map(|found| found.streams).collect::<Vec<_>>(), [0, 1]);
+    Open::end(routed);
+}
+
+#[test]
+fn one_that_is_kept_is_looked_at_when_its_time_is_over() {
+    let config = auth_with(|config| {
+        config.graft.swap.poll_interval = None;
+        config.graft.swap.keep_previous = Duration::from_mins(5);
+    });
+    let served = Served::with(&config, &saying(1));
+    served.offer(2);
+    served.house.registry.command(&served.slot, graft::lifecycle::slot::Command::Reload).unwrap();
+    let next = served.house.after(Duration::ZERO);
+    assert_eq!(next, Some(served.house.now() + 300_000_000_000));
+    assert_eq!(served.house.after(Duration::from_mins(5)), None);
+    assert_eq!(roles(&served.slot), [Role::Serving]);
+}
