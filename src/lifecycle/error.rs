@@ -45,6 +45,9 @@ pub enum LoadError {
     Engine(#[from] EngineError),
 }
 
+/// Most characters of a description: some twenty lines.
+const LONGEST: usize = 4096;
+
 impl LoadError {
     /// Whether the same configuration may succeed later, without another code.
     pub fn is_retryable(&self) -> bool {
@@ -78,11 +81,30 @@ impl LoadError {
 
     /// One line for the log: plugin, field, what was found, what was expected. (A trap adds its backtrace.)
     pub fn describe(&self, config: &PluginConfig) -> String {
-        let field = match self {
-            Self::Config(error) => return error.to_string(),
+        if let Self::Config(error) = self {
+            return error.to_string();
+        }
+        format!("plugin {:?}: {}", config.name, self.describe_in_plugin(config))
+    }
+
+    /// The same for whoever knows which plugin it is. Servers and guests have their words in it, so it has an end.
+    pub fn describe_in_plugin(&self, config: &PluginConfig) -> String {
+        let mut text = match self.field(config) {
+            Some(field) => format!("{field}: {self}"),
+            None => self.to_string(),
+        };
+        if let Some((end, _)) = text.char_indices().nth(LONGEST) {
+            text.truncate(end);
+            text.push('…');
+        }
+        text
+    }
+
+    fn field(&self, config: &PluginConfig) -> Option<&'static str> {
+        Some(match self {
             Self::Compile(CompileError::Snapshot(_)) => "graft.isolation",
             Self::Fetch(error) => error.field().unwrap_or(config.vm.code.path()),
-            Self::NotAtHand | Self::AsBefore(_) | Self::Compile(_) | Self::Link(_) => config.vm.code.path(),
+            Self::NotAtHand | Self::Compile(_) | Self::Link(_) => config.vm.code.path(),
             Self::Route(_) => "configuration",
             Self::Start(error) => match error {
                 StartError::ConfigureRefused => "configuration",
@@ -93,8 +115,26 @@ impl LoadError {
                 StartError::Copy(_) => "graft.isolation",
                 StartError::NoPlace(_) => "graft.pool.max_vms",
             },
-            Self::Engine(_) | Self::Thread(_) => return format!("plugin {:?}: {self}", config.name),
-        };
-        format!("plugin {:?}: {field}: {self}", config.name)
+            Self::Config(_) | Self::Engine(_) | Self::Thread(_) | Self::AsBefore(_) => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse_plugin;
+
+    #[test]
+    fn a_description_names_the_field_and_has_an_end() {
+        let config = r#"{"name": "auth", "vm_config": {"code": {"local": {"filename": "a.wasm"}}}}"#;
+        let config = parse_plugin("auth", config.as_bytes()).unwrap();
+        let error = LoadError::from(CompileError::Invalid { reason: "é".repeat(10_000) });
+        let text = error.describe_in_plugin(&config);
+        assert!(text.starts_with("vm_config.code.local.filename: an invalid Wasm module: éé"), "{text}");
+        assert_eq!(text.chars().count(), LONGEST + 1);
+        assert_eq!(error.describe(&config), format!("plugin \"auth\": {text}"));
+        let before = LoadError::AsBefore("vm_config.code: it was so".to_owned());
+        assert_eq!(before.describe_in_plugin(&config), "vm_config.code: it was so");
     }
 }

@@ -142,35 +142,22 @@ impl<S: Stream> Loader<S> {
             self.wake_one();
         }
         let next = match &task {
-            Task::Advance(slot) => self.advance(slot, now),
+            Task::Look(slot) => attempt(slot, now, || slot.look(&self.works)),
+            Task::Load(slot) => attempt(slot, now, || slot.advance(&self.works)),
             Task::Optimize(slot) => {
-                let optimized = panic::catch_unwind(AssertUnwindSafe(|| slot.optimize(&self.works)));
-                // What was compiled quickly goes on; the hook has told of the panic.
-                optimized.map_or_else(|_told| None, |()| None)
+                // What was compiled quickly goes on, after a panic too.
+                let _told = panic::catch_unwind(AssertUnwindSafe(|| slot.optimize(&self.works)));
+                None
             }
             Task::Keep(config) => {
-                // A warning is all that anybody could do about it: the configuration has been refused already.
-                let kept = panic::catch_unwind(AssertUnwindSafe(|| self.keep(config)));
-                kept.map_or_else(|_told| None, |()| None)
+                let _told = panic::catch_unwind(AssertUnwindSafe(|| self.keep(config)));
+                None
             }
         };
         let left = self.shared.lock().jobs.done(&task, now, next);
         // The last of a slot may go here, and its guests with it. The hook tells of a panic.
         let _told = panic::catch_unwind(AssertUnwindSafe(|| drop((task, left))));
         true
-    }
-
-    fn advance(&self, slot: &Arc<Slot<S>>, now: u64) -> Option<u64> {
-        // A thread that ends takes the work of all slots with it.
-        let advanced = panic::catch_unwind(AssertUnwindSafe(|| slot.advance(&self.works)));
-        advanced.unwrap_or_else(|_told_by_the_hook| {
-            let why = "panicked while it was loaded, which is a fault of Graft";
-            let line = format_args!("{why}; tried again in a minute");
-            telemetry::log_plugin(Level::Error, &slot.config().name, line);
-            let again = now.saturating_add(AFTER_A_PANIC);
-            slot.has_panicked(why, now, again);
-            Some(again)
-        })
     }
 
     /// Fetches and compiles; whatever stands in the way stands there again when the plugin is to be loaded.
@@ -199,6 +186,18 @@ impl<S: Stream> Loader<S> {
             shared.idle = shared.idle.saturating_sub(1);
         }
     }
+}
+
+/// A thread that ends takes the work of all slots with it, so no panic does that.
+fn attempt<S: Stream>(slot: &Arc<Slot<S>>, now: u64, work: impl FnOnce() -> Option<u64>) -> Option<u64> {
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_told_by_the_hook| {
+        let why = "panicked while it was loaded, which is a fault of Graft";
+        let line = format_args!("{why}; tried again in a minute");
+        telemetry::log_plugin(Level::Error, &slot.config().name, line);
+        let again = now.saturating_add(AFTER_A_PANIC);
+        slot.has_panicked(why, now, again);
+        Some(again)
+    })
 }
 
 impl<S: Stream> std::fmt::Debug for Loader<S> {

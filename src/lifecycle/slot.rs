@@ -55,7 +55,7 @@ pub struct Slot<S: Stream> {
     /// they are at one moment.
     published: OnceLock<ArcSwap<Published<S>>>,
     progress: Mutex<Progress<S>>,
-    /// One thread advances it at a time.
+    /// One thread loads at a time.
     turn: Mutex<()>,
     watch: Arc<Watch>,
     /// What routes configure the plugin with; a generation that refuses one of them is not published.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use graft::config::{PluginConfig, parse_plugin};
+use graft::config::{CanaryConfig, PluginConfig, parse_plugin};
 use graft::lifecycle::registry::Use;
-use graft::lifecycle::slot::Stage;
+use graft::lifecycle::slot::{Command, Stage};
 
 use crate::guest::Guest;
 use crate::house::{House, config, eventually};
@@ -55,6 +55,32 @@ fn a_server_that_does_not_answer_holds_up_only_who_asks_servers() {
     assert_eq!(asking(), 6);
     drop(silence);
     assert!(eventually(|| waiting.iter().all(|slot| slot.current().is_ok())));
+}
+
+#[test]
+fn a_trial_is_ended_though_the_source_does_not_answer() {
+    let supply = Supplier::far();
+    supply.offer("1", &Guest::new());
+    let house = house(&supply);
+    house.registry.loader().start();
+    let mut config = remote("auth");
+    config.graft.swap.canary = Some(CanaryConfig {
+        percent: 50,
+        duration: Duration::from_mins(1),
+        max_failures: 0,
+        max_failure_percent: 0,
+    });
+    let slot = house.open(&config);
+    assert!(eventually(|| slot.current().is_ok()));
+    supply.offer("2", &Guest::new().on("proxy_on_done", ""));
+    house.registry.command(&slot, Command::Reload).unwrap();
+    assert!(eventually(|| slot.status().trial.is_some()));
+    let silence = supply.silence.lock();
+    house.registry.command(&slot, Command::Reload).unwrap();
+    assert!(eventually(|| slot.status().stage == Stage::Fetching));
+    house.registry.command(&slot, Command::Rollback).unwrap();
+    assert!(eventually(|| slot.status().trial.is_none()));
+    drop(silence);
 }
 
 #[test]

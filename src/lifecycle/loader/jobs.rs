@@ -11,7 +11,10 @@ const LOOK_EVERY: u64 = 250_000_000;
 
 /// See the module's text.
 pub(super) struct Jobs<S: Stream> {
-    list: Vec<Job<S>>,
+    /// Slots that are to be looked at: what waits for nobody.
+    looks: Queue<S>,
+    /// Slots that are to load, or to ask their source.
+    loads: Queue<S>,
     /// Slots whose code is to be compiled once more. One at a time, since that takes every core; and after all that is
     /// due, since nobody waits for it.
     to_optimize: Vec<Weak<Slot<S>>>,
@@ -22,6 +25,155 @@ pub(super) struct Jobs<S: Stream> {
     keeping: Vec<Arc<PluginConfig>>,
     /// Slots that Envoy has given up. Held here until nobody else holds them, so that they end on a thread of the loader.
     leaving: Vec<Arc<Slot<S>>>,
+}
+
+/// What one thread does next.
+pub(super) enum Task<S: Stream> {
+    /// A slot does what waits for nobody.
+    Look(Arc<Slot<S>>),
+    /// A slot loads, or asks its source.
+    Load(Arc<Slot<S>>),
+    /// A slot's code is compiled once more.
+    Optimize(Arc<Slot<S>>),
+    /// Code is fetched and compiled for the cache.
+    Keep(Arc<PluginConfig>),
+}
+
+impl<S: Stream> Jobs<S> {
+    /// Jobs of which so many at a time may ask servers.
+    pub(super) fn new(most_asking: usize) -> Self {
+        Self {
+            // Looks ask nobody.
+            looks: Queue::new(0),
+            loads: Queue::new(most_asking),
+            to_optimize: Vec::new(),
+            is_optimizing: false,
+            to_keep: Vec::new(),
+            keeping: Vec::new(),
+            leaving: Vec::new(),
+        }
+    }
+
+    /// Something may be due for a slot at a moment.
+    pub(super) fn add(&mut self, slot: &Arc<Slot<S>>, due: u64) {
+        self.add_look(slot, due);
+        self.add_load(slot, due);
+    }
+
+    fn add_look(&mut self, slot: &Arc<Slot<S>>, due: u64) {
+        self.looks.add(slot, due, false);
+    }
+
+    fn add_load(&mut self, slot: &Arc<Slot<S>>, due: u64) {
+        self.loads.add(slot, due, slot.asks_a_server(due));
+    }
+
+    pub(super) fn add_to_keep(&mut self, config: &PluginConfig) {
+        if !self.to_keep.iter().chain(&self.keeping).any(|other| **other == *config) {
+            self.to_keep.push(Arc::new(config.clone()));
+        }
+    }
+
+    /// A slot is to end when nobody holds it any more.
+    pub(super) fn add_to_leave(&mut self, slot: &Arc<Slot<S>>) {
+        if !self.is_leaving(slot) {
+            self.leaving.push(Arc::clone(slot));
+        }
+        self.add_look(slot, 0);
+    }
+
+    /// Whether nothing is left for another thread, now or later.
+    pub(super) fn is_empty(&self) -> bool {
+        self.looks.list.is_empty()
+            && self.loads.list.is_empty()
+            && self.to_keep.is_empty()
+            && self.to_optimize.is_empty()
+    }
+
+    /// The job that has been due for longest, unless another thread is at it: what waits for nobody comes first, what nobody
+    /// waits for last.
+    pub(super) fn take(&mut self, now: u64) -> Option<Task<S>> {
+        if let Some(slot) = self.looks.take(now) {
+            return Some(Task::Look(slot));
+        }
+        if let Some(slot) = self.loads.take(now) {
+            return Some(Task::Load(slot));
+        }
+        if let Some(config) = self.to_keep.pop() {
+            self.keeping.push(Arc::clone(&config));
+            return Some(Task::Keep(config));
+        }
+        while !self.is_optimizing {
+            let Some(slot) = self.to_optimize.pop()?.upgrade() else { continue };
+            self.is_optimizing = true;
+            return Some(Task::Optimize(slot));
+        }
+        None
+    }
+
+    /// A thread has done what it took. `next`: when its slot wants the same again. Answers a slot that is to be dropped when
+    /// the jobs are not locked any more.
+    pub(super) fn done(&mut self, task: &Task<S>, now: u64, next: Option<u64>) -> Option<Arc<Slot<S>>> {
+        match task {
+            Task::Look(slot) => {
+                self.looks.done(slot);
+                let left = self.leave(slot);
+                let again = (left.is_none() && self.is_leaving(slot)).then(|| now.saturating_add(LOOK_EVERY));
+                if let Some(due) = [next, again].into_iter().flatten().min() {
+                    self.add_look(slot, due);
+                }
+                self.optimize(slot);
+                return left;
+            }
+            Task::Load(slot) => {
+                self.loads.done(slot);
+                if let Some(due) = next {
+                    self.add_load(slot, due);
+                }
+                // What was replaced drains, what was made is on trial.
+                self.add_look(slot, 0);
+                self.optimize(slot);
+            }
+            Task::Optimize(slot) => {
+                self.is_optimizing = false;
+                self.add_look(slot, 0);
+            }
+            Task::Keep(config) => self.keeping.retain(|other| !Arc::ptr_eq(other, config)),
+        }
+        None
+    }
+
+    /// When a thread can take the next.
+    pub(super) fn next_due(&self) -> Option<u64> {
+        if !self.to_keep.is_empty() || !(self.is_optimizing || self.to_optimize.is_empty()) {
+            return Some(0);
+        }
+        [self.looks.next_due(), self.loads.next_due()].into_iter().flatten().min()
+    }
+
+    fn optimize(&mut self, slot: &Arc<Slot<S>>) {
+        let weak = Arc::downgrade(slot);
+        if slot.is_to_be_optimized() && !self.to_optimize.iter().any(|other| other.ptr_eq(&weak)) {
+            self.to_optimize.push(weak);
+        }
+    }
+
+    /// Lets a slot go that nobody holds but the task that has looked at it, or that is used again.
+    fn leave(&mut self, slot: &Arc<Slot<S>>) -> Option<Arc<Slot<S>>> {
+        let place = self.leaving.iter().position(|other| Arc::ptr_eq(other, slot))?;
+        // One count is the task's, and one that of the list.
+        let is_alone = Arc::strong_count(slot) <= 2;
+        (is_alone || slot.is_used()).then(|| self.leaving.swap_remove(place))
+    }
+
+    fn is_leaving(&self, slot: &Arc<Slot<S>>) -> bool {
+        self.leaving.iter().any(|other| Arc::ptr_eq(other, slot))
+    }
+}
+
+/// Slots that something is due for at a moment, each with at most one thread at it.
+struct Queue<S: Stream> {
+    list: Vec<Job<S>>,
     under_way: Vec<UnderWay<S>>,
     /// How many of those may ask servers.
     most_asking: usize,
@@ -41,33 +193,14 @@ struct UnderWay<S: Stream> {
     is_asking: bool,
 }
 
-/// What one thread does next.
-pub(super) enum Task<S: Stream> {
-    /// A slot does what is due.
-    Advance(Arc<Slot<S>>),
-    /// A slot's code is compiled once more.
-    Optimize(Arc<Slot<S>>),
-    /// Code is fetched and compiled for the cache.
-    Keep(Arc<PluginConfig>),
-}
-
-impl<S: Stream> Jobs<S> {
-    pub(super) fn new(most_asking: usize) -> Self {
-        Self {
-            list: Vec::new(),
-            to_optimize: Vec::new(),
-            is_optimizing: false,
-            to_keep: Vec::new(),
-            keeping: Vec::new(),
-            leaving: Vec::new(),
-            under_way: Vec::new(),
-            most_asking,
-        }
+impl<S: Stream> Queue<S> {
+    fn new(most_asking: usize) -> Self {
+        Self { list: Vec::new(), under_way: Vec::new(), most_asking }
     }
 
     /// What is asked for already is done once, as soon as anybody wants it.
-    pub(super) fn add(&mut self, slot: &Arc<Slot<S>>, due: u64) {
-        let is_asking = slot.asks_a_server(due);
+    fn add(&mut self, slot: &Arc<Slot<S>>, due: u64, is_asking: bool) {
+        self.list.retain(|job| job.slot.strong_count() > 0);
         let slot = Arc::downgrade(slot);
         match self.list.iter_mut().find(|job| job.slot.ptr_eq(&slot)) {
             Some(job) => (job.due, job.is_asking) = (job.due.min(due), job.is_asking || is_asking),
@@ -75,53 +208,21 @@ impl<S: Stream> Jobs<S> {
         }
     }
 
-    pub(super) fn add_to_keep(&mut self, config: &PluginConfig) {
-        if !self.to_keep.iter().chain(&self.keeping).any(|other| **other == *config) {
-            self.to_keep.push(Arc::new(config.clone()));
-        }
-    }
-
-    /// A slot is to end when nobody holds it any more.
-    pub(super) fn add_to_leave(&mut self, slot: &Arc<Slot<S>>) {
-        if !self.leaving.iter().any(|other| Arc::ptr_eq(other, slot)) {
-            self.leaving.push(Arc::clone(slot));
-        }
-        self.add(slot, 0);
-    }
-
-    /// Whether nothing is left for another thread, now or later.
-    pub(super) fn is_empty(&self) -> bool {
-        self.list.is_empty() && self.to_keep.is_empty() && self.to_optimize.is_empty()
-    }
-
-    /// The job that has been due for longest, unless another thread is at its slot.
-    pub(super) fn take(&mut self, now: u64) -> Option<Task<S>> {
-        if let Some(task) = self.take_due(now) {
-            return Some(task);
-        }
-        if let Some(config) = self.to_keep.pop() {
-            self.keeping.push(Arc::clone(&config));
-            return Some(Task::Keep(config));
-        }
-        while !self.is_optimizing {
-            let Some(slot) = self.to_optimize.pop()?.upgrade() else { continue };
-            self.is_optimizing = true;
-            return Some(Task::Optimize(slot));
-        }
-        None
-    }
-
-    fn take_due(&mut self, now: u64) -> Option<Task<S>> {
+    fn take(&mut self, now: u64) -> Option<Arc<Slot<S>>> {
         loop {
             let due = self.list.iter().enumerate().filter(|(_, job)| job.due <= now && self.is_free(job));
             let (place, _) = due.min_by_key(|(_, job)| job.due)?;
             let Job { slot, is_asking, .. } = self.list.swap_remove(place);
             // One whose slot has gone is forgotten here.
-            if let Some(task) = slot.upgrade().map(Task::Advance) {
+            if let Some(taken) = slot.upgrade() {
                 self.under_way.push(UnderWay { slot, is_asking });
-                return Some(task);
+                return Some(taken);
             }
         }
+    }
+
+    fn done(&mut self, slot: &Arc<Slot<S>>) {
+        self.under_way.retain(|other| other.slot.as_ptr() != Arc::as_ptr(slot));
     }
 
     /// Whether a thread may take it: none is at its slot, nor are too many waiting for servers.
@@ -131,50 +232,7 @@ impl<S: Stream> Jobs<S> {
         !is_under_way && (!job.is_asking || asking() < self.most_asking)
     }
 
-    /// A thread has done what it took. `next`: when its slot wants to be advanced again. Answers a slot that is to be dropped
-    /// when the jobs are not locked any more.
-    pub(super) fn done(&mut self, task: &Task<S>, now: u64, next: Option<u64>) -> Option<Arc<Slot<S>>> {
-        match task {
-            Task::Advance(slot) => {
-                let weak = Arc::downgrade(slot);
-                self.under_way.retain(|other| !other.slot.ptr_eq(&weak));
-                if slot.is_to_be_optimized() && !self.to_optimize.iter().any(|other| other.ptr_eq(&weak)) {
-                    self.to_optimize.push(weak);
-                }
-                let left = self.leave(slot);
-                let look = (left.is_none() && self.is_leaving(slot)).then(|| now.saturating_add(LOOK_EVERY));
-                if let Some(due) = [next, look].into_iter().flatten().min() {
-                    self.add(slot, due);
-                }
-                return left;
-            }
-            Task::Optimize(slot) => {
-                self.is_optimizing = false;
-                // What was replaced drains.
-                self.add(slot, 0);
-            }
-            Task::Keep(config) => self.keeping.retain(|other| !Arc::ptr_eq(other, config)),
-        }
-        None
-    }
-
-    /// Lets a slot go that nobody holds but the task that has advanced it, or that is used again.
-    fn leave(&mut self, slot: &Arc<Slot<S>>) -> Option<Arc<Slot<S>>> {
-        let place = self.leaving.iter().position(|other| Arc::ptr_eq(other, slot))?;
-        // One count is the task's, and one that of the list.
-        let is_alone = Arc::strong_count(slot) <= 2;
-        (is_alone || slot.is_used()).then(|| self.leaving.swap_remove(place))
-    }
-
-    fn is_leaving(&self, slot: &Arc<Slot<S>>) -> bool {
-        self.leaving.iter().any(|other| Arc::ptr_eq(other, slot))
-    }
-
-    /// When a thread can take the next.
-    pub(super) fn next_due(&self) -> Option<u64> {
-        if !self.to_keep.is_empty() || !(self.is_optimizing || self.to_optimize.is_empty()) {
-            return Some(0);
-        }
+    fn next_due(&self) -> Option<u64> {
         self.list.iter().filter(|job| self.is_free(job)).map(|job| job.due).min()
     }
 }

@@ -163,9 +163,10 @@ impl<S: Stream> Slot<S> {
         let back_off = BackOff { base: retry.base_interval, longest: retry.max_interval };
         let mut progress = self.progress.lock();
         progress.enter(Stage::Failed, now);
-        progress.last_error = Some(error.to_string());
+        let why = error.describe_in_plugin(&self.config);
+        progress.last_error = Some(why.clone());
         progress.is_passing = error.is_passing();
-        progress.note_failure(revision, error);
+        progress.note_failure(revision, error, why);
         let wait = back_off.wait(progress.failures_in_a_row);
         let wait = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
         progress.failures_in_a_row = progress.failures_in_a_row.saturating_add(1);
@@ -221,7 +222,7 @@ impl<S: Stream> Slot<S> {
 impl<S: Stream> Progress<S> {
     /// A load failed. What is at fault is the revision that was fetched, or else what the look found that began the load;
     /// where neither is known, nothing new is known of any.
-    fn note_failure(&mut self, fetched: Option<Revision>, error: &LoadError) {
+    fn note_failure(&mut self, fetched: Option<Revision>, error: &LoadError, why: String) {
         let at_fault = fetched.or(self.found.take());
         if error.is_retryable() {
             if at_fault.is_some() {
@@ -232,7 +233,7 @@ impl<S: Stream> Progress<S> {
         // What was to be tried again is not.
         let failing = self.failing.take();
         if let Some(revision) = at_fault.or(failing) {
-            self.refused = Some(Refused { revision, why: error.to_string() });
+            self.refused = Some(Refused { revision, why });
         }
     }
 }

@@ -12,15 +12,15 @@
 //!
 //! A load is in [`super::loading`], a trial in [`super::trial`], the end in [`super::draining`].
 //!
-//! [`Slot::advance`] does whatever is due and answers when to come again. Time comes in as nanoseconds of a clock that
-//! never goes back.
+//! [`Slot::advance`] loads, [`Slot::look`] does what waits for nobody; both do what is due and answer when to come again.
+//! Time comes in as nanoseconds of a clock that never goes back.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::draining::{self, Draining, Look};
 use super::tiers::Quick;
-use super::trial::{self, Trial, Verdict};
+use super::trial::{Trial, Verdict};
 use super::{Slot, Users};
 use crate::config::{Code, Place};
 use crate::host::stream::{Services, Stream};
@@ -219,14 +219,25 @@ impl<S: Stream> Slot<S> {
         is_asked && !matches!(remote.place, Place::File(_))
     }
 
-    /// Does what is due; answers when to come again. Takes as long as to load a plugin.
+    /// Does what waits for no source and no compiler: judges a trial, goes back if that was asked for, lets old generations
+    /// go. Answers when to come again. Any thread, also while another one loads.
+    pub(in crate::lifecycle) fn look(&self, works: &Works<S>) -> Option<u64> {
+        if self.is_used() {
+            self.look_at_trial(works);
+            self.go_back(works);
+        }
+        let drained = self.drain(works);
+        let now = works.services.monotonic_nanoseconds();
+        let trial = self.progress.lock().trial.as_ref().map(|trial| trial.next_look(now));
+        [drained, trial].into_iter().flatten().min()
+    }
+
+    /// Loads the plugin or asks its source, if that is due; answers when to come again. Takes as long as that.
     pub(in crate::lifecycle) fn advance(self: &Arc<Self>, works: &Works<S>) -> Option<u64> {
         let _mine = self.turn.lock();
         if !self.is_used() {
-            return self.drain(works);
+            return None;
         }
-        self.look_at_trial(works);
-        self.go_back(works);
         let now = works.services.monotonic_nanoseconds();
         let due = self.progress.lock().take_due(now);
         match due {
@@ -234,21 +245,16 @@ impl<S: Stream> Slot<S> {
             Some(wanted) => drop(self.load(works, wanted)),
             None => self.poll(works, now),
         }
-        // What the source has may have decided it.
-        self.look_at_trial(works);
         self.plan_to_poll(works);
-        let drained = self.drain(works);
         let progress = self.progress.lock();
-        let trial = progress.trial.as_ref().map(|_trial| now.saturating_add(trial::LOOK_EVERY));
         let wanted = progress.wanted.map(|_wanted| 0);
-        [drained, trial, wanted, progress.retry_at, progress.poll_at].into_iter().flatten().min()
+        [wanted, progress.retry_at, progress.poll_at].into_iter().flatten().min()
     }
 
-    /// Loads the plugin on this thread, which waits.
+    /// Loads the plugin on this thread, which waits. `at_hand`: what is on this machine, if somebody has looked already.
     ///
     /// # Errors
     /// Why it is not loaded. Told to nobody else.
-    /// `at_hand`: what is on this machine, if somebody has looked already.
     pub(in crate::lifecycle) fn load_now(
         self: &Arc<Self>,
         works: &Works<S>,

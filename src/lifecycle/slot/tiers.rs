@@ -12,7 +12,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use super::Slot;
-use super::edition::Edition;
 use crate::config::CompileMode;
 use crate::engine::code::{Tier, Wasm};
 use crate::host::stream::{Services, Stream};
@@ -70,25 +69,23 @@ impl<S: Stream> Slot<S> {
             return;
         }
         let made = self.edition(works, &quick.wasm, Tier::Optimized, |_step| ());
-        let _mine = self.turn.lock();
+        let mut progress = self.progress.lock();
         let stable = self.stable().filter(|stable| Arc::as_ptr(stable) == quick.generation.as_ptr());
         let Some(stable) = stable else { return };
-        if self.progress.lock().trial.is_some() {
+        if progress.trial.is_some() {
             // What was made is in the cache, if there is one; it comes when the trial is over, if it is wanted then.
-            self.progress.lock().quick = Some(quick);
+            progress.quick = Some(quick);
             return;
         }
-        match made {
-            Ok(made) => self.replace_quick(works, &stable, made),
-            Err(error) => self.stays_quick(&stable, &error),
-        }
-    }
-
-    fn replace_quick(&self, works: &Works<S>, quick: &Generation<S>, made: Arc<Edition<S>>) {
-        let (number, quick) = (made.generation().plugin().key, quick.plugin().key);
-        let now = works.services.monotonic_nanoseconds();
-        let mut progress = self.progress.lock();
-        let before = self.publish(&mut progress, made, None, None, now);
+        let made = match made {
+            Ok(made) => made,
+            Err(error) => {
+                drop(progress);
+                return self.stays_quick(&stable, &error);
+            }
+        };
+        let (number, quick) = (made.generation().plugin().key, stable.plugin().key);
+        let before = self.publish(&mut progress, made, None, None, works.services.monotonic_nanoseconds());
         drop(progress);
         let line = format_args!("generation {number} takes over: the code of generation {quick}, optimised");
         telemetry::log_plugin(Level::Info, &self.config.name, line);

@@ -99,6 +99,11 @@ impl<S: Stream> Trial<S> {
         Candidate { edition, percent, streams: AtomicU64::new(0) }
     }
 
+    /// When to look at it again.
+    pub(super) fn next_look(&self, now: u64) -> u64 {
+        if self.decision.is_some() { now } else { now.saturating_add(LOOK_EVERY) }
+    }
+
     /// How it ends, if it does now.
     fn verdict(&mut self, now: u64) -> Option<Verdict> {
         if self.decision.is_some() {
