@@ -78,7 +78,7 @@ impl StartUp {
         if let State::Early(scheduler) = &*state {
             let scheduler = Arc::clone(scheduler);
             let began = module.services.monotonic_nanoseconds();
-            let until = began.saturating_add(u64::try_from(self.wait.as_nanos()).unwrap_or(u64::MAX));
+            let until = began.saturating_add(telemetry::nanoseconds(self.wait));
             let _looks_soon = scheduler.commit(0);
             *state = State::Waits(Wait { scheduler, began, until, places: Vec::new(), has_told: false });
         }
