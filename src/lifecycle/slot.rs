@@ -133,6 +133,18 @@ impl<S: Stream> Slot<S> {
         Ok(Current { published, is_candidate })
     }
 
+    /// The same without a turn in a trial: for what is no stream that begins (`false`: what has proved itself), and for a stream
+    /// that comes again (what it [was](Current::is_candidate) the first time).
+    ///
+    /// # Errors
+    /// There is no generation yet.
+    pub fn look(&self, is_candidate: bool) -> Result<Current<S>, NotLoaded> {
+        let Some(published) = self.published.get() else { return Err(self.why_not_loaded()) };
+        let published = published.load();
+        let is_candidate = is_candidate && published.candidate.is_some();
+        Ok(Current { published, is_candidate })
+    }
+
     /// Every metric that the published generation's guests have defined so far.
     pub fn metrics(&self) -> Vec<<S::Services as Services>::Metric> {
         self.stable().map(|generation| generation.metrics()).unwrap_or_default()
@@ -223,6 +235,11 @@ impl<S: Stream> Slot<S> {
 }
 
 impl<S: Stream> Current<S> {
+    /// Whether it is on trial.
+    pub fn is_candidate(&self) -> bool {
+        self.is_candidate
+    }
+
     /// The generation, to be kept.
     pub fn generation(&self) -> &Arc<Generation<S>> {
         match &self.published.candidate {

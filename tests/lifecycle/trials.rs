@@ -171,3 +171,25 @@ fn one_can_go_back_to_the_generation_that_was_replaced_while_it_is_kept() {
     assert_eq!(trial.command(Command::Rollback), Err(CommandError::NoPrevious), "it is kept no longer");
     assert_eq!(trial.slot.status().generations.len(), 1);
 }
+
+#[test]
+fn who_is_no_stream_that_begins_takes_no_turn() {
+    let trial = trial();
+    let numbers: Vec<(u64, u64, u64)> = (0..8)
+        .map(|_| {
+            let current = trial.slot.current().unwrap();
+            // A logger; and the same stream, which waited.
+            let (logger, again) = (trial.slot.look(false), trial.slot.look(current.is_candidate()));
+            (current.plugin().key, logger.unwrap().plugin().key, again.unwrap().plugin().key)
+        })
+        .collect();
+    let stable = trial.slot.stable().unwrap().plugin().key;
+    let of_trial = numbers.iter().filter(|(current, ..)| *current != stable).count();
+    assert_eq!(of_trial, 2, "a quarter of the streams: {numbers:?}");
+    assert!(
+        numbers.iter().all(|(current, logger, again)| current == again && *logger == stable),
+        "{numbers:?}"
+    );
+    trial.command(Command::Rollback).unwrap();
+    assert_eq!(trial.slot.look(true).unwrap().plugin().key, stable, "its generation is gone meanwhile");
+}
