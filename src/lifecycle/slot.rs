@@ -114,7 +114,8 @@ impl<S: Stream> Slot<S> {
         &self.config
     }
 
-    pub(super) fn purpose(&self) -> Use {
+    /// What it is loaded for.
+    pub fn purpose(&self) -> Use {
         self.purpose
     }
 
