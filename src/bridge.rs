@@ -21,6 +21,7 @@
 //! - [`access_log`] with [`log_stream`], [`connection_filter`] with [`connection_stream`]: the same for access loggers and
 //!   for network filters; [`loading`]: how a plugin is loaded for them, [`own_properties`]: what a plugin stores.
 //! - [`local_response`]: a plugin's reply, which the plugin itself may still edit.
+//! - [`wait`]: until when a stream, a connection or Envoy's start-up waits for a plugin.
 //! - [`services`], [`metrics`], [`worker`]: the host's `Services`, metrics that Envoy freezes, numbers of threads.
 //!
 //! The rule of this layer (D3 of the design): nothing of ours is borrowed or locked across a callback that can come
@@ -52,4 +53,5 @@ pub mod service;
 pub mod services;
 mod start_up;
 pub mod stream;
+mod wait;
 mod worker;

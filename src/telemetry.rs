@@ -10,6 +10,7 @@ pub mod stats;
 
 use std::fmt;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use self::gate::{Gate, Passage};
 
@@ -88,6 +89,12 @@ pub fn log_sparingly(gate: &Gate, now: u64, level: Level, line: fmt::Arguments<'
         Passage::OpenAfter(more) => log(level, format_args!("{line} ({})", LeftOut(more))),
         Passage::Closes | Passage::Closed => {}
     }
+}
+
+/// A time as moments are counted everywhere: in nanoseconds. One that is longer than five hundred years is as long as can
+/// be.
+pub fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// How many lines like this one were left out before it, in words.

@@ -1,8 +1,8 @@
 //! How long Envoy's main thread lets others wait: its admin interface is asked again and again.
 //!
-//! What an answer takes includes that some other thread had the processor. So what counts is the difference to the same
-//! questions at a time when nothing is done, and of several times the least: a machine that is busy makes an answer late now
-//! and then, a main thread that is busy makes one late each time.
+//! What an answer takes includes that some other thread had the processor. So what counts is the difference to what the same
+//! questions take, in the median, at a time when nothing is done; and of several times the median: a machine that is busy
+//! makes an answer late now and then, a main thread that is busy makes one late each time.
 
 use std::net::SocketAddr;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -55,7 +55,18 @@ impl Watch {
 impl Questions {
     /// The longest that an answer took which was waited for in this time; nothing if none was.
     pub fn longest_within(&self, begin: Instant, end: Instant) -> Option<Duration> {
-        let within = self.0.iter().filter(|(asked, answered)| *asked <= end && begin <= *answered);
-        within.map(|(asked, answered)| answered.duration_since(*asked)).max()
+        self.within(begin, end).max()
+    }
+
+    /// What answers took in the median which were waited for in this time.
+    pub fn median_within(&self, begin: Instant, end: Instant) -> Option<Duration> {
+        let mut within: Vec<Duration> = self.within(begin, end).collect();
+        within.sort_unstable();
+        within.get(within.len() / 2).copied()
+    }
+
+    fn within(&self, begin: Instant, end: Instant) -> impl Iterator<Item = Duration> + '_ {
+        let within = self.0.iter().filter(move |(asked, answered)| *asked <= end && begin <= *answered);
+        within.map(|(asked, answered)| answered.duration_since(*asked))
     }
 }

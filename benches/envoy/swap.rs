@@ -71,7 +71,7 @@ struct Found {
 struct Update {
     until_new: f64,
     slowest: f64,
-    /// By how much longer an answer of the admin interface took than without an update.
+    /// By how much longer the longest answer of the admin interface took than one does without an update, in the median.
     blocked: f64,
 }
 
@@ -85,7 +85,7 @@ impl Found {
     }
 
     fn blocked(&self) -> f64 {
-        self.all(|update| update.blocked).into_iter().fold(f64::INFINITY, f64::min)
+        median(self.all(|update| update.blocked))
     }
 }
 
@@ -155,8 +155,8 @@ pub fn measure(bench: &Bench<'_>, variants: &[Variant]) -> Outcome<Section> {
         title: "New code under load",
         note: format!(
             "Two workers, {} requests a second; {} updates of the small plugin and {} of the large one by ECDS from a file, each \
-             with new code and a new configuration. Times are medians of the updates; for how long the main thread was blocked it \
-             is the least. Memory is that which belongs to no file, before the first update and after the last.",
+             with new code and a new configuration. Times are medians of the updates. The main thread was blocked for as long as the \
+             longest answer of the admin interface during an update took longer than the median one in a time without updates. Memory is that which belongs to no file, before the first update and after the last.",
             PACE.rate(),
             bench.effort.small_updates,
             bench.effort.large_updates,
@@ -265,7 +265,7 @@ fn run(
     }
     let after = memory(envoy.pid())?;
     let (exchanges, questions) = (load.stop()?, watch.stop()?);
-    let quiet_answer = quiet.longest(&questions)?;
+    let quiet_answer = quiet.median(&questions)?;
     let update = |(number, window): (usize, &Window)| {
         let number = number.to_string();
         let first = exchanges.iter().find(|exchange| exchange.mark == number).doing("an answer")?;
@@ -306,6 +306,11 @@ impl Window {
     fn longest(&self, questions: &main_thread::Questions) -> Outcome<f64> {
         let longest = questions.longest_within(self.begin, self.end);
         Ok(ms(longest.doing("the admin interface gave no answer")?))
+    }
+
+    fn median(&self, questions: &main_thread::Questions) -> Outcome<f64> {
+        let median = questions.median_within(self.begin, self.end);
+        Ok(ms(median.doing("the admin interface gave no answer")?))
     }
 }
 

@@ -31,13 +31,14 @@ pub(crate) fn attempt<R>(hook: &str, run: impl FnOnce() -> R) -> Option<R> {
     let mut catch = || run.take().map(|run| panic::catch_unwind(AssertUnwindSafe(run)));
     // The depth is looked up once: in a shared library each look at a thread-local is a call. A thread that is past its
     // thread-locals still gets its barrier, only without the name in the log.
-    let outcome = DEPTH.try_with(|depth| {
+    let answer = DEPTH.try_with(|depth| {
         depth.set(depth.get().saturating_add(1));
-        let outcome = catch();
+        // Inside, as the log is open to whoever is.
+        let answer = catch().and_then(|outcome| settle(hook, outcome));
         depth.set(depth.get().saturating_sub(1));
-        outcome
+        answer
     });
-    settle(hook, outcome.unwrap_or_else(|_gone| catch())?)
+    answer.unwrap_or_else(|_gone| catch().and_then(|outcome| settle(hook, outcome)))
 }
 
 /// The same below a [`guard`], which has counted the barrier already.

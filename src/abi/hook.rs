@@ -20,6 +20,7 @@ use super::gate;
 use super::guard::{attempt, attempt_within, guard};
 use super::http_config::HttpFilterConfigHandle;
 use super::http_filter::HttpFilterHandle;
+use super::log_gate::Entered;
 use super::ownership::{ConfigSlot, FilterSlot, RouteSlot};
 use super::process;
 use super::raw;
@@ -92,7 +93,7 @@ pub(crate) unsafe fn config_new<T, H: ConfigHandle>(
     config: EnvoyBuffer,
     make: impl FnOnce(H, &[u8], &[u8]) -> Option<Arc<T>>,
 ) -> *const c_void {
-    process::config_comes();
+    let comes = process::config_comes();
     let address = ConfigAddress::new(envoy);
     let outcome = attempt(H::NEW, || {
         // SAFETY: F11, the address is closed before Envoy's configuration goes.
@@ -104,7 +105,7 @@ pub(crate) unsafe fn config_new<T, H: ConfigHandle>(
         make(handle, name, config)
     });
     if let Some(config) = outcome.flatten() {
-        process::config_is_there();
+        comes.into_iter().for_each(Entered::stays);
         ConfigSlot { config, address }.give()
     } else {
         // Envoy frees its half of a refused configuration and calls no hook for that.
@@ -135,13 +136,13 @@ pub(crate) unsafe fn config_gone<T>(hook: &'static str, config: *const c_void, r
     guard(hook, (), || {
         // SAFETY: F5, as the caller says.
         if let Some(slot) = unsafe { ConfigSlot::<T>::take(config) } {
+            // Dropped after the slot, which may have a last word, and when that panics, too.
+            let _goes = process::config_goes();
             slot.address.close();
             config_address::let_envoy_end();
             // A barrier of its own, as for filters.
-            let _told = attempt("on_http_filter_config_destroy", || run(&slot.config));
+            let _told = attempt_within(hook, || run(&slot.config));
             drop(slot);
-            // After its last word.
-            process::config_is_gone();
         }
     });
 }
@@ -170,6 +171,8 @@ pub(crate) unsafe fn route_config_new<T: Send + Sync + 'static>(
     config: EnvoyBuffer,
     make: impl FnOnce(&[u8], &[u8]) -> Option<Arc<T>>,
 ) -> *const c_void {
+    // For as long as it is made: Envoy may have no other configuration of ours at this time.
+    let _comes = process::config_comes();
     guard("on_http_filter_per_route_config_new", ptr::null(), || {
         // SAFETY: F6.
         let name = unsafe { envoy_bytes(name) };

@@ -90,7 +90,7 @@ impl AccessLogger {
         if entering::is_inside() {
             return Err(INSIDE.to_owned());
         }
-        let current = self.config.slot.current().map_err(|error| error.to_string())?;
+        let current = self.config.slot.serving(false).map_err(|error| error.to_string())?;
         let (lease, root) = current.home(worker::index()).map_err(|error| error.to_string())?;
         drop(current);
         if let Ok(module) = module::module()

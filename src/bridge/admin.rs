@@ -186,7 +186,7 @@ impl<S: Stream> Desk<'_, S> {
         for slot in &slots {
             let config = slot.config();
             let plugin = text::plain(&config.name);
-            let (what, source) = (use_of(slot.status().purpose), text::plain(&config.vm.code.to_string()));
+            let (what, source) = (use_of(slot.purpose()), text::plain(&config.vm.code.to_string()));
             let told = match self.registry.command(slot, command) {
                 Ok(()) => {
                     status = 200;

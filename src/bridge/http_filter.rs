@@ -44,6 +44,8 @@ pub struct HttpFilter {
     begun: OnceCell<Result<Begun<EnvoyStream>, BeginError>>,
     /// Its VM failed before the plugin had seen anything of the stream, so that it began once more.
     begun_again: OnceCell<Begun<EnvoyStream>>,
+    /// What the stream was told when it first asked for a generation: whether it is one of those that a trial has.
+    is_of_trial: Cell<Option<bool>>,
     /// The plugin has no part in this stream: it is off here, or failed under `FAIL_OPEN`.
     is_bypassed: Cell<bool>,
     /// The plugin failed and the stream was answered for it.
@@ -79,6 +81,7 @@ impl HttpFilter {
             config: Arc::clone(config),
             begun: OnceCell::new(),
             begun_again: OnceCell::new(),
+            is_of_trial: Cell::new(None),
             is_bypassed: Cell::new(false),
             has_failed: Cell::new(false),
             holds_request: Cell::new(false),

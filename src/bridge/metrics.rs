@@ -33,6 +33,7 @@ pub(super) use outlets::{Outlet, Place};
 pub(super) use totals::Totals;
 
 use self::outlets::Outlets;
+use self::totals::Told;
 use crate::abi::MetricError;
 use crate::host::stream::MetricUpdate;
 use crate::host::types::MetricType;
@@ -81,6 +82,7 @@ type Key = (MetricType, Option<Stat>, Box<[u8]>);
 #[derive(Debug, Default)]
 pub struct Metrics {
     by_name: Mutex<HashMap<Key, Arc<Metric>>>,
+    told: Told,
     /// Metrics with updates that wait, each once.
     listed: Mutex<Vec<Arc<Metric>>>,
     /// Counts updates that had to wait, so that each configuration looks for its own once after each.
@@ -103,7 +105,13 @@ impl Metrics {
     pub fn own(&self, stat: Stat, labels: &[&str]) -> Arc<Metric> {
         let key = (ids::kind_of(stat), Some(stat), labels.join("\0").into_bytes().into());
         let values = || labels.iter().map(|value| Box::from(value.as_bytes())).collect();
-        enter(&mut self.by_name.lock(), key, |_| (stat.name().as_bytes().into(), Some((stat, values()))))
+        let mut by_name = self.by_name.lock();
+        let before = by_name.len();
+        let metric = enter(&mut by_name, key, |_| (stat.name().as_bytes().into(), Some((stat, values()))));
+        if by_name.len() > before {
+            self.told.add(&metric);
+        }
+        metric
     }
 
     /// Notes an update where no stream is at hand. [`publish`](Self::publish) has it carried.

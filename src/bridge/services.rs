@@ -12,7 +12,7 @@ use crate::host::stream::{MetricUpdate, Services};
 use crate::host::types::MetricType;
 use crate::lifecycle::resolver::Resolver;
 use crate::telemetry::stats::Stat;
-use crate::telemetry::{Level, Sink};
+use crate::telemetry::{self, Level, Sink};
 
 /// One per process. Log lines go to Envoy's logger `dynamic_modules`.
 #[derive(Debug)]
@@ -61,11 +61,11 @@ impl Services for EnvoyServices {
 
     fn realtime_nanoseconds(&self) -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+        telemetry::nanoseconds(since)
     }
 
     fn monotonic_nanoseconds(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        telemetry::nanoseconds(self.started.elapsed())
     }
 
     fn define_metric(&self, kind: MetricType, name: &str) -> Arc<Metric> {

@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 
 use super::module::{self, Module};
 use super::stream::EnvoyStream;
+use super::wait;
 use crate::abi::{BootstrapHandle, ConfigScheduler, process};
 use crate::host::stream::Services as _;
 use crate::host::vm::Waiting;
@@ -78,7 +79,7 @@ impl StartUp {
         if let State::Early(scheduler) = &*state {
             let scheduler = Arc::clone(scheduler);
             let began = module.services.monotonic_nanoseconds();
-            let until = began.saturating_add(u64::try_from(self.wait.as_nanos()).unwrap_or(u64::MAX));
+            let until = began.saturating_add(telemetry::nanoseconds(self.wait));
             let _looks_soon = scheduler.commit(0);
             *state = State::Waits(Wait { scheduler, began, until, places: Vec::new(), has_told: false });
         }
@@ -143,8 +144,7 @@ impl Wait {
             let wake = move || {
                 let _is_gone = !scheduler.commit(0);
             };
-            self.places.push(slot.wait(Box::new(wake), self.until));
-            module.registry.keeper().call_late(slot.watch(), self.until);
+            self.places.push(wait::for_the_first(module, slot, Box::new(wake), self.until));
         }
         false
     }

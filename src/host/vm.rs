@@ -25,7 +25,7 @@ use super::calls::{Calls, Reply};
 use super::commons::Commons;
 use super::contexts::{Context, Contexts, Plugin, RootIndex, RootState, StreamIndex};
 use super::entry_points::{Allocator, Dispatcher, Entry, EntryPoints};
-use super::metrics::Metrics;
+use super::metrics::{Metrics, Outside};
 use super::numbers::{Numbers, Outcome};
 use super::shared::{Reader, Space};
 use super::stream::{Services, Stream};
@@ -320,6 +320,11 @@ impl<S: Stream> Vm<S> {
     /// The metrics that guests defined so far.
     pub fn metrics(&self) -> impl Iterator<Item = &<S::Services as Services>::Metric> {
         self.inner.store.data().metrics.iter()
+    }
+
+    /// The same, now and later, for threads that are not inside. Nothing of a copy.
+    pub fn metrics_outside(&self) -> Option<Outside<<S::Services as Services>::Metric>> {
+        self.inner.store.data().metrics.outside()
     }
 
     /// Bytes of linear memory that the guest has now.

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use crate::telemetry::nanoseconds;
+
 /// What became of a home's last VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Past {
@@ -68,7 +70,7 @@ impl Breaker {
         let waited = Duration::from_nanos(now.saturating_sub(self.last));
         if waited < wait {
             let rest = wait.saturating_sub(waited);
-            self.open_until = now.saturating_add(u64::try_from(rest.as_nanos()).unwrap_or(u64::MAX));
+            self.open_until = now.saturating_add(nanoseconds(rest));
             return Err(rest);
         }
         self.open_until = 0;

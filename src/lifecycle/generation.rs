@@ -324,7 +324,7 @@ impl<S: Stream> Generation<S> {
 
     /// Every metric that the VMs' guests have defined so far. Waits for none of them: Envoy's main thread asks.
     pub fn metrics(&self) -> Vec<<S::Services as Services>::Metric> {
-        self.pool.vms().iter().flat_map(Lease::metrics).collect()
+        self.pool.metrics()
     }
 }
 

@@ -1,8 +1,9 @@
 //! The keeper: what has to be done for pools and is nobody's turn. It makes spare VMs, calls streams that have
 //! waited for too long, and tells what there is in the statistics.
 //!
-//! One thread a process, `graft:keeper`, which sleeps while nothing is due. In tests the thread is the test's own:
-//! [`Keeper::work`].
+//! Two threads a process, which sleep while nothing is due: `graft:keeper` for pools, where a guest that starts takes as
+//! long as it likes, and `graft:waits` for streams, whose time is over whatever guests do. In tests the thread is the
+//! test's own: [`Keeper::work`].
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -22,9 +23,17 @@ const REPORT_EVERY: u64 = 1_000_000_000;
 
 /// See the module's text. Any thread.
 pub struct Keeper<S: Stream> {
+    /// What goes into VMs, or looks at their places: it may wait for guests.
+    pools: Desk<S>,
+    /// What waits for nobody.
+    waits: Desk<S>,
+    services: Arc<S::Services>,
+}
+
+/// The jobs of one thread.
+struct Desk<S: Stream> {
     jobs: Mutex<VecDeque<Job<S>>>,
     posted: Condvar,
-    services: Arc<S::Services>,
 }
 
 struct Job<S: Stream> {
@@ -57,18 +66,23 @@ impl<S: Stream> What<S> {
 impl<S: Stream> Keeper<S> {
     /// A keeper with nothing to do, and no thread.
     pub fn new(services: Arc<S::Services>) -> Self {
-        Self { jobs: Mutex::default(), posted: Condvar::new(), services }
+        Self { pools: Desk::new(), waits: Desk::new(), services }
     }
 
-    /// Starts the thread.
+    /// Starts the threads.
     ///
     /// # Errors
     /// The system gives no thread.
     pub fn start(self: &Arc<Self>) -> Result<(), LoadError> {
+        self.start_at("graft:keeper", |keeper| &keeper.pools)?;
+        self.start_at("graft:waits", |keeper| &keeper.waits)
+    }
+
+    fn start_at(self: &Arc<Self>, name: &str, desk: fn(&Self) -> &Desk<S>) -> Result<(), LoadError> {
         let keeper = Arc::clone(self);
         thread::Builder::new()
-            .name("graft:keeper".to_owned())
-            .spawn(move || keeper.work_for_ever())
+            .name(name.to_owned())
+            .spawn(move || keeper.work_for_ever(desk(&keeper)))
             .map(drop)
             .map_err(|error| LoadError::Thread(error.to_string()))
     }
@@ -92,29 +106,26 @@ impl<S: Stream> Keeper<S> {
     }
 
     fn post(&self, what: What<S>, due: u64) {
-        let mut jobs = self.jobs.lock();
-        // What is asked for already is done once; calls of the late are done at their time, and ask again.
-        match jobs.iter_mut().find(|job| job.what.is_same(&what)) {
-            Some(job) => job.due = job.due.min(due),
-            None => jobs.push_back(Job { what, due }),
-        }
-        drop(jobs);
-        self.posted.notify_one();
+        let desk = match what {
+            What::CallLate(_) => &self.waits,
+            What::Restock(_) | What::Report(_) => &self.pools,
+        };
+        desk.post(what, due);
     }
 
     /// Does all that is due; answers when the next job is.
     pub fn work(&self) -> Option<u64> {
+        let nexts = [&self.waits, &self.pools].map(|desk| self.work_at(desk));
+        nexts.into_iter().flatten().min()
+    }
+
+    fn work_at(&self, desk: &Desk<S>) -> Option<u64> {
         loop {
             let now = self.services.monotonic_nanoseconds();
-            let job = {
-                let mut jobs = self.jobs.lock();
-                let place = jobs.iter().position(|job| job.due <= now);
-                match place.and_then(|place| jobs.remove(place)) {
-                    Some(job) => job,
-                    None => return jobs.iter().map(|job| job.due).min(),
-                }
-            };
-            self.run(&job.what, now);
+            match desk.take(now) {
+                Ok(what) => self.run(&what, now),
+                Err(next) => return next,
+            }
         }
     }
 
@@ -148,8 +159,7 @@ impl<S: Stream> Keeper<S> {
         match pool.restock() {
             Ok(None) => {}
             Ok(Some(wait)) => {
-                let wait = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
-                again(now.saturating_add(wait));
+                again(now.saturating_add(telemetry::nanoseconds(wait)));
             }
             // Tried again, later and later: the breaker of the home or of the spares says when.
             Err(error) => {
@@ -161,25 +171,56 @@ impl<S: Stream> Keeper<S> {
         pool.report();
     }
 
-    fn work_for_ever(&self) {
+    fn work_for_ever(&self, desk: &Desk<S>) {
         loop {
-            self.work();
-            let mut jobs = self.jobs.lock();
-            let now = self.services.monotonic_nanoseconds();
-            // Looked at anew: one that is due before the others may have come just now.
-            match jobs.iter().map(|job| job.due).min() {
-                Some(due) if due <= now => {}
-                Some(due) => {
-                    self.posted.wait_for(&mut jobs, Duration::from_nanos(due.saturating_sub(now)));
-                }
-                None => self.posted.wait(&mut jobs),
+            self.work_at(desk);
+            desk.sleep(|| self.services.monotonic_nanoseconds());
+        }
+    }
+}
+
+impl<S: Stream> Desk<S> {
+    fn new() -> Self {
+        Self { jobs: Mutex::default(), posted: Condvar::new() }
+    }
+
+    fn post(&self, what: What<S>, due: u64) {
+        let mut jobs = self.jobs.lock();
+        // What is asked for already is done once; calls of the late are done at their time, and ask again.
+        match jobs.iter_mut().find(|job| job.what.is_same(&what)) {
+            Some(job) => job.due = job.due.min(due),
+            None => jobs.push_back(Job { what, due }),
+        }
+        drop(jobs);
+        self.posted.notify_one();
+    }
+
+    /// A job that is due, or when the next one is.
+    fn take(&self, now: u64) -> Result<What<S>, Option<u64>> {
+        let mut jobs = self.jobs.lock();
+        let place = jobs.iter().position(|job| job.due <= now);
+        let job = place.and_then(|place| jobs.remove(place));
+        job.map(|job| job.what).ok_or_else(|| jobs.iter().map(|job| job.due).min())
+    }
+
+    /// Waits until a job is due, or one more has come.
+    fn sleep(&self, now: impl Fn() -> u64) {
+        let mut jobs = self.jobs.lock();
+        let now = now();
+        // Looked at anew: one that is due before the others may have come just now.
+        match jobs.iter().map(|job| job.due).min() {
+            Some(due) if due <= now => {}
+            Some(due) => {
+                self.posted.wait_for(&mut jobs, Duration::from_nanos(due.saturating_sub(now)));
             }
+            None => self.posted.wait(&mut jobs),
         }
     }
 }
 
 impl<S: Stream> std::fmt::Debug for Keeper<S> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Keeper").field("jobs", &self.jobs.lock().len()).finish_non_exhaustive()
+        let jobs = [&self.pools, &self.waits].map(|desk| desk.jobs.lock().len());
+        formatter.debug_struct("Keeper").field("jobs", &jobs).finish_non_exhaustive()
     }
 }

@@ -13,6 +13,7 @@
 //! `stream` there is one place, whose home does what no stream does (ticks, access logs); streams take *seats*.
 
 mod census;
+mod metrics;
 mod place;
 mod spares;
 
@@ -22,12 +23,13 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use self::metrics::Defined;
 use self::place::{Found, Occupant, Place};
 use self::spares::Spares;
 use super::failure::BackOff;
 use super::tally::Tally;
 use crate::host::contexts::{Plugin, RootIndex};
-use crate::host::stream::{Services as _, Stream};
+use crate::host::stream::{Services, Stream};
 use crate::host::template::Template;
 use crate::host::vm::{Lease, StartError, Vm, Watch};
 use crate::telemetry::stats::Stat;
@@ -41,6 +43,7 @@ pub struct Pool<S: Stream> {
     /// Streams that have a VM of their own, for each worker. Empty unless that is the isolation.
     seats: Box<[AtomicU32]>,
     spares: Spares<S>,
+    defined: Defined<<S::Services as Services>::Metric>,
     rules: Rules,
     watch: Arc<Watch>,
     services: Arc<S::Services>,
@@ -104,6 +107,7 @@ impl<S: Stream> Pool<S> {
             other_places: (1..places).map(|_| Mutex::new(Place::empty())).collect(),
             seats: (0..seats).map(|_| AtomicU32::new(0)).collect(),
             spares: Spares::new(rules.spare_vms),
+            defined: Defined::default(),
             rules,
             watch: Arc::new(if rules.is_vm_per_stream { Watch::for_seats() } else { Watch::default() }),
             tally: Tally::new(&services, plugin),
@@ -170,7 +174,8 @@ impl<S: Stream> Pool<S> {
     pub fn start_vm(&self) -> Result<Vm<S>, StartError> {
         let began = self.services.monotonic_nanoseconds();
         let started = Vm::start(&self.template);
-        if started.is_ok() {
+        if let Ok(vm) = &started {
+            vm.metrics_outside().into_iter().for_each(|metrics| self.defined.add(metrics));
             let took = self.services.monotonic_nanoseconds().saturating_sub(began);
             self.tally.record(Stat::VmStartUs, took, 1000);
         }
@@ -294,6 +299,11 @@ impl<S: Stream> Pool<S> {
             vms.extend(place.lock().vms().cloned());
         }
         vms
+    }
+
+    /// Every metric that guests have defined in its VMs so far, some of them more than once. Waits for none that starts.
+    pub fn metrics(&self) -> Vec<<S::Services as Services>::Metric> {
+        self.defined.all()
     }
 
     /// Makes sure that workers from 0 up to a number have a VM, in which a plugin has its root context. Spares will have

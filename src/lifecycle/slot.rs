@@ -127,7 +127,8 @@ impl<S: Stream> Slot<S> {
         &self.config
     }
 
-    pub(super) fn purpose(&self) -> Use {
+    /// What it is loaded for.
+    pub fn purpose(&self) -> Use {
         self.purpose
     }
 
@@ -143,6 +144,18 @@ impl<S: Stream> Slot<S> {
         let Some(published) = self.published.get() else { return Err(self.why_not_loaded()) };
         let published = published.load();
         let is_candidate = published.candidate.as_ref().is_some_and(Candidate::takes_the_next);
+        Ok(Current { published, is_candidate })
+    }
+
+    /// The same without a turn in a trial: for what is no stream that begins (`false`: what has proved itself), and for a stream
+    /// that comes again (what it [was](Current::is_candidate) the first time).
+    ///
+    /// # Errors
+    /// There is no generation yet.
+    pub fn serving(&self, is_candidate: bool) -> Result<Current<S>, NotLoaded> {
+        let Some(published) = self.published.get() else { return Err(self.why_not_loaded()) };
+        let published = published.load();
+        let is_candidate = is_candidate && published.candidate.is_some();
         Ok(Current { published, is_candidate })
     }
 
@@ -328,6 +341,11 @@ impl<S: Stream> Published<S> {
 }
 
 impl<S: Stream> Current<S> {
+    /// Whether it is on trial.
+    pub fn is_candidate(&self) -> bool {
+        self.is_candidate
+    }
+
     /// The edition that the stream begins on.
     pub fn edition(&self) -> &Arc<Edition<S>> {
         match &self.published.candidate {

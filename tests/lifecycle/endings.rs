@@ -6,7 +6,8 @@ use graft::host::stream::Services as _;
 use graft::host::vm::Lease;
 
 use crate::guest::Guest;
-use crate::house::{House, config, configured, open, serve, share_vms, word};
+use crate::house::{House, config, configured, crash, eventually, fragile, open, serve, share_vms, word};
+use crate::spares::with_spares;
 
 /// A guest that says when a root begins and ends, and counts its requests.
 fn telling() -> Guest {
@@ -127,6 +128,30 @@ fn metrics_of_a_plugin_are_those_of_its_vms() {
     let _inside: Vec<_> = vms.iter().map(graft::host::vm::Lease::lock).collect();
     assert_eq!(plugin.metrics().len(), 2);
     assert!(house.load(&config("q", &Guest::new())).metrics().is_empty());
+}
+
+#[test]
+fn metrics_are_told_while_a_worker_starts_a_vm() {
+    // It says a word when it starts, which takes until the test lets it.
+    let guest = fragile().on("_initialize", &word("started")).on(
+        "proxy_on_configure",
+        r#"(drop (call $proxy_define_metric (i32.const 0) (text "requests") (i32.const 8)))"#,
+    );
+    let house = House::new(1);
+    let plugin = house.load(&with_spares(&config("p", &guest), 0));
+    crash(&plugin, 0);
+    let silence = house.services.lines.lock();
+    std::thread::scope(|scope| {
+        scope.spawn(|| serve(&plugin, 0));
+        let is_starting = eventually(|| house.services.metric("graft_vms_started_inline.p") == Some(1));
+        let asks = scope.spawn(|| plugin.metrics().len());
+        let is_told = eventually(|| asks.is_finished());
+        // Before anything is asserted: the worker would be waited for.
+        drop(silence);
+        assert!(is_starting && is_told);
+        assert_eq!(asks.join().unwrap(), 1, "what the last VM had defined");
+    });
+    assert_eq!(plugin.metrics().len(), 1);
 }
 
 #[test]

@@ -240,3 +240,25 @@ fn a_configuration_is_not_on_trial_against_one_of_another_place() {
     let back = trial.house.registry.command(&new, Command::Rollback);
     assert_eq!(back, Err(CommandError::NoPrevious), "what serves elsewhere is not what served here");
 }
+
+#[test]
+fn who_is_no_stream_that_begins_takes_no_turn() {
+    let trial = trial();
+    let numbers: Vec<(u64, u64, u64)> = (0..8)
+        .map(|_| {
+            let current = trial.slot.current().unwrap();
+            // A logger; and the same stream, which waited.
+            let (logger, again) = (trial.slot.serving(false), trial.slot.serving(current.is_candidate()));
+            (current.plugin().key, logger.unwrap().plugin().key, again.unwrap().plugin().key)
+        })
+        .collect();
+    let stable = trial.slot.stable().unwrap().plugin().key;
+    let of_trial = numbers.iter().filter(|(current, ..)| *current != stable).count();
+    assert_eq!(of_trial, 2, "a quarter of the streams: {numbers:?}");
+    assert!(
+        numbers.iter().all(|(current, logger, again)| current == again && *logger == stable),
+        "{numbers:?}"
+    );
+    trial.command(Command::Rollback).unwrap();
+    assert_eq!(trial.slot.serving(true).unwrap().plugin().key, stable, "its generation is gone meanwhile");
+}

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use graft::host::vm::Waiting;
 
-use crate::house::{House, Loaded, config, fragile, open, serve, try_open_if_free};
+use crate::house::{House, Loaded, config, eventually, fragile, open, serve, try_open_if_free, word};
 use crate::isolation::isolated;
+use crate::spares::with_spares;
 
 /// A stream that waits, and how often it was called.
 struct Waiter {
@@ -93,6 +94,26 @@ fn a_stream_whose_time_is_over_is_called_by_the_keeper() {
     assert_eq!((keeper.work(), waiter.calls()), (Some(until), 0));
     house.pass(Duration::from_secs(1));
     assert_eq!((keeper.work(), waiter.calls(), other.calls()), (Some(until * 2), 1, 0));
+}
+
+#[test]
+fn a_guest_that_takes_long_to_start_makes_streams_of_others_wait_no_longer() {
+    let house = House::new(1);
+    // Each of its VMs says a word when it starts, which takes until the test lets it.
+    let slow = fragile().on("_initialize", &word("started"));
+    let slow = house.load(&with_spares(&config("slow", &slow), 1));
+    let mut config = with_spares(&isolated(&config("p", &fragile())), 0);
+    config.graft.pool.max_vms = 1;
+    let plugin = house.load(&config);
+    let _stream = open(&plugin, 0);
+    let waiter = Waiter::new(&plugin, house.now() + 1_000_000_000);
+    house.pass(Duration::from_secs(1));
+    let silence = house.services.lines.lock();
+    house.registry.keeper().start().unwrap();
+    assert!(eventually(|| waiter.calls() == 1));
+    assert_eq!(slow.pool().vms().len(), 1, "the spare has not started yet");
+    drop(silence);
+    assert!(eventually(|| slow.pool().vms().len() == 2));
 }
 
 #[test]

@@ -4,25 +4,24 @@
 //! that it is there (from Envoy 1.39 on: before, connections cannot be called from other threads, and get the failure policy
 //! at once). When the generation has come, or its time is over, the connection's scheduler brings it here again.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::sync::Arc;
 
 use super::ConnectionFilter;
 use crate::abi::{ConnectionHandle, ConnectionStatus, can_wake_connections};
 use crate::bridge::connection_stream::ConnectionStream;
 use crate::bridge::stream::EnvoyStream;
+use crate::bridge::wait::{self, Wait};
 use crate::bridge::{entering, module, worker};
 use crate::host::stream::Services as _;
 use crate::host::types::Direction;
-use crate::host::vm::{Vm, Waiting};
+use crate::host::vm::{Vm, Wake};
 use crate::lifecycle::generation::BeginError;
 
 /// What is known of the wait. Nothing, for most.
 #[derive(Debug, Default)]
 pub(super) struct WaitingConnection {
-    place: RefCell<Option<Waiting>>,
-    /// Until when, on the clock that never goes back; 0: it never waited.
-    until: Cell<u64>,
+    wait: Wait,
     /// The wait is over, and the plugin is told of the connection outside of its own hook.
     is_late: Cell<bool>,
 }
@@ -45,8 +44,7 @@ impl WaitingConnection {
 
     /// Gives the place up, if there is one.
     pub(super) fn end(&self) {
-        let place = self.place.take();
-        drop(place);
+        self.wait.leave();
     }
 }
 
@@ -68,8 +66,9 @@ impl ConnectionFilter {
 
     /// Whether it waited; then it begins now, waits on, or is left to the policy.
     pub(super) fn has_come_from_waiting(&self, envoy: ConnectionHandle) -> Result<(), ConnectionHandle> {
-        let Some(place) = self.waiting.place.take() else { return Err(envoy) };
-        place.come();
+        if !self.waiting.wait.come() {
+            return Err(envoy);
+        }
         self.waiting.is_late.set(true);
         // What it answers, Envoy is told by a call: the hook was answered long ago.
         let _told = self.on_new_connection(envoy);
@@ -86,7 +85,7 @@ impl ConnectionFilter {
         let begun = current.begin(worker::index(), EnvoyStream::Connection(connection))?;
         drop(current);
         let _was_empty = self.begun.set(begun);
-        if self.waiting.until.replace(0) != 0 {
+        if self.waiting.wait.end().is_some() {
             self.config.slot.tally().waited(false);
         }
         if let Ok(module) = module::module()
@@ -105,28 +104,24 @@ impl ConnectionFilter {
             return false;
         }
         let Ok(module) = module::module() else { return false };
+        let slot = &self.config.slot;
         let now = module.services.monotonic_nanoseconds();
-        if self.waiting.until.get() == 0 && error.is_loading() {
-            let wait = self.config.slot.config().graft.swap.max_wait;
-            let wait = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
-            self.waiting.until.set(now.saturating_add(wait));
+        let longest = slot.config().graft.swap.max_wait;
+        let join = |wake, until| wait::for_the_first(module, slot, wake, until);
+        if error.is_loading() && self.waiting.wait.begin(now, longest, || wake(envoy), join) {
+            return true;
         }
-        let until = self.waiting.until.get();
-        if until == 0 {
-            return false;
+        if self.waiting.wait.end().is_some() {
+            slot.tally().waited(true);
         }
-        let scheduler = envoy.scheduler().filter(|_| now < until && error.is_loading());
-        let Some(scheduler) = scheduler else {
-            self.waiting.until.set(0);
-            self.config.slot.tally().waited(true);
-            return false;
-        };
-        let wake = move || {
-            let _is_gone = !scheduler.commit();
-        };
-        let place = self.config.slot.wait(Box::new(wake), until);
-        module.registry.keeper().call_late(self.config.slot.watch(), until);
-        *self.waiting.place.borrow_mut() = Some(place);
-        true
+        false
     }
+}
+
+/// What brings the connection here again.
+fn wake(envoy: &ConnectionHandle) -> Option<Wake> {
+    let scheduler = envoy.scheduler()?;
+    Some(Box::new(move || {
+        let _is_gone = !scheduler.commit();
+    }))
 }

@@ -10,7 +10,7 @@ use crate::bridge::route_config::RouteConfig;
 use crate::bridge::stream::EnvoyStream;
 use crate::bridge::{module, worker};
 use crate::lifecycle::generation::{BeginError, Begun, Generation};
-use crate::lifecycle::slot::Current;
+use crate::lifecycle::slot::{Current, NotLoaded};
 
 /// What a stream begins on.
 pub(super) enum Chosen {
@@ -59,9 +59,20 @@ impl HttpFilter {
         }
     }
 
+    /// What the plugin's streams begin on, this one included: it takes its turn in a trial once, however often it asks.
+    pub(super) fn current(&self) -> Result<Current<EnvoyStream>, NotLoaded> {
+        let slot = &self.config.slot;
+        let current = match self.is_of_trial.get() {
+            Some(is_candidate) => slot.serving(is_candidate),
+            None => slot.current(),
+        }?;
+        self.is_of_trial.set(Some(current.is_candidate()));
+        Ok(current)
+    }
+
     /// The generation of the stream's route.
     fn routed(&self, route: Option<&Arc<RouteConfig>>) -> Result<Chosen, BeginError> {
-        let base = self.config.slot.current()?;
+        let base = self.current()?;
         match route {
             Some(route) => Ok(Chosen::Variant(route.generation(base.edition())?)),
             None => Ok(Chosen::Base(base)),

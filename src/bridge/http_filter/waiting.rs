@@ -1,26 +1,23 @@
-//! A request that waits for a VM: all of its worker's are busy. Envoy holds it meanwhile; when a VM may be free, or the
-//! time is over, the stream's scheduler brings it here again.
+//! A request that waits: the plugin is being loaded, or all VMs of its worker are busy. Envoy holds it meanwhile; when there
+//! may be what it waits for, or the time is over, the stream's scheduler brings it here again.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 
 use super::HttpFilter;
 use crate::abi::HttpFilterHandle;
 use crate::bridge::stream::EnvoyStream;
+use crate::bridge::wait::{self, Wait};
 use crate::bridge::{module, worker};
 use crate::host::stream::Services as _;
 use crate::host::types::{Direction, HeadersAction};
-use crate::host::vm::{Vm, Waiting};
+use crate::host::vm::{Vm, Wake};
 use crate::lifecycle::generation::{BeginError, Begun, Generation};
 use crate::lifecycle::pool::HomeError;
 
 /// What is known of the wait. Nothing, for most.
 #[derive(Debug, Default)]
 pub(super) struct WaitingRequest {
-    place: RefCell<Option<Waiting>>,
-    /// Until when, on the clock that never goes back; 0: it never waited.
-    until: Cell<u64>,
-    /// Since when.
-    since: Cell<u64>,
+    wait: Wait,
     /// It waits for the plugin's first generation, not for a VM.
     is_for_the_first: Cell<bool>,
     /// What came with the headers.
@@ -31,18 +28,11 @@ pub(super) struct WaitingRequest {
 
 impl WaitingRequest {
     pub(super) fn is_waiting(&self) -> bool {
-        self.place.borrow().is_some()
+        self.wait.is_under_way()
     }
 
     pub(super) fn is_late(&self) -> bool {
         self.is_late.get()
-    }
-
-    /// Gives the place in the queue up; answers whether there was one.
-    fn end(&self) -> bool {
-        // In a statement of its own: the next one who waits is called when the place is dropped.
-        let place = self.place.take();
-        place.is_some()
     }
 }
 
@@ -79,18 +69,16 @@ impl HttpFilter {
 
     /// Begins, but for a stream that has just come while others wait: it goes to the end of their queue.
     fn begin_in_turn(&self, generation: &Generation<EnvoyStream>) -> Result<Begun<EnvoyStream>, BeginError> {
-        let is_new = self.waiting.until.get() == 0;
+        let is_new = !self.waiting.wait.has_begun();
         if is_new && can_wait(generation) && generation.is_waited_for(worker::index()) {
             return Err(HomeError::Busy(generation.pool().rules().max_vms).into());
         }
         self.begin_on(generation)
     }
 
-    /// A VM may be free, or the time is over.
+    /// There may be what it waits for, or the time is over.
     pub(super) fn try_again(&self, mut envoy: HttpFilterHandle) {
-        if let Some(place) = self.waiting.place.take() {
-            place.come();
-        }
+        self.waiting.wait.come();
         if self.begin_or_wait(&envoy, self.waiting.end_of_stream.get()) {
             return;
         }
@@ -111,20 +99,21 @@ impl HttpFilter {
         self.waiting.is_late.set(false);
     }
 
-    /// Counts a wait that is over, if there was one.
+    /// Counts a wait for a VM that is over, if there was one.
     fn has_waited(&self, has_timed_out: bool) {
-        if self.waiting.until.replace(0) == 0 || self.waiting.is_for_the_first.replace(false) {
+        let Some(since) = self.waiting.wait.end() else { return };
+        if self.waiting.is_for_the_first.replace(false) {
             return;
         }
-        if let (Ok(module), Ok(current)) = (module::module(), self.config.slot.current()) {
-            let waited = module.services.monotonic_nanoseconds().saturating_sub(self.waiting.since.get());
+        if let (Ok(module), Ok(current)) = (module::module(), self.current()) {
+            let waited = module.services.monotonic_nanoseconds().saturating_sub(since);
             current.pool().tally().waited(waited, has_timed_out);
         }
     }
 
     /// Gives the place in the queue up, if there is one: the stream goes. Answers whether it waited.
     pub(super) fn stop_waiting(&self) -> bool {
-        let waited = self.waiting.end();
+        let waited = self.waiting.wait.leave();
         if waited {
             self.has_waited(false);
         }
@@ -133,30 +122,23 @@ impl HttpFilter {
 
     /// Has the stream called when the plugin's first generation is there; false if waiting is no use.
     fn wait_for_the_first(&self, envoy: &HttpFilterHandle, error: &BeginError) -> bool {
-        let swap = self.config.slot.config().graft.swap;
-        let is_worthwhile = error.is_loading() && !self.config.slot.config().allow_on_headers_stop_iteration;
+        let slot = &self.config.slot;
+        let is_worthwhile = error.is_loading() && !slot.config().allow_on_headers_stop_iteration;
         let (Ok(module), true) = (module::module(), is_worthwhile) else { return false };
         let now = module.services.monotonic_nanoseconds();
-        if self.waiting.until.get() == 0 {
-            let wait = u64::try_from(swap.max_wait.as_nanos()).unwrap_or(u64::MAX);
-            self.waiting.until.set(now.saturating_add(wait));
+        let longest = slot.config().graft.swap.max_wait;
+        let join = |wake, until| wait::for_the_first(module, slot, wake, until);
+        let waits = self.waiting.wait.begin(now, longest, || wake(envoy), join);
+        if waits {
+            self.waiting.is_for_the_first.set(true);
         }
-        let until = self.waiting.until.get();
-        let Some(scheduler) = envoy.scheduler().filter(|_| now < until) else { return false };
-        let wake = move || {
-            let _is_gone = !scheduler.commit(0);
-        };
-        let place = self.config.slot.wait(Box::new(wake), until);
-        module.registry.keeper().call_late(self.config.slot.watch(), until);
-        *self.waiting.place.borrow_mut() = Some(place);
-        self.waiting.is_for_the_first.set(true);
-        true
+        waits
     }
 
     /// Counts that wait, if there was one.
     fn has_waited_for_the_first(&self, has_timed_out: bool) {
         if self.waiting.is_for_the_first.replace(false) {
-            self.waiting.until.set(0);
+            self.waiting.wait.end();
             self.config.slot.tally().waited(has_timed_out);
         }
     }
@@ -173,25 +155,15 @@ impl HttpFilter {
         }
         let Ok(module) = module::module() else { return false };
         let now = module.services.monotonic_nanoseconds();
-        if self.waiting.until.get() == 0 {
-            let wait = u64::try_from(generation.pool().rules().max_wait.as_nanos()).unwrap_or(u64::MAX);
-            self.waiting.until.set(now.saturating_add(wait));
-            self.waiting.since.set(now);
-        }
-        let until = self.waiting.until.get();
-        let Some(scheduler) = envoy.scheduler().filter(|_| now < until) else { return false };
-        let wake = move || {
-            let _is_gone = !scheduler.commit(0);
-        };
-        let place = generation.wait(worker::index(), Box::new(wake), until);
-        *self.waiting.place.borrow_mut() = Some(place);
-        true
+        let longest = generation.pool().rules().max_wait;
+        let join = |wake, until| generation.wait(worker::index(), wake, until);
+        self.waiting.wait.begin(now, longest, || wake(envoy), join)
     }
 
     /// A response overtakes a request that waits: another filter's, or Envoy's own when its time was over. The plugin has
     /// no part in this stream, and must not let the request go on.
     pub(super) fn give_up_waiting(&self) {
-        if self.waiting.end() {
+        if self.waiting.wait.leave() {
             self.holds_request.set(false);
             self.is_bypassed.set(true);
         }
@@ -216,4 +188,12 @@ impl HttpFilter {
 /// A plugin that lets the body come while it holds the headers would wait for a body that Envoy holds for us.
 fn can_wait(generation: &Generation<EnvoyStream>) -> bool {
     !generation.plugin().allow_on_headers_stop_iteration
+}
+
+/// What brings the stream here again.
+fn wake(envoy: &HttpFilterHandle) -> Option<Wake> {
+    let scheduler = envoy.scheduler()?;
+    Some(Box::new(move || {
+        let _is_gone = !scheduler.commit(0);
+    }))
 }

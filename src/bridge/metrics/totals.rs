@@ -1,5 +1,10 @@
 //! What Graft has counted of a plugin, for its page on the admin endpoint.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
 use super::{Metric, Metrics};
 use crate::telemetry::stats::Stat;
 
@@ -28,24 +33,41 @@ impl Totals {
     }
 }
 
-impl Metrics {
-    /// What was counted under the name of a plugin.
-    pub fn totals(&self, plugin: &str) -> Totals {
-        let by_name = self.by_name.lock();
-        let sum_of = |stat| {
-            let values = by_name.values().filter(|metric| metric.is_of(stat, plugin));
-            values.map(|metric| metric.value()).fold(0, u64::wrapping_add)
-        };
-        Totals(TOLD.map(|(_, stat)| sum_of(stat)))
+/// The metrics that are told, by the name of their plugin. Found without a look at all others: there may be many, and
+/// workers ask for theirs by the lock of those.
+#[derive(Debug, Default)]
+pub(super) struct Told(Mutex<ByPlugin>);
+
+type ByPlugin = HashMap<Box<[u8]>, Vec<Arc<Metric>>>;
+
+impl Told {
+    /// A statistic of Graft's own has come.
+    pub(super) fn add(&self, metric: &Arc<Metric>) {
+        if let Some((_stat, labels)) = metric.own.as_ref().filter(|(stat, _)| place_of(*stat).is_some())
+            && let Some(plugin) = labels.first()
+        {
+            self.0.lock().entry(plugin.clone()).or_default().push(Arc::clone(metric));
+        }
     }
 }
 
-impl Metric {
-    /// Whether it is this statistic of this plugin.
-    fn is_of(&self, stat: Stat, plugin: &str) -> bool {
-        self.own.as_ref().is_some_and(|(own, labels)| {
-            *own == stat && labels.first().is_some_and(|label| **label == *plugin.as_bytes())
-        })
+/// Where a statistic is told.
+fn place_of(stat: Stat) -> Option<usize> {
+    TOLD.iter().position(|(_, told)| *told == stat)
+}
+
+impl Metrics {
+    /// What was counted under the name of a plugin.
+    pub fn totals(&self, plugin: &str) -> Totals {
+        let mut totals = Totals::default();
+        let told = self.told.0.lock();
+        for metric in told.get(plugin.as_bytes()).into_iter().flatten() {
+            let place = metric.own.as_ref().and_then(|(stat, _labels)| place_of(*stat));
+            if let Some(total) = place.and_then(|place| totals.0.get_mut(place)) {
+                *total = total.wrapping_add(metric.value());
+            }
+        }
+        totals
     }
 }
 

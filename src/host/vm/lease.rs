@@ -11,8 +11,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::Vm;
 use super::watch::Watch;
-use crate::host::metrics::Outside;
-use crate::host::stream::{Services, Stream};
+use crate::host::stream::Stream;
 
 /// Streams, pools and the agenda hold a VM by this. The VM ends with the last.
 pub struct Lease<S: Stream>(Arc<Shared<S>>);
@@ -26,8 +25,6 @@ struct Shared<S: Stream> {
     /// What others may know without going in: bytes of memory, whether the guest trapped. Written by who is inside.
     memory: AtomicUsize,
     has_failed: AtomicBool,
-    /// The metrics that the guest defines, unless it is a copy.
-    metrics: Option<Outside<<S::Services as Services>::Metric>>,
 }
 
 /// A VM from outside.
@@ -65,8 +62,7 @@ impl<S: Stream> Lease<S> {
     /// [activated](Self::activate); by a copy when its guest asks for something that is answered there.
     pub fn apart(vm: Vm<S>, watch: &Arc<Watch>) -> Self {
         let (memory, has_failed) = (AtomicUsize::new(vm.memory_bytes()), AtomicBool::new(vm.has_failed()));
-        let (metrics, watch) = (vm.inner.store.data().metrics.outside(), Arc::clone(watch));
-        Self(Arc::new(Shared { vm: Mutex::new(vm), watch, memory, has_failed, metrics }))
+        Self(Arc::new(Shared { vm: Mutex::new(vm), watch: Arc::clone(watch), memory, has_failed }))
     }
 
     /// The VM goes to work: its ticks run, and what it asked for while it started is passed on.
@@ -104,11 +100,6 @@ impl<S: Stream> Lease<S> {
     /// Bytes of linear memory that the guest had when a thread last left it.
     pub fn memory_bytes(&self) -> usize {
         self.0.memory.load(Ordering::Relaxed)
-    }
-
-    /// The metrics that the guest has defined so far; none of a copy, which has those of the VM that it was copied from.
-    pub fn metrics(&self) -> Vec<<S::Services as Services>::Metric> {
-        self.0.metrics.as_ref().map(|metrics| metrics.lock().clone()).unwrap_or_default()
     }
 
     /// Whether the guest has trapped, as far as threads have left it.
