@@ -66,10 +66,11 @@ on_each_envoy! {
         assert!(envoy.stop().status.success());
     }
 
-    /// The fresh VM does not tick: nobody has asked it to.
+    /// The fresh VM does not tick: nobody has asked it to. The first is asked when the exchange is over; one that is under way
+    /// goes with its VM.
     fn a_tick_that_traps_costs_no_request(version) {
         let (envoy, _upstream) = Envoy::with_plugins(version, &[Plugin::scripted("dies", "
-            request_headers: if-header request x-do die tick-period 20
+            log: if-header request x-do die tick-period 20
             tick: panic \"at the tick\"
         ")]);
         let client = envoy.client("main");
