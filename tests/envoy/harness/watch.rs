@@ -90,15 +90,69 @@ impl MainThreadWatch {
         }))
     }
 
-    /// The longest that an answer took.
-    pub fn stop(self) -> Duration {
-        self.0.stop().into_iter().max().unwrap_or_default()
+    pub fn stop(self) -> Answers {
+        let mut times = self.0.stop();
+        times.sort_unstable();
+        Answers(times)
+    }
+
+    /// What answers take while nothing happens to the main thread: half a second of them.
+    pub fn quiet(admin: Admin) -> Answers {
+        let watch = Self::start(admin);
+        std::thread::sleep(Duration::from_millis(500));
+        watch.stop()
+    }
+}
+
+/// What answers of the main thread took, the quickest first.
+#[derive(Clone, Debug, Default)]
+pub struct Answers(Vec<Duration>);
+
+impl Answers {
+    pub fn longest(&self) -> Duration {
+        self.0.last().copied().unwrap_or_default()
+    }
+
+    pub fn median(&self) -> Duration {
+        self.0.get(self.0.len() / 2).copied().unwrap_or_default()
+    }
+
+    /// That the main thread did no more than when nothing happened. A busy machine makes all answers late, those of a quiet
+    /// time too, and one of them now and then by much; so a single one may take a quarter of a second longer.
+    #[track_caller]
+    pub fn assert_like(&self, quiet: &Self) {
+        assert!(self.0.len() > 10 && quiet.0.len() > 10, "{} and {} answers", self.0.len(), quiet.0.len());
+        let (busy, own) = (self.median(), quiet.median());
+        assert!(
+            busy < own + Duration::from_millis(5),
+            "the main thread answers in {busy:?}, in quiet times in {own:?}"
+        );
+        let (busy, own) = (self.longest(), quiet.longest());
+        assert!(
+            busy < own + Duration::from_millis(250),
+            "the main thread was busy for {busy:?}, in quiet times for {own:?}"
+        );
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn answers_are_compared_with_those_of_a_quiet_time() {
+        let answers = |typical: u64, longest: u64| {
+            let mut times = vec![Duration::from_millis(typical); 20];
+            times.push(Duration::from_millis(longest));
+            Answers(times)
+        };
+        let is_like =
+            |busy: Answers, quiet: Answers| std::panic::catch_unwind(|| busy.assert_like(&quiet)).is_ok();
+        assert!(is_like(answers(1, 200), answers(1, 1)));
+        assert!(is_like(answers(40, 500), answers(38, 300)), "the machine is busy");
+        assert!(!is_like(answers(1, 300), answers(1, 1)), "once for long");
+        assert!(!is_like(answers(8, 9), answers(1, 9)), "again and again");
+    }
 
     #[test]
     fn growth_is_that_of_the_last_third() {

@@ -94,7 +94,7 @@ on_each_host! {
         }
         load.await_more(100);
         let report = load.stop();
-        let (memory, blocked) = (memory.stop(), main_thread.stop());
+        let (memory, blocked) = (memory.stop(), main_thread.stop().longest());
         let until_new = published.iter().filter_map(|(number, at)| report.first_of(*number)?.checked_sub(*at)).max();
         eprintln!(
             "{version:?}, {host:?}: {report}; new behaviour after {:.1?}; {} MiB at most, grown by {} KiB; the main thread was busy for \

@@ -57,11 +57,14 @@ on_each_envoy! {
         assert_eq!(house.generation("heals"), Some(1));
         assert_eq!(healing.count(), 3);
         load.await_more(20);
-        let (report, blocked) = (load.stop(), main_thread.stop());
+        let answers = main_thread.stop();
+        // With the same load.
+        let quiet = MainThreadWatch::quiet(house.envoy.admin());
+        let report = load.stop();
         report.assert_nothing_was_lost();
         assert_eq!(report.generations().into_keys().collect::<Vec<_>>(), [7]);
-        eprintln!("{version:?}: {report}; the main thread was busy for {blocked:.1?}");
-        assert!(blocked < Duration::from_secs(2), "the main thread was busy for {blocked:?}");
+        eprintln!("{version:?}: {report}; the main thread was busy for {:.1?}", answers.longest());
+        answers.assert_like(&quiet);
         house.stop();
     }
 
