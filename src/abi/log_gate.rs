@@ -6,18 +6,31 @@
 //!
 //! Envoy's own threads end before its loggers do, and all that they do of ours is inside a hook. They go past the gate:
 //! it counts who writes, and all workers would change that count, several times a request.
+//!
+//! An Envoy that has refused our last configuration may go on all the same, while we fetch what it wanted for the next time.
+//! So what goes wrong meanwhile is kept, and said when the next one comes.
+
+use std::collections::VecDeque;
 
 use parking_lot::Mutex;
 
 use super::gate::Gate;
 use super::guard;
+use super::types::Level;
+
+/// Most lines that are kept; older ones make room.
+const MOST_KEPT: usize = 16;
 
 /// See the module's text. Any thread.
 #[derive(Debug)]
 pub(super) struct LogGate {
     gate: Gate,
     configurations: Mutex<usize>,
+    kept: Mutex<VecDeque<Line>>,
 }
+
+/// What is said, and how loud.
+type Line = (Level, Box<[u8]>);
 
 /// A configuration that the log is open for, until this is dropped.
 #[derive(Debug)]
@@ -25,7 +38,7 @@ pub(super) struct Entered<'a>(&'a LogGate);
 
 impl LogGate {
     pub(super) const fn new() -> Self {
-        Self { gate: Gate::new(), configurations: Mutex::new(0) }
+        Self { gate: Gate::new(), configurations: Mutex::new(0), kept: Mutex::new(VecDeque::new()) }
     }
 
     /// Envoy makes a configuration, which may be refused: what threads of ours have to say of that is said, too.
@@ -44,6 +57,25 @@ impl LogGate {
     /// Writes something while the log is open. Whoever writes may be asked to write once more.
     pub(super) fn with<R>(&self, write: impl FnOnce() -> R) -> Option<R> {
         if guard::is_inside_a_hook() { Some(write()) } else { self.gate.through(write) }
+    }
+
+    /// Whether lines are worth keeping that come while the log is closed.
+    pub(super) fn is_kept(level: Level) -> bool {
+        level >= Level::Warn
+    }
+
+    /// Keeps a line that came while the log was closed, if it is worth that.
+    pub(super) fn keep(&self, level: Level, message: &[u8]) {
+        if Self::is_kept(level) {
+            let mut kept = self.kept.lock();
+            kept.truncate(MOST_KEPT.saturating_sub(1));
+            kept.push_front((level, message.into()));
+        }
+    }
+
+    /// Gives what was kept, the oldest first.
+    pub(super) fn take_kept(&self) -> impl Iterator<Item = Line> + use<> {
+        std::mem::take(&mut *self.kept.lock()).into_iter().rev()
     }
 }
 
@@ -105,6 +137,20 @@ mod tests {
         };
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(ends)).is_err());
         assert_eq!(gate.with(|| 1), None);
+    }
+
+    #[test]
+    fn what_went_wrong_while_it_was_closed_is_kept_and_not_more_than_a_few_lines() {
+        let gate = LogGate::new();
+        gate.keep(Level::Info, b"compiled");
+        for number in 0..=MOST_KEPT {
+            gate.keep(Level::Error, number.to_string().as_bytes());
+        }
+        let kept: Vec<_> =
+            gate.take_kept().map(|(_, line)| String::from_utf8(line.to_vec()).unwrap()).collect();
+        let expected: Vec<_> = (1..=MOST_KEPT).map(|number| number.to_string()).collect();
+        assert_eq!(kept, expected);
+        assert_eq!(gate.take_kept().count(), 0);
     }
 
     #[test]

@@ -13,10 +13,15 @@ const SOURCE: &[u8] = concat!("graft/", file!()).as_bytes();
 
 static LOG: LogGate = LogGate::new();
 
-/// Envoy makes a configuration; it [stays](Entered::stays), or is refused.
+/// Envoy makes a configuration; it [stays](Entered::stays), or is refused. In a hook.
 pub(super) fn config_comes() -> Option<Entered<'static>> {
     // Unit tests have an Envoy for each thread, and this process has one.
-    (!cfg!(test)).then(|| LOG.enter())
+    if cfg!(test) {
+        return None;
+    }
+    let entered = LOG.enter();
+    LOG.take_kept().for_each(|(level, message)| write(level, &message));
+    Some(entered)
 }
 
 /// Envoy gives one up. To be dropped after its last word.
@@ -25,9 +30,11 @@ pub(super) fn config_goes() -> Option<Entered<'static>> {
 }
 
 /// Writes a line to Envoy's logger `dynamic_modules`, if `level` is on. The bytes need not be UTF-8. Outside of hooks nothing
-/// is written when Envoy has given up all of our configurations: it may be ending.
+/// is written when Envoy has given up all of our configurations, for it may be ending; what matters is kept then for the next.
 pub fn log(level: Level, message: &[u8]) {
-    LOG.with(|| write(level, message)).unwrap_or_default();
+    if LOG.with(|| write(level, message)).is_none() {
+        LOG.keep(level, message);
+    }
 }
 
 fn write(level: Level, message: &[u8]) {
@@ -46,7 +53,7 @@ fn write(level: Level, message: &[u8]) {
 pub fn is_log_enabled(level: Level) -> bool {
     let Some(is_enabled) = callbacks().log_enabled else { return false };
     // SAFETY: F2.
-    LOG.with(|| unsafe { is_enabled(level.number()) }).unwrap_or(false)
+    LOG.with(|| unsafe { is_enabled(level.number()) }).unwrap_or_else(|| LogGate::is_kept(level))
 }
 
 /// The lowest level that is written; [`Level::Off`] if none is. Before Envoy 1.39 it is found by asking for each.
