@@ -120,4 +120,30 @@ on_each_envoy! {
         }
         assert!(envoy.stop().status.success());
     }
+
+    fn why_code_was_not_fetched_for_the_only_configuration_is_told_when_it_comes_again(version) {
+        let (mut registry, place) = (Registry::open(), Place::new());
+        let plugin = image("careful", &registry, &push(&registry, "plugins/a:1", 1))
+            .impatient()
+            .set("vm_config.nack_on_code_cache_miss", true);
+        registry.stop();
+        let upstream = SteadyUpstream::start();
+        let bootstrap = Bootstrap::new()
+            .cluster("upstream", upstream.address(), Protocol::Http2)
+            .variable("GRAFT_CACHE_DIRECTORY", &place.directory.to_string_lossy())
+            .listener(Listener::new("other"))
+            .listeners_from_file();
+        let envoy = Envoy::start(version, &bootstrap);
+        let listeners = [Listener::new("main").plugin(Host::Graft, &plugin)];
+        eventually("the reason", || {
+            assert_eq!(update_listeners(&envoy, &listeners), Verdict::Refused);
+            let has_it = |line: &str| line.contains("is not reachable") && line.contains("is not in the cache yet");
+            envoy.log().iter().any(|line| has_it(&line.text)).then_some(())
+        });
+        registry.start_again();
+        eventually("the configuration to be accepted", || {
+            (update_listeners(&envoy, &listeners) == Verdict::Accepted).then_some(())
+        });
+        assert!(envoy.stop().status.success());
+    }
 }
