@@ -32,7 +32,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
 ];
 
 /// Dependencies with one door, and the layers behind which they are.
-const DOORS: [(&str, &[&str]); 10] = [
+const DOORS: [(&str, &[&str]); 11] = [
     ("wasmtime", &["engine", "host"]),
     ("serde", &["config", "source"]),
     // The bridge writes the state of all plugins for Envoy's admin endpoint.
@@ -40,7 +40,8 @@ const DOORS: [(&str, &[&str]); 10] = [
     ("serde_path_to_error", &["config"]),
     ("getrandom", &["engine"]),
     ("libc", &["abi"]),
-    ("rustix", &["source"]),
+    ("rayon", &["engine"]),
+    ("rustix", &["engine", "source"]),
     ("ureq", &["source"]),
     ("rustls", &["source"]),
     ("tar", &["source"]),

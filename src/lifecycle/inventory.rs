@@ -155,6 +155,11 @@ impl<S: Stream> Inventory<S> {
         Ok(self.make_generation(&pool, &pool_key, plugin, workers.prepared)?)
     }
 
+    /// Runs work that nobody waits for; see [`Engine::in_background`].
+    pub(super) fn in_background<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        self.engine.in_background(work)
+    }
+
     /// Compiles code for the cache alone.
     ///
     /// # Errors

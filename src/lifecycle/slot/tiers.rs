@@ -68,7 +68,8 @@ impl<S: Stream> Slot<S> {
         if !self.is_used() || quick.generation.strong_count() == 0 {
             return;
         }
-        let made = self.edition(works, &quick.wasm, Tier::Optimized, |_step| ());
+        let wasm = &quick.wasm;
+        let made = works.inventory.in_background(|| self.edition(works, wasm, Tier::Optimized, |_step| ()));
         let mut progress = self.progress.lock();
         let stable = self.stable().filter(|stable| Arc::as_ptr(stable) == quick.generation.as_ptr());
         let Some(stable) = stable else { return };
