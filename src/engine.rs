@@ -11,6 +11,7 @@
 //! compares the count with the store's deadline at each loop and call, and traps when it has passed. A
 //! comparison costs a load and a branch; a signal or fuel would cost more.
 
+mod background;
 pub mod code;
 pub mod limits;
 pub mod memory;
@@ -34,9 +35,6 @@ const BACKTRACE_FRAMES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(19);
 /// Stack that a guest may use, in bytes. It lies on the worker's own stack (8 MiB by default with glibc), beside
 /// Envoy's frames, so it must stay well below.
 const GUEST_STACK_BYTES: usize = 512 * 1024;
-
-/// Niceness of threads whose work nobody waits for: a tenth of the processor where others want it.
-const BACKGROUND: i32 = 10;
 
 /// What cannot be: the options below are constants, so this is a fault of the build or of the machine.
 #[derive(Debug, thiserror::Error)]
@@ -85,22 +83,6 @@ impl Engine {
             // Should this processor have no such compiler, the other one is as good, but for the time.
             wasmtime::Engine::new(&config).unwrap_or_else(|_slower| self.inner.clone())
         })
-    }
-
-    /// Runs work in which code is compiled that nobody waits for: on threads of its own, `graft:compiler`, to which those that
-    /// serve do not have to leave their processors.
-    pub fn in_background<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
-        let threads = rayon::ThreadPoolBuilder::new()
-            .thread_name(|_number| "graft:compiler".to_owned())
-            // Of the thread that calls, on Linux. One that is as important as others compiles, too.
-            .start_handler(|_number| {
-                let _as_important = rustix::process::setpriority_process(None, BACKGROUND);
-            })
-            .build();
-        match threads {
-            Ok(threads) => threads.install(work),
-            Err(_as_for_everybody) => work(),
-        }
     }
 
     /// Keeps the clock of deadlines running until the answer is dropped. Every VM holds one.

@@ -148,6 +148,10 @@ impl RouteConfig {
             error,
         });
         self.is_accepted.fetch_or(tried.is_ok(), Ordering::Relaxed);
+        if tried.is_err() {
+            // Another plugin of its name may take it; no later version of this one is held up by it.
+            config.slot.remove_route(configuration);
+        }
         tried.map(drop)
     }
 }

@@ -94,6 +94,27 @@ pub enum Tier {
     Optimized,
 }
 
+/// How code is compiled that does not lie on a [`Shelf`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// As quickly as possible.
+    Quick,
+    /// With all optimisations.
+    Full,
+    /// The same, on threads that leave their processors to others: nobody waits for it.
+    Background,
+}
+
+impl Effort {
+    /// What comes of it.
+    pub fn tier(self) -> Tier {
+        match self {
+            Self::Quick => Tier::Baseline,
+            Self::Full | Self::Background => Tier::Optimized,
+        }
+    }
+}
+
 /// Why bytes did not become code.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
@@ -152,8 +173,8 @@ pub struct Code {
 struct Original {
     wasm: Arc<Wasm>,
     shelf: Option<Arc<dyn Shelf>>,
-    /// How it is compiled, unless it lies on the shelf.
-    tier: Tier,
+    /// How it is compiled.
+    effort: Effort,
 }
 
 impl Code {
@@ -165,10 +186,10 @@ impl Code {
     pub fn compile(
         engine: &Engine,
         wasm: &Wasm,
-        tier: Tier,
+        effort: Effort,
         shelf: Option<&Arc<dyn Shelf>>,
     ) -> Result<Self, CompileError> {
-        let compiler = Compiler { engine, shelf: shelf.map(|shelf| &**shelf), tier, of: wasm.digest };
+        let compiler = Compiler { engine, shelf: shelf.map(|shelf| &**shelf), effort, of: wasm.digest };
         let Compiled { module, origin, tier } = compiler.obtain(&wasm.bytes, wasm.digest)?;
         Ok(Self { digest: wasm.digest, module, origin, tier, original: None, dispatcher: None })
     }
@@ -180,18 +201,18 @@ impl Code {
     pub fn compile_for_snapshots(
         engine: &Engine,
         wasm: &Arc<Wasm>,
-        tier: Tier,
+        effort: Effort,
         shelf: Option<&Arc<dyn Shelf>>,
     ) -> Result<Self, CompileError> {
         // First, for the error that users know.
         check_magic(&wasm.bytes)?;
-        let compiler = Compiler { engine, shelf: shelf.map(|shelf| &**shelf), tier, of: wasm.digest };
+        let compiler = Compiler { engine, shelf: shelf.map(|shelf| &**shelf), effort, of: wasm.digest };
         let instrumented = match snapshot::instrument(&wasm.bytes) {
             Ok(instrumented) => instrumented,
             // What is no valid code at all is not to be blamed on the isolation.
             Err(error) => return Err(compiler.compile(&wasm.bytes).err().unwrap_or_else(|| error.into())),
         };
-        let original = Original { wasm: Arc::clone(wasm), shelf: shelf.cloned(), tier };
+        let original = Original { wasm: Arc::clone(wasm), shelf: shelf.cloned(), effort };
         let Compiled { module, origin, tier } = compiler.obtain(&instrumented, Digest::of(&instrumented))?;
         let original = Some(original);
         Ok(Self { digest: wasm.digest, module, origin, tier, original, dispatcher: None })
@@ -215,7 +236,7 @@ impl Code {
         let compiler = Compiler {
             engine,
             shelf: original.and_then(|original| original.shelf.as_deref()),
-            tier: original.map_or(self.tier, |original| original.tier),
+            effort: original.map_or(Effort::Full, |original| original.effort),
             of: self.digest,
         };
         let Compiled { module, origin, tier } = compiler.obtain_snapshot(&taken.bytes)?;
@@ -249,7 +270,7 @@ impl Code {
 
     /// Which compiler makes snapshots of it.
     pub fn tier_of_snapshots(&self) -> Tier {
-        self.original.as_ref().map_or(self.tier, |original| original.tier)
+        self.original.as_ref().map_or(self.tier, |original| original.effort.tier())
     }
 
     /// wasmtime's module, for the linker of `host`.
@@ -301,7 +322,7 @@ mod tests {
     use super::*;
 
     fn compile(bytes: &[u8]) -> Result<Code, CompileError> {
-        Code::compile(&Engine::new().unwrap(), &Wasm::new(bytes.to_vec()), Tier::Optimized, None)
+        Code::compile(&Engine::new().unwrap(), &Wasm::new(bytes.to_vec()), Effort::Full, None)
     }
 
     #[test]

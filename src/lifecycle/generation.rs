@@ -7,7 +7,7 @@
 mod duty;
 
 use std::cell::Cell;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use self::duty::Duties;
 pub(super) use self::duty::Duty;
@@ -16,7 +16,7 @@ use super::keeper::Keeper;
 use super::pool::{HomeError, Pool, Seat};
 use super::slot::NotLoaded;
 use super::tally::{Shard, Streams};
-use crate::engine::code::Tier;
+use crate::engine::code::{Tier, Wasm};
 use crate::host::contexts::{Plugin, RootIndex, StreamIndex};
 use crate::host::stream::{Services, Stream};
 use crate::host::vm::{CallError, Lease, Snapshot, StartError, Waiting, Wake};
@@ -105,6 +105,8 @@ pub struct Generation<S: Stream> {
     made_at: u64,
     streams: Arc<Streams<S>>,
     duties: Duties,
+    /// What it was compiled from, if that was done quickly.
+    wasm: OnceLock<Arc<Wasm>>,
 }
 
 impl<S: Stream> Generation<S> {
@@ -145,6 +147,7 @@ impl<S: Stream> Generation<S> {
             made_at,
             streams,
             duties: Duties::default(),
+            wasm: OnceLock::new(),
         };
         generation.pool.count_generation(false);
         match generation.pool.prepare(&generation.plugin, workers) {
@@ -181,6 +184,16 @@ impl<S: Stream> Generation<S> {
     pub fn tier(&self) -> Tier {
         let tier = self.pool.template().code().tier();
         self.snapshot.as_ref().map_or(tier, |snapshot| tier.min(snapshot.code().tier()))
+    }
+
+    /// It was compiled quickly: from this, so that it can be compiled once more.
+    pub(super) fn keep_wasm(&self, wasm: &Arc<Wasm>) {
+        let _is_there = self.wasm.set(Arc::clone(wasm));
+    }
+
+    /// What it was compiled from, if that was done quickly.
+    pub(super) fn wasm(&self) -> Option<&Arc<Wasm>> {
+        self.wasm.get()
     }
 
     /// The VMs that it runs in.

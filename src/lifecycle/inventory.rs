@@ -23,7 +23,7 @@ use super::keeper::Keeper;
 use super::pool::Pool;
 use crate::config::{Isolation, PluginConfig};
 use crate::engine::Engine;
-use crate::engine::code::{Code, Tier, Wasm};
+use crate::engine::code::{Code, Effort, Tier, Wasm};
 use crate::host::commons::Commons;
 use crate::host::contexts::Plugin;
 use crate::host::stream::Stream;
@@ -111,7 +111,7 @@ impl<S: Stream> Inventory<S> {
     }
 
     /// Makes a generation of a plugin whose bytes are at hand: compiles, links, starts and configures it, or finds the one
-    /// that is the same. Blocks for as long as that takes. `tier` is what the code has at least.
+    /// that is the same. Blocks for as long as that takes. What it finds was compiled with that effort or a better one.
     ///
     /// # Errors
     /// [`LoadError`] says which step failed; nothing of the plugin is left then.
@@ -120,13 +120,15 @@ impl<S: Stream> Inventory<S> {
         purpose: Use,
         config: &PluginConfig,
         wasm: &Arc<Wasm>,
-        tier: Tier,
+        effort: Effort,
         on_step: impl Fn(Step),
     ) -> Result<Arc<Generation<S>>, LoadError> {
         let variables = config.vm.environment.resolve(|name| std::env::var_os(name));
         let key = |tier| keys::pool_key(purpose, config, &wasm.digest(), &variables, tier);
-        let optimized = key(Tier::Optimized);
-        let pool_key = if self.pool(&optimized).is_some() { optimized } else { key(tier) };
+        // Held until its turn has come: what is made under a key is made with its tier.
+        let optimized = self.pool(&key(Tier::Optimized));
+        let effort = if optimized.is_some() && effort == Effort::Quick { Effort::Full } else { effort };
+        let pool_key = key(effort.tier());
         let workers = match purpose {
             Use::Filter | Use::Service => self.workers,
             Use::Singleton => Workers { places: 1, prepared: 1 },
@@ -138,9 +140,9 @@ impl<S: Stream> Inventory<S> {
         } else {
             on_step(Step::Compiling);
             // Until the pool is there, in which others find the code.
-            let turn = self.turn(keys::code_key(wasm, config, tier));
+            let turn = self.turn(keys::code_key(wasm, config, effort.tier()));
             let _mine = turn.lock();
-            let pool = self.make_pool(purpose, config, (wasm, tier), &variables, workers.places)?;
+            let pool = self.make_pool(purpose, config, (wasm, effort), &variables, workers.places)?;
             self.loaded.lock().pools.insert(pool_key, Arc::downgrade(&pool));
             pool
         };
@@ -152,12 +154,11 @@ impl<S: Stream> Inventory<S> {
             allow_on_headers_stop_iteration: config.allow_on_headers_stop_iteration,
         };
         on_step(Step::Starting);
-        Ok(self.make_generation(&pool, &pool_key, plugin, workers.prepared)?)
-    }
-
-    /// Runs work that nobody waits for; see [`Engine::in_background`].
-    pub(super) fn in_background<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
-        self.engine.in_background(work)
+        let generation = self.make_generation(&pool, &pool_key, plugin, workers.prepared)?;
+        if generation.tier() == Tier::Baseline {
+            generation.keep_wasm(wasm);
+        }
+        Ok(generation)
     }
 
     /// Compiles code for the cache alone.
@@ -166,7 +167,7 @@ impl<S: Stream> Inventory<S> {
     /// It is none.
     pub fn keep(&self, config: &PluginConfig, wasm: &Arc<Wasm>) -> Result<(), LoadError> {
         let is_vm_per_stream = config.graft.isolation == Isolation::Stream;
-        self.code(config, (wasm, Tier::Optimized), is_vm_per_stream).map(drop)
+        self.code(config, (wasm, Effort::Full), is_vm_per_stream).map(drop)
     }
 
     /// The same plugin with another configuration: its own root context in the same VMs.
@@ -204,7 +205,7 @@ impl<S: Stream> Inventory<S> {
         &self,
         purpose: Use,
         config: &PluginConfig,
-        code: (&Arc<Wasm>, Tier),
+        code: (&Arc<Wasm>, Effort),
         variables: &[(String, String)],
         places: usize,
     ) -> Result<Arc<Pool<S>>, LoadError> {
@@ -217,17 +218,17 @@ impl<S: Stream> Inventory<S> {
     fn code(
         &self,
         config: &PluginConfig,
-        (wasm, tier): (&Arc<Wasm>, Tier),
+        (wasm, effort): (&Arc<Wasm>, Effort),
         is_for_snapshots: bool,
     ) -> Result<Code, LoadError> {
-        if let Some(code) = self.loaded.lock().code(wasm, tier, is_for_snapshots) {
+        if let Some(code) = self.loaded.lock().code(wasm, effort.tier(), is_for_snapshots) {
             return Ok(code);
         }
         let cache = self.caches.shelf(&config.graft.cache, |name| std::env::var_os(name));
         Ok(if is_for_snapshots {
-            Code::compile_for_snapshots(&self.engine, wasm, tier, cache.as_ref())?
+            Code::compile_for_snapshots(&self.engine, wasm, effort, cache.as_ref())?
         } else {
-            Code::compile(&self.engine, wasm, tier, cache.as_ref())?
+            Code::compile(&self.engine, wasm, effort, cache.as_ref())?
         })
     }
 

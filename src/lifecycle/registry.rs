@@ -20,7 +20,7 @@ use super::slot::edition::Edition;
 use super::slot::{Command, CommandError, Slot};
 use super::supply::{Sourced, Supply};
 use crate::config::{LoadMode, PluginConfig};
-use crate::engine::code::Tier;
+use crate::engine::code::Effort;
 use crate::host::commons::Commons;
 use crate::host::stream::Stream;
 use crate::host::vm::StartError;
@@ -114,7 +114,7 @@ impl<S: Stream> Registry<S> {
         let (slot, is_new) = self.find_or_make(purpose, config, has_served);
         if is_blocking {
             if let Err(error) = slot.load_now(works, at_hand) {
-                slot.release();
+                self.give_up(&slot);
                 if slot.is_used() {
                     // Others have it: they want it tried again.
                     self.loader.post(&slot, 0);
@@ -122,7 +122,7 @@ impl<S: Stream> Registry<S> {
                 return Err(error);
             }
         } else if is_new {
-            works.supply.check(config).inspect_err(|_error| slot.release())?;
+            works.supply.check(config).inspect_err(|_error| self.give_up(&slot))?;
             if let Some(generation) = slot.stable() {
                 let number = generation.plugin().key;
                 let line = format_args!(
@@ -138,11 +138,16 @@ impl<S: Stream> Registry<S> {
         Ok(slot)
     }
 
+    /// A slot was held for nothing. Streams of before may be the last to hold it.
+    fn give_up(&self, slot: &Arc<Slot<S>>) {
+        slot.release();
+        self.loader.let_go(slot);
+    }
+
     /// Whether the very same configuration has a generation.
     fn serves(&self, purpose: Use, config: &PluginConfig) -> bool {
-        let slots = self.slots.lock();
-        let mut known = slots.iter().filter_map(Weak::upgrade).collect::<Vec<_>>().into_iter();
-        known.any(|slot| {
+        let known: Vec<_> = self.slots.lock().iter().filter_map(Weak::upgrade).collect();
+        known.iter().any(|slot| {
             let is_it = slot.purpose() == purpose && slot.config() == config;
             is_it && slot.stable().is_some() && !slot.is_over()
         })
@@ -150,9 +155,11 @@ impl<S: Stream> Registry<S> {
 
     /// The slot, which is held for the caller.
     fn find_or_make(&self, purpose: Use, config: &PluginConfig, has_served: bool) -> (Arc<Slot<S>>, bool) {
+        // Dropped after the lock: one of them may end with it.
+        let mut known: Vec<Arc<Slot<S>>>;
         let mut slots = self.slots.lock();
         slots.retain(|slot| slot.strong_count() > 0);
-        let mut known: Vec<Arc<Slot<S>>> = slots.iter().filter_map(Weak::upgrade).collect();
+        known = slots.iter().filter_map(Weak::upgrade).collect();
         known
             .retain(|slot| slot.purpose() == purpose && slot.config().name == config.name && !slot.is_over());
         if let Some(slot) = known.iter().find(|slot| slot.config() == config && slot.hold()) {
@@ -195,7 +202,7 @@ impl<S: Stream> Registry<S> {
     pub fn load(&self, purpose: Use, config: &PluginConfig) -> Result<Arc<Generation<S>>, LoadError> {
         let works = self.loader.works();
         let supplied = works.supply.fetch(config, false)?;
-        works.inventory.load(purpose, config, &Arc::new(supplied.wasm), Tier::Optimized, |_step| ())
+        works.inventory.load(purpose, config, &Arc::new(supplied.wasm), Effort::Full, |_step| ())
     }
 
     /// The same plugin with another configuration: its own root context in the same VMs.

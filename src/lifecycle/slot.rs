@@ -214,6 +214,12 @@ impl<S: Stream> Slot<S> {
         }
     }
 
+    /// A route does so no more: the plugin has refused its configuration.
+    pub fn remove_route(&self, configuration: &Arc<[u8]>) {
+        let weak = Arc::downgrade(configuration);
+        self.routes.lock().retain(|route| !route.ptr_eq(&weak));
+    }
+
     fn routes(&self) -> Vec<Arc<[u8]>> {
         self.routes.lock().iter().filter_map(Weak::upgrade).collect()
     }

@@ -123,6 +123,11 @@ impl Supply for Sourced {
     }
 
     fn is_kept(&self, config: &PluginConfig) -> bool {
+        let is_remote = matches!(config.vm.code, Code::Remote(_));
+        if is_remote && self.caches.cache(&config.graft.cache, variable).is_none() {
+            // Nothing will ever be there, so there is nothing to wait for.
+            return true;
+        }
         self.with(config, false, |wanted| self.sources.is_known(wanted))
     }
 }

@@ -14,7 +14,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use graft::engine::Engine;
-use graft::engine::code::{Code, Tier, Wasm};
+use graft::engine::code::{Code, Effort, Wasm};
 use graft::engine::limits::Limits;
 use graft::engine::wasi::Environment;
 use graft::host::calls::CallLimits;
@@ -332,7 +332,7 @@ impl Guest {
 
     /// Compiles and links, in the process of another.
     pub fn link_in(self, commons: &Arc<Commons<FakeStream>>) -> Result<Linked, LinkError> {
-        let code = Code::compile(&ENGINE, &Wasm::new(self.wasm()), Tier::Optimized, None).unwrap();
+        let code = Code::compile(&ENGINE, &Wasm::new(self.wasm()), Effort::Full, None).unwrap();
         let template = Template::link(&ENGINE, &code, self.settings, commons)?;
         Ok(Linked { template, plugin: Arc::new(self.plugin), services: Arc::clone(&commons.services) })
     }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use graft::config::{LoadMode, PluginConfig};
+use graft::config::{FailurePolicy, LoadMode, PluginConfig};
 use graft::lifecycle::registry::Use;
-use graft::lifecycle::slot::NotLoaded;
 use graft::lifecycle::slot::status::Role;
+use graft::lifecycle::slot::{Command, NotLoaded};
 
 use crate::house::{House, Open, configured, open};
 use crate::served::{Held, Served, answer, auth_with, begin, saying, sizing};
@@ -210,4 +210,25 @@ fn one_that_is_kept_is_looked_at_when_its_time_is_over() {
     assert_eq!(next, Some(served.house.now() + 300_000_000_000));
     assert_eq!(served.house.after(Duration::from_mins(5)), None);
     assert_eq!(roles(&served.slot), [Role::Serving]);
+}
+
+/// Nothing that makes another generation of it: two slots have one.
+#[test]
+fn what_two_slots_have_replaced_is_gone_from_both() {
+    let Served { house, supply, slot: one } = Served::with(&sized(1), &saying(1));
+    let mut open_policy = sized(1);
+    open_policy.failure_policy = FailurePolicy::Open;
+    let two = house.open(&open_policy);
+    house.registry.loader().work();
+    let shared = Arc::downgrade(&one.stable().unwrap());
+    assert!(Arc::ptr_eq(&one.stable().unwrap(), &two.stable().unwrap()));
+    supply.offer("2", &saying(2));
+    for slot in [&one, &two] {
+        house.registry.command(slot, Command::Reload).unwrap();
+    }
+    house.registry.loader().work();
+    house.after(Duration::from_secs(5));
+    house.after(Duration::from_secs(1));
+    assert_eq!((roles(&one), roles(&two)), (vec![Role::Serving], vec![Role::Serving]));
+    assert_eq!(shared.strong_count(), 0);
 }

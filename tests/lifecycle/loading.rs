@@ -58,6 +58,47 @@ fn a_server_that_does_not_answer_holds_up_only_who_asks_servers() {
 }
 
 #[test]
+fn code_for_the_cache_alone_holds_up_nobody_either() {
+    let supply = Supplier::far();
+    supply.offer("1", &Guest::new());
+    let house = house(&supply);
+    house.registry.loader().start();
+    let silence = supply.silence.lock();
+    for number in 0..20 {
+        let mut config = remote(&format!("r{number}"));
+        config.vm.nack_on_code_cache_miss = true;
+        assert!(house.registry.open(Use::Filter, &config, true).is_err());
+    }
+    assert!(eventually(|| supply.fetches() == 6), "{}", supply.fetches());
+    let local = house.open(&config("local", &Guest::new()));
+    assert!(eventually(|| local.current().is_ok()));
+    drop(silence);
+    assert!(eventually(|| supply.fetches() == 21));
+}
+
+#[test]
+fn a_decision_on_what_nobody_uses_any_more_is_no_work() {
+    let supply = Supplier::far();
+    supply.offer("1", &Guest::new());
+    let house = house(&supply);
+    let mut config = remote("auth");
+    config.graft.swap.canary = Some(CanaryConfig {
+        percent: 50,
+        duration: Duration::from_mins(1),
+        max_failures: 0,
+        max_failure_percent: 0,
+    });
+    let slot = house.open(&config);
+    house.registry.loader().work();
+    supply.offer("2", &Guest::new().on("proxy_on_done", ""));
+    house.registry.command(&slot, Command::Reload).unwrap();
+    house.registry.loader().work();
+    house.registry.command(&slot, Command::Promote).unwrap();
+    slot.release();
+    assert_eq!(house.registry.loader().work(), None, "it comes to an end");
+}
+
+#[test]
 fn a_trial_is_ended_though_the_source_does_not_answer() {
     let supply = Supplier::far();
     supply.offer("1", &Guest::new());

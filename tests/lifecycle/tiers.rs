@@ -172,3 +172,24 @@ fn routes_have_their_variant_in_either_tier() {
     let variant = house.registry.load_variant(&slot.stable().unwrap(), &route).unwrap();
     assert_eq!((variant.tier(), house.said().len()), (Tier::Optimized, 0));
 }
+
+#[test]
+fn what_one_goes_back_to_is_optimised_too() {
+    let supply = Supplier::far();
+    supply.offer("1", &saying(1));
+    let house = House::supplied(1, &supply);
+    let mut config = tiered();
+    config.graft.swap.keep_previous = Duration::from_hours(1);
+    let slot = house.open(&config);
+    supply.offer("2", &saying(2));
+    // Before the optimiser has a turn.
+    house.registry.command(&slot, Command::Reload).unwrap();
+    house.registry.loader().work();
+    assert_eq!(answer(&house, &slot), "2");
+    house.registry.command(&slot, Command::Rollback).unwrap();
+    house.registry.loader().work();
+    assert_eq!(
+        (answer(&house, &slot), generations(&slot).first().unwrap().2),
+        ("1".to_owned(), Tier::Optimized)
+    );
+}

@@ -6,17 +6,17 @@ use std::time::Instant;
 use sha2::{Digest as _, Sha256};
 use wasmtime::Module;
 
-use super::{CompileError, Digest, Origin, Shelf, Tier, check_magic};
-use crate::engine::Engine;
+use super::{CompileError, Digest, Effort, Origin, Shelf, Tier, check_magic};
 use crate::engine::snapshot::image::{self, Split};
+use crate::engine::{Engine, background};
 use crate::telemetry::{self, Level};
 
 /// What some code is compiled by and for.
 pub(super) struct Compiler<'a> {
     pub(super) engine: &'a Engine,
     pub(super) shelf: Option<&'a dyn Shelf>,
-    /// Of what has to be compiled.
-    pub(super) tier: Tier,
+    /// For what has to be compiled.
+    pub(super) effort: Effort,
     /// What a user gave, whatever it was made into before it comes here.
     pub(super) of: Digest,
 }
@@ -46,7 +46,7 @@ impl Compiler<'_> {
             }
         }
         let began = Instant::now();
-        if self.tier == Tier::Baseline
+        if self.effort == Effort::Quick
             && let Ok(module) = load(self.engine, &self.compile_baseline(bytes)?)
         {
             return Ok(self.made(module, Tier::Baseline, began));
@@ -69,7 +69,7 @@ impl Compiler<'_> {
             if let Some(module) = cache.take(&key).and_then(|compiled| self.filled(&split, compiled)) {
                 return Ok(self.found(module, began));
             }
-            if self.tier == Tier::Optimized
+            if self.effort != Effort::Quick
                 && let Some(compiled) = self.compile_and_keep(&split, cache, &key)?
             {
                 return Ok(compiled);
@@ -115,7 +115,12 @@ impl Compiler<'_> {
     /// Compiles with all optimisations.
     pub(super) fn compile(&self, bytes: &[u8]) -> Result<Module, CompileError> {
         check_magic(bytes)?;
-        Module::from_binary(self.engine.handle(), bytes).map_err(|error| invalid(&error))
+        let compile = || Module::from_binary(self.engine.handle(), bytes);
+        let compiled = match self.effort {
+            Effort::Quick | Effort::Full => compile(),
+            Effort::Background => background::compile(compile),
+        };
+        compiled.map_err(|error| invalid(&error))
     }
 
     /// Compiles quickly.

@@ -187,7 +187,7 @@ mod tests {
     use wasmtime::{Instance, Store};
 
     use super::super::super::Engine;
-    use super::super::super::code::{Code, Origin, Shelf, Tier, Wasm};
+    use super::super::super::code::{Code, Effort, Origin, Shelf, Wasm};
     use super::*;
 
     /// A shelf in memory.
@@ -226,13 +226,9 @@ mod tests {
     fn snapshots_that_differ_in_memory_alone_are_compiled_once() {
         let engine = Engine::new().unwrap();
         let shelf: std::sync::Arc<dyn Shelf> = std::sync::Arc::new(Board::default());
-        let code = Code::compile_for_snapshots(
-            &engine,
-            &Arc::new(Wasm::new(keeping())),
-            Tier::Optimized,
-            Some(&shelf),
-        )
-        .unwrap();
+        let code =
+            Code::compile_for_snapshots(&engine, &Arc::new(Wasm::new(keeping())), Effort::Full, Some(&shelf))
+                .unwrap();
         for (round, number) in [0x1234_5678, -1, 7].into_iter().enumerate() {
             let mut store = Store::new(engine.handle(), ());
             store.set_epoch_deadline(1_000_000);

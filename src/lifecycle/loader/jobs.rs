@@ -93,13 +93,14 @@ impl<S: Stream> Jobs<S> {
     /// The job that has been due for longest, unless another thread is at it: what waits for nobody comes first, what nobody
     /// waits for last.
     pub(super) fn take(&mut self, now: u64) -> Option<Task<S>> {
-        if let Some(slot) = self.looks.take(now) {
+        if let Some(slot) = self.looks.take(now, 0) {
             return Some(Task::Look(slot));
         }
-        if let Some(slot) = self.loads.take(now) {
+        // Whoever fetches for the cache asks servers, too.
+        if let Some(slot) = self.loads.take(now, self.keeping.len()) {
             return Some(Task::Load(slot));
         }
-        if let Some(config) = self.to_keep.pop() {
+        if let Some(config) = self.may_keep().then(|| self.to_keep.pop()).flatten() {
             self.keeping.push(Arc::clone(&config));
             return Some(Task::Keep(config));
         }
@@ -145,10 +146,17 @@ impl<S: Stream> Jobs<S> {
 
     /// When a thread can take the next.
     pub(super) fn next_due(&self) -> Option<u64> {
-        if !self.to_keep.is_empty() || !(self.is_optimizing || self.to_optimize.is_empty()) {
+        let keeps = self.may_keep() && !self.to_keep.is_empty();
+        if keeps || !(self.is_optimizing || self.to_optimize.is_empty()) {
             return Some(0);
         }
-        [self.looks.next_due(), self.loads.next_due()].into_iter().flatten().min()
+        let due = [self.looks.next_due(0), self.loads.next_due(self.keeping.len())];
+        due.into_iter().flatten().min()
+    }
+
+    /// Whether one more may ask servers, for the cache.
+    fn may_keep(&self) -> bool {
+        self.loads.asking().saturating_add(self.keeping.len()) < self.loads.most_asking
     }
 
     fn optimize(&mut self, slot: &Arc<Slot<S>>) {
@@ -208,9 +216,11 @@ impl<S: Stream> Queue<S> {
         }
     }
 
-    fn take(&mut self, now: u64) -> Option<Arc<Slot<S>>> {
+    /// The slot that has been due for longest and is free. `others`: threads that ask servers for something else.
+    fn take(&mut self, now: u64, others: usize) -> Option<Arc<Slot<S>>> {
         loop {
-            let due = self.list.iter().enumerate().filter(|(_, job)| job.due <= now && self.is_free(job));
+            let is_next = |job: &Job<S>| job.due <= now && self.is_free(job, others);
+            let due = self.list.iter().enumerate().filter(|(_, job)| is_next(job));
             let (place, _) = due.min_by_key(|(_, job)| job.due)?;
             let Job { slot, is_asking, .. } = self.list.swap_remove(place);
             // One whose slot has gone is forgotten here.
@@ -226,13 +236,16 @@ impl<S: Stream> Queue<S> {
     }
 
     /// Whether a thread may take it: none is at its slot, nor are too many waiting for servers.
-    fn is_free(&self, job: &Job<S>) -> bool {
-        let asking = || self.under_way.iter().filter(|other| other.is_asking).count();
+    fn is_free(&self, job: &Job<S>, others: usize) -> bool {
         let is_under_way = self.under_way.iter().any(|other| other.slot.ptr_eq(&job.slot));
-        !is_under_way && (!job.is_asking || asking() < self.most_asking)
+        !is_under_way && (!job.is_asking || self.asking().saturating_add(others) < self.most_asking)
     }
 
-    fn next_due(&self) -> Option<u64> {
-        self.list.iter().filter(|job| self.is_free(job)).map(|job| job.due).min()
+    fn asking(&self) -> usize {
+        self.under_way.iter().filter(|other| other.is_asking).count()
+    }
+
+    fn next_due(&self, others: usize) -> Option<u64> {
+        self.list.iter().filter(|job| self.is_free(job, others)).map(|job| job.due).min()
     }
 }

@@ -28,7 +28,6 @@ pub(super) struct Draining<S: Stream> {
 struct Old<S: Stream> {
     edition: Arc<Edition<S>>,
     since: u64,
-    has_ended: bool,
     /// It served until it was replaced, and nothing has been since.
     previous: Option<Previous>,
 }
@@ -68,7 +67,7 @@ impl<S: Stream> Draining<S> {
         if previous.is_some() {
             self.editions.iter_mut().for_each(|old| old.previous = None);
         }
-        self.editions.push(Old { edition, since: now, has_ended: false, previous });
+        self.editions.push(Old { edition, since: now, previous });
     }
 
     /// Whether there is one to go back to.
@@ -97,7 +96,7 @@ impl<S: Stream> Draining<S> {
     pub(super) fn look(&mut self, deadline: Duration, kept: Duration, now: u64) -> Look<S> {
         let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let times = Times { deadline: nanoseconds(deadline), kept: nanoseconds(kept), now };
-        let overdue = self.editions.iter_mut().filter_map(|old| old.takes_too_long(&times)).collect();
+        let overdue = self.editions.iter().filter_map(|old| old.takes_too_long(&times)).collect();
         let gone = self.editions.extract_if(.., |old| old.is_gone(&times)).map(|old| old.edition).collect();
         let next = self.editions.iter().map(|old| old.next_look(&times)).min();
         Look { overdue, gone, next }
@@ -113,8 +112,7 @@ struct Times {
 
 impl<S: Stream> Old<S> {
     fn may_come_back(&self) -> bool {
-        let has_ended = self.has_ended || self.edition.generation().has_ended();
-        !has_ended && self.previous.as_ref().is_some_and(Previous::is_own)
+        !self.edition.generation().has_ended() && self.previous.as_ref().is_some_and(Previous::is_own)
     }
 
     /// Since when no slot has published it.
@@ -129,28 +127,24 @@ impl<S: Stream> Old<S> {
 
     /// When its streams are ended.
     fn ends_at(&self, times: &Times) -> Option<u64> {
-        let has_deadline = times.deadline > 0 && !self.has_ended;
-        has_deadline.then(|| self.since().saturating_add(times.deadline))
+        (times.deadline > 0).then(|| self.since().saturating_add(times.deadline))
     }
 
-    fn takes_too_long(&mut self, times: &Times) -> Option<Arc<Edition<S>>> {
+    fn takes_too_long(&self, times: &Times) -> Option<Arc<Edition<S>>> {
         let is_over = self.ends_at(times).is_some_and(|ends_at| ends_at <= times.now);
-        if !is_over || self.edition.generation().is_on_duty() || self.edition.forsaken() == 0 {
-            return None;
-        }
-        self.has_ended = true;
-        Some(Arc::clone(&self.edition))
+        // Again and again: one of its routes may have been on another slot's duty the last time.
+        let is_due = is_over && !self.edition.generation().is_on_duty() && self.edition.overdue() > 0;
+        is_due.then(|| Arc::clone(&self.edition))
     }
 
-    /// Whoever else holds it (a slot that it came from, whose streams are still there; a stream that begins right now) will
-    /// give it back, and then it is dropped here rather than on a worker.
+    /// Whoever else holds it (a stream that begins right now) will give it back, and then it is dropped here rather than on a
+    /// worker. The generation goes with the last edition, which may drain in another slot.
     fn is_gone(&self, times: &Times) -> bool {
         let generation = self.edition.generation();
         self.kept_until(times).is_none()
             && !generation.is_on_duty()
             && self.edition.forsaken() == 0
             && Arc::strong_count(&self.edition) == 1
-            && Arc::strong_count(generation) == 1
     }
 
     fn next_look(&self, times: &Times) -> u64 {

@@ -127,6 +127,12 @@ impl<S: Stream> Edition<S> {
         self.sum(|generation| if generation.is_on_duty() { 0 } else { generation.streams() })
     }
 
+    /// How many of those may go on yet.
+    pub(super) fn overdue(&self) -> u64 {
+        let may_go_on = |generation: &Generation<S>| !generation.is_on_duty() && !generation.has_ended();
+        self.sum(|generation| if may_go_on(generation) { generation.streams() } else { 0 })
+    }
+
     fn sum(&self, count: impl Fn(&Generation<S>) -> u64) -> u64 {
         let members = self.members.lock();
         members

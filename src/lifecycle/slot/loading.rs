@@ -7,7 +7,7 @@ use super::draining::Previous;
 use super::edition::Edition;
 use super::progress::{Known, Progress, Refused, Stage, Wanted};
 use super::trial::Trial;
-use crate::engine::code::{Tier, Wasm};
+use crate::engine::code::{Effort, Wasm};
 use crate::host::stream::{Services, Stream};
 use crate::lifecycle::error::LoadError;
 use crate::lifecycle::failure::BackOff;
@@ -45,15 +45,13 @@ impl<S: Stream> Slot<S> {
         };
         let mut supplied =
             self.supplied(works, at_hand.unwrap_or_else(|| works.supply.fetch(&self.config, renew)))?;
-        let (made, wasm, revision) = loop {
-            let known = self.progress.lock().knows(&supplied.revision);
-            let is_asked_for = matches!(known, Some(Known::Refused(_))) && wanted == Wanted::Commanded;
-            if let Some(known) = known.filter(|_| !is_asked_for) {
-                return self.settle(works, known);
+        let (made, revision) = loop {
+            if let Some(settled) = self.settle(works, &supplied.revision, wanted) {
+                return settled;
             }
             let wasm = Arc::new(supplied.wasm);
-            match self.make(works, &wasm, self.first_tier(works, &wasm)) {
-                Ok(made) => break (made, wasm, supplied.revision),
+            match self.make(works, &wasm, self.first_effort(works, &wasm)) {
+                Ok(made) => break (made, supplied.revision),
                 // What was kept may be half of a file, or may have been mended at its source since.
                 Err(error) if supplied.is_kept && error.is_of_code() => {
                     let line = format_args!(
@@ -71,9 +69,7 @@ impl<S: Stream> Slot<S> {
         };
         let now = works.services.monotonic_nanoseconds();
         self.tally.loaded(now.saturating_sub(began));
-        let generation = Arc::clone(made.generation());
         self.take_over(works, revision, made, now);
-        self.note_tier(&generation, &wasm);
         Ok(())
     }
 
@@ -97,7 +93,7 @@ impl<S: Stream> Slot<S> {
     }
 
     /// Compiles and starts.
-    fn make(&self, works: &Works<S>, wasm: &Arc<Wasm>, tier: Tier) -> Result<Arc<Edition<S>>, LoadError> {
+    fn make(&self, works: &Works<S>, wasm: &Arc<Wasm>, effort: Effort) -> Result<Arc<Edition<S>>, LoadError> {
         let on_step = |step| {
             let stage = match step {
                 Step::Compiling => Stage::Compiling,
@@ -105,7 +101,7 @@ impl<S: Stream> Slot<S> {
             };
             self.progress.lock().enter(stage, works.services.monotonic_nanoseconds());
         };
-        self.edition(works, wasm, tier, on_step)
+        self.edition(works, wasm, effort, on_step)
     }
 
     /// An edition of what code becomes in this slot, and of its routes: these are made ahead, so that no worker has to; and a
@@ -114,11 +110,11 @@ impl<S: Stream> Slot<S> {
         &self,
         works: &Works<S>,
         wasm: &Arc<Wasm>,
-        tier: Tier,
+        effort: Effort,
         on_step: impl Fn(Step),
     ) -> Result<Arc<Edition<S>>, LoadError> {
         let edition = loop {
-            let made = works.inventory.load(self.purpose, &self.config, wasm, tier, &on_step)?;
+            let made = works.inventory.load(self.purpose, &self.config, wasm, effort, &on_step)?;
             // Another slot's streams on the one that was found may have been ended meanwhile; it is not found again.
             if let Some(edition) = Edition::new(&made) {
                 break edition;
@@ -130,17 +126,19 @@ impl<S: Stream> Slot<S> {
         Ok(Arc::new(edition))
     }
 
-    /// The source has what is known already.
+    /// What becomes of a load whose source has what is known already, and is not asked for by command. `None`: it goes on.
     ///
     /// # Errors
     /// It was refused, and the slot has nothing of its own.
-    fn settle(&self, works: &Works<S>, known: Known) -> Result<(), LoadError> {
+    fn settle(&self, works: &Works<S>, revision: &Revision, wanted: Wanted) -> Option<Result<(), LoadError>> {
         let now = works.services.monotonic_nanoseconds();
+        // At once: a trial that ends meanwhile makes another one known.
         let mut progress = self.progress.lock();
         let mut error = None;
-        match known {
+        match progress.knows(revision)? {
             Known::Serving => progress.return_to_what_serves(now),
             Known::OnTrial => progress.succeed(now),
+            Known::Refused(_) if wanted == Wanted::Commanded => return None,
             Known::Refused(why) => {
                 progress.enter(Stage::Failed, now);
                 (progress.failing, progress.retry_at, progress.is_passing) = (None, None, false);
@@ -153,7 +151,7 @@ impl<S: Stream> Slot<S> {
         if is_hopeless {
             self.watch.call_all();
         }
-        error.map_or(Ok(()), |error| Err(LoadError::AsBefore(error)))
+        Some(error.map_or(Ok(()), |error| Err(LoadError::AsBefore(error))))
     }
 
     fn failed(&self, works: &Works<S>, revision: Option<Revision>, error: &LoadError) {

@@ -19,7 +19,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::draining::{self, Draining, Look};
-use super::tiers::Quick;
 use super::trial::{Trial, Verdict};
 use super::{Slot, Users};
 use crate::config::{Code, Place};
@@ -61,8 +60,8 @@ pub(super) struct Progress<S: Stream> {
     poll_at: Option<u64>,
     pub(super) last_error: Option<String>,
     pub(super) trial: Option<Trial<S>>,
-    /// The generation that serves was compiled quickly.
-    pub(super) quick: Option<Quick<S>>,
+    /// Number of the generation that serves with code that was compiled quickly, because what was optimised did not start.
+    pub(super) stays_quick: Option<u64>,
     pub(super) draining: Draining<S>,
 }
 
@@ -159,7 +158,7 @@ impl<S: Stream> Progress<S> {
             poll_at: None,
             last_error: None,
             trial: None,
-            quick: None,
+            stays_quick: None,
             draining: Draining::new(),
         }
     }
@@ -222,13 +221,16 @@ impl<S: Stream> Slot<S> {
     /// Does what waits for no source and no compiler: judges a trial, goes back if that was asked for, lets old generations
     /// go. Answers when to come again. Any thread, also while another one loads.
     pub(in crate::lifecycle) fn look(&self, works: &Works<S>) -> Option<u64> {
-        if self.is_used() {
+        // What nobody uses is not judged either: nothing would come of it.
+        let trial = if self.is_used() {
             self.look_at_trial(works);
             self.go_back(works);
-        }
+            let now = works.services.monotonic_nanoseconds();
+            self.progress.lock().trial.as_ref().map(|trial| trial.next_look(now))
+        } else {
+            None
+        };
         let drained = self.drain(works);
-        let now = works.services.monotonic_nanoseconds();
-        let trial = self.progress.lock().trial.as_ref().map(|trial| trial.next_look(now));
         [drained, trial].into_iter().flatten().min()
     }
 

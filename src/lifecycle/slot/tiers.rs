@@ -8,12 +8,12 @@
 //! The slot's turn is free while the optimiser works: what comes meanwhile is loaded, and what the optimiser made is let
 //! go if the quick generation does not serve any more.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
 
 use super::Slot;
 use crate::config::CompileMode;
-use crate::engine::code::{Tier, Wasm};
+use crate::engine::code::{Effort, Wasm};
 use crate::host::stream::{Services, Stream};
 use crate::lifecycle::error::LoadError;
 use crate::lifecycle::generation::Generation;
@@ -25,17 +25,11 @@ use crate::telemetry::{self, Level};
 /// many, on two cores.
 const LARGE: usize = 1024 * 1024;
 
-/// What is to be compiled once more.
-pub(super) struct Quick<S: Stream> {
-    wasm: Arc<Wasm>,
-    generation: Weak<Generation<S>>,
-}
-
 impl<S: Stream> Slot<S> {
-    /// What code has at least when it serves first.
-    pub(super) fn first_tier(&self, works: &Works<S>, wasm: &Wasm) -> Tier {
+    /// How code is compiled that serves first.
+    pub(super) fn first_effort(&self, works: &Works<S>, wasm: &Wasm) -> Effort {
         if works.optimizes_at_once.load(Ordering::Relaxed) {
-            return Tier::Optimized;
+            return Effort::Full;
         }
         let is_quick = match self.config.graft.swap.compile {
             CompileMode::Optimized => false,
@@ -45,47 +39,43 @@ impl<S: Stream> Slot<S> {
         };
         // A trial is of one generation from its beginning to its end.
         let is_for_trial = self.config.graft.swap.canary.is_some() && self.published.get().is_some();
-        if is_quick && !is_for_trial { Tier::Baseline } else { Tier::Optimized }
-    }
-
-    /// A generation was made. One on trial changes nothing for the one that serves.
-    pub(super) fn note_tier(&self, made: &Arc<Generation<S>>, wasm: &Arc<Wasm>) {
-        if self.stable().is_some_and(|stable| Arc::ptr_eq(&stable, made)) {
-            let quick = Quick { wasm: Arc::clone(wasm), generation: Arc::downgrade(made) };
-            self.progress.lock().quick = (made.tier() == Tier::Baseline).then_some(quick);
-        }
+        if is_quick && !is_for_trial { Effort::Quick } else { Effort::Full }
     }
 
     /// Whether there is something to optimise now.
     pub(in crate::lifecycle) fn is_to_be_optimized(&self) -> bool {
+        self.quick().is_some()
+    }
+
+    /// The generation that serves, if it is this slot's own, was compiled quickly, and is worth more: not while another one is
+    /// on trial, nor again when what was optimised did not start.
+    fn quick(&self) -> Option<Arc<Generation<S>>> {
+        let stable = self.stable().filter(|stable| stable.wasm().is_some() && self.is_used())?;
         let progress = self.progress.lock();
-        progress.quick.is_some() && progress.trial.is_none()
+        let is_open = progress.trial.is_none() && progress.stays_quick != Some(stable.plugin().key);
+        (is_open && progress.loaded.is_some()).then_some(stable)
     }
 
     /// Compiles what serves once more, and has the outcome serve in its place. Takes as long as the optimiser does.
     pub(in crate::lifecycle) fn optimize(&self, works: &Works<S>) {
-        let Some(quick) = self.progress.lock().quick.take() else { return };
-        if !self.is_used() || quick.generation.strong_count() == 0 {
-            return;
-        }
-        let wasm = &quick.wasm;
-        let made = works.inventory.in_background(|| self.edition(works, wasm, Tier::Optimized, |_step| ()));
+        let Some(quick) = self.quick() else { return };
+        let Some(wasm) = quick.wasm() else { return };
+        let made = self.edition(works, wasm, Effort::Background, |_step| ());
         let mut progress = self.progress.lock();
-        let stable = self.stable().filter(|stable| Arc::as_ptr(stable) == quick.generation.as_ptr());
-        let Some(stable) = stable else { return };
-        if progress.trial.is_some() {
-            // What was made is in the cache, if there is one; it comes when the trial is over, if it is wanted then.
-            progress.quick = Some(quick);
+        let serves = self.stable_edition().is_some_and(|stable| stable.is_of(&quick));
+        if !serves || progress.trial.is_some() {
+            // What was made is in the cache, if there is one; when the trial is over, it comes if it is wanted then.
             return;
         }
         let made = match made {
             Ok(made) => made,
             Err(error) => {
+                progress.stays_quick = Some(quick.plugin().key);
                 drop(progress);
-                return self.stays_quick(&stable, &error);
+                return self.stays_quick(&quick, &error);
             }
         };
-        let (number, quick) = (made.generation().plugin().key, stable.plugin().key);
+        let (number, quick) = (made.generation().plugin().key, quick.plugin().key);
         let before = self.publish(&mut progress, made, None, None, works.services.monotonic_nanoseconds());
         drop(progress);
         let line = format_args!("generation {number} takes over: the code of generation {quick}, optimised");

@@ -183,7 +183,12 @@ impl<S: Stream> Slot<S> {
         }
         let previous = progress.draining.take_previous();
         let renewed = previous.as_ref().and_then(|(edition, _)| edition.renewed());
-        let (Some(renewed), Some((old, revision))) = (renewed, previous) else { return };
+        let (Some(renewed), Some((old, revision))) = (renewed, &previous) else {
+            // Its guests may say goodbye, and not under the lock.
+            drop(progress);
+            return drop(previous);
+        };
+        let (old, revision) = (Arc::clone(old), revision.clone());
         let number = renewed.generation().plugin().key;
         let refused = std::mem::replace(&mut progress.loaded, revision);
         progress.roll_back(refused, BY_COMMAND.to_owned(), now);

@@ -1,0 +1,32 @@
+//! Work that nobody waits for.
+
+/// Niceness of its threads: a tenth of the processor where others want it.
+const NICENESS: i32 = 10;
+
+/// Compiles on threads of their own, `graft:compiler`, to which those that serve do not have to leave their processors.
+pub(super) fn compile<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    let threads = rayon::ThreadPoolBuilder::new()
+        .thread_name(|_number| "graft:compiler".to_owned())
+        // Of the thread that calls, on Linux. One that is as important as others compiles, too.
+        .start_handler(|_number| {
+            let _as_important = rustix::process::setpriority_process(None, NICENESS);
+        })
+        .build();
+    match threads {
+        Ok(threads) => threads.install(work),
+        Err(_as_for_everybody) => work(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_threads_leave_their_processors_to_others() {
+        let mine = || rustix::process::getpriority_process(None).unwrap();
+        let before = mine();
+        assert_eq!(compile(mine), (before + NICENESS).min(19));
+        assert_eq!(mine(), before);
+    }
+}
