@@ -262,3 +262,28 @@ fn who_is_no_stream_that_begins_takes_no_turn() {
     trial.command(Command::Rollback).unwrap();
     assert_eq!(trial.slot.serving(true).unwrap().plugin().key, stable, "its generation is gone meanwhile");
 }
+
+#[test]
+fn what_was_rolled_back_is_not_tried_again_when_one_goes_back_further() {
+    let trial = Served::with(
+        &auth_with(|config| {
+            *config = careful();
+            config.graft.swap.keep_previous = Duration::from_hours(1);
+        }),
+        &saying(1),
+    );
+    trial.offer(2);
+    trial.house.after(SECOND);
+    trial.command(Command::Promote).unwrap();
+    trial.house.after(SECOND);
+    trial.offer(3);
+    trial.house.after(SECOND);
+    trial.command(Command::Rollback).unwrap();
+    trial.house.after(SECOND);
+    assert_eq!(trial.answers(4), ["2"; 4]);
+    trial.command(Command::Rollback).unwrap();
+    for _ in 0..3 {
+        trial.house.after(SECOND);
+    }
+    assert_eq!((trial.slot.status().trial, trial.answers(4)), (None, vec!["1".to_owned(); 4]));
+}

@@ -191,13 +191,13 @@ impl<S: Stream> Slot<S> {
             }
             (Some(stable), Some(rules)) => {
                 progress.succeed(now);
-                progress.rolled_back = None;
+                progress.rolled_back.clear();
                 let trial = Trial::new(made, revision, (rules, heir_of), now);
                 (Some("is on trial"), Some(self.publish(&mut progress, stable, Some(trial), None, now)))
             }
             (stable, _) => {
                 progress.succeed(now);
-                progress.rolled_back = None;
+                progress.rolled_back.clear();
                 let previous = Previous { revision: progress.loaded.replace(revision), heir_of };
                 let before = self.publish(&mut progress, made, None, Some(previous), now);
                 (Some(if stable.is_some() { "takes over" } else { "serves" }), Some(before))

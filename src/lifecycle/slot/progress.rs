@@ -42,7 +42,7 @@ pub(super) struct Progress<S: Stream> {
     /// What could not be loaded: not tried again by itself before it changes.
     pub(super) refused: Option<Refused>,
     /// What was taken back. The same, also if the source has had what serves meanwhile.
-    pub(super) rolled_back: Option<Refused>,
+    pub(super) rolled_back: Vec<Refused>,
     /// A change that was seen once. It is loaded when it is seen again, so that no file is read while it is written.
     pub(super) seen: Option<Revision>,
     /// What a look at the source has found and a load has begun with.
@@ -146,7 +146,7 @@ impl<S: Stream> Progress<S> {
             loaded: None,
             heir_of: None,
             refused: None,
-            rolled_back: None,
+            rolled_back: Vec::new(),
             seen: None,
             found: None,
             failing: None,

@@ -206,7 +206,11 @@ impl<S: Stream> Progress<S> {
     fn roll_back(&mut self, revision: Option<Revision>, why: String, now: u64) {
         self.enter(Stage::Failed, now);
         self.last_error = Some(why.clone());
-        self.rolled_back = revision.map(|revision| Refused { revision, why });
+        // By hand one may go back further than by a trial: what was taken back before stays so.
+        if let Some(revision) = revision {
+            self.rolled_back.retain(|refused| refused.revision != revision);
+            self.rolled_back.push(Refused { revision, why });
+        }
         (self.refused, self.retry_at) = (None, None);
     }
 }
