@@ -148,10 +148,16 @@ impl<S: Stream> Pool<S> {
         self.generations.load(Ordering::Acquire)
     }
 
-    /// Gives its VMs up, whatever streams are in them: their memory goes back now. Waits for guest calls that run.
+    /// Gives its VMs up, whatever streams are in them: their memory goes back now. Waits for guest calls that run. If a
+    /// generation begins meanwhile, what is left stays: it is counted before it enters any VM, so who is inside here sees
+    /// either that, or that none of its streams has been there yet.
     pub(super) fn abandon(&self) {
         for lease in self.vms() {
-            lease.lock().abandon(&self.template);
+            let mut vm = lease.lock();
+            if self.generations() > 0 {
+                return;
+            }
+            vm.abandon(&self.template);
         }
     }
 
