@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use crate::telemetry::nanoseconds;
 
 /// What became of a home's last VM.
@@ -82,6 +84,36 @@ impl Breaker {
     /// Whether whoever wants a VM is turned away, and somebody was.
     pub fn is_open(&self, now: u64) -> bool {
         now < self.open_until
+    }
+}
+
+/// Tries of something that nobody waits for, one after the other until one goes well: those that do not come less and less
+/// often. Any thread.
+#[derive(Debug, Default)]
+pub struct Tries {
+    /// `None`: the last one went well.
+    breaker: Mutex<Option<Breaker>>,
+}
+
+impl Tries {
+    /// Whether the next may begin now.
+    ///
+    /// # Errors
+    /// How long it has to wait yet.
+    pub fn may_begin(&self, back_off: BackOff, now: u64) -> Result<(), Duration> {
+        let mut breaker = self.breaker.lock();
+        breaker.as_mut().map_or(Ok(()), |breaker| breaker.replace(back_off, Past::Unstarted, now))
+    }
+
+    /// One went well, or did not.
+    pub fn note(&self, went_well: bool) {
+        let mut breaker = self.breaker.lock();
+        *breaker = (!went_well).then(|| breaker.unwrap_or_default());
+    }
+
+    /// Whether those that did not go well keep the next from being made.
+    pub fn is_backing_off(&self, now: u64) -> bool {
+        self.breaker.lock().is_some_and(|breaker| breaker.is_open(now))
     }
 }
 

@@ -131,9 +131,6 @@ impl<S: Stream> Generation<S> {
         } else {
             None
         };
-        if pool.vms().is_empty() {
-            pool.adopt(canary);
-        }
         // Made first: should a VM on the way fail, its drop takes back the roots that were made before.
         let copy_bytes = snapshot.as_ref().map_or(0, Snapshot::memory_bytes);
         let streams = pool.tally().generation(&plugin.name, plugin.key, pool.workers(), copy_bytes);
@@ -149,7 +146,13 @@ impl<S: Stream> Generation<S> {
             duties: Duties::default(),
             wasm: OnceLock::new(),
         };
+        // Before it has anything in a VM that others may give up.
         generation.pool.count_generation(false);
+        if generation.pool.vms().is_empty() {
+            generation.pool.adopt(canary);
+        } else {
+            drop(canary);
+        }
         match generation.pool.prepare(&generation.plugin, workers) {
             // Another plugin of the pool may be in a crash loop; this one's root is made when the loop ends.
             Ok(()) | Err(HomeError::BackingOff(_) | HomeError::Busy(_)) => {}

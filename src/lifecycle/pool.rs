@@ -26,7 +26,7 @@ use parking_lot::Mutex;
 use self::metrics::Defined;
 use self::place::{Found, Occupant, Place};
 use self::spares::Spares;
-use super::failure::BackOff;
+use super::failure::{BackOff, Tries};
 use super::tally::Tally;
 use crate::host::contexts::{Plugin, RootIndex};
 use crate::host::stream::{Services, Stream};
@@ -43,6 +43,8 @@ pub struct Pool<S: Stream> {
     /// Streams that have a VM of their own, for each worker. Empty unless that is the isolation.
     seats: Box<[AtomicU32]>,
     spares: Spares<S>,
+    /// How soon plugins are configured again in the home of a pool whose streams have VMs of their own, if one refused.
+    furnishings: Tries,
     defined: Defined<<S::Services as Services>::Metric>,
     rules: Rules,
     watch: Arc<Watch>,
@@ -107,6 +109,7 @@ impl<S: Stream> Pool<S> {
             other_places: (1..places).map(|_| Mutex::new(Place::empty())).collect(),
             seats: (0..seats).map(|_| AtomicU32::new(0)).collect(),
             spares: Spares::new(rules.spare_vms),
+            furnishings: Tries::default(),
             defined: Defined::default(),
             rules,
             watch: Arc::new(if rules.is_vm_per_stream { Watch::for_seats() } else { Watch::default() }),
@@ -145,10 +148,16 @@ impl<S: Stream> Pool<S> {
         self.generations.load(Ordering::Acquire)
     }
 
-    /// Gives its VMs up, whatever streams are in them: their memory goes back now. Waits for guest calls that run.
+    /// Gives its VMs up, whatever streams are in them: their memory goes back now. Waits for guest calls that run. If a
+    /// generation begins meanwhile, what is left stays: it is counted before it enters any VM, so who is inside here sees
+    /// either that, or that none of its streams has been there yet.
     pub(super) fn abandon(&self) {
         for lease in self.vms() {
-            lease.lock().abandon(&self.template);
+            let mut vm = lease.lock();
+            if self.generations() > 0 {
+                return;
+            }
+            vm.abandon(&self.template);
         }
     }
 
@@ -333,22 +342,25 @@ impl<S: Stream> Pool<S> {
     pub fn restock(&self) -> Result<Option<Duration>, StartError> {
         if self.rules.is_vm_per_stream {
             match self.find_home(0, Caller::Ahead) {
-                Ok(lease) => self.furnish(&mut lease.lock())?,
+                Ok(lease) => {
+                    if let Some(wait) = self.furnish_home(&mut lease.lock())? {
+                        return Ok(Some(wait));
+                    }
+                }
                 Err(HomeError::BackingOff(wait)) => return Ok(Some(wait)),
                 Err(HomeError::Start(error)) => return Err(error),
                 Err(HomeError::Busy(_)) => {}
             }
         }
         while self.spares.has_room() {
-            let now = self.services.monotonic_nanoseconds();
-            if let Err(wait) = self.spares.may_start(self.rules.back_off, now) {
+            if let Err(wait) = self.spares.tries.may_begin(self.rules.back_off, self.now()) {
                 return Ok(Some(wait));
             }
             let spare = self.start_vm().and_then(|mut vm| {
                 vm.rest();
                 self.furnish(&mut vm).map(|()| vm)
             });
-            self.spares.note(spare.is_ok());
+            self.spares.tries.note(spare.is_ok());
             // Or each stream that begins would ask for another one that does not start.
             let spare = spare.inspect_err(|_told| self.spares.give_up())?;
             self.spares.put(Lease::apart(spare, &self.watch));
@@ -369,7 +381,9 @@ impl<S: Stream> Pool<S> {
                 memory = memory.saturating_add(bytes(vm));
             }
         }
-        open = open.saturating_add(u64::from(self.spares.is_backing_off(now)));
+        for tries in [&self.spares.tries, &self.furnishings] {
+            open = open.saturating_add(u64::from(tries.is_backing_off(now)));
+        }
         let spares = self.spares.vms();
         memory = spares.iter().map(bytes).fold(memory, u64::saturating_add);
         let seats = self.seats.iter().map(|taken| u64::from(taken.load(Ordering::Relaxed))).sum();
@@ -394,6 +408,26 @@ impl<S: Stream> Pool<S> {
 
     fn furnish(&self, vm: &mut Vm<S>) -> Result<(), StartError> {
         self.spares.plugins().iter().try_for_each(|plugin| self.root(vm, plugin).map(drop))
+    }
+
+    /// The same for a home. A plugin that refuses leaves it alive, with the roots of the others: so it stays, and no breaker
+    /// of its place would keep the next try from coming at once. Answers how long that has to wait yet.
+    fn furnish_home(&self, vm: &mut Vm<S>) -> Result<Option<Duration>, StartError> {
+        let plugins = self.spares.plugins();
+        if plugins.iter().all(|plugin| vm.root(plugin.key).is_some()) {
+            self.furnishings.note(true);
+            return Ok(None);
+        }
+        if let Err(wait) = self.furnishings.may_begin(self.rules.back_off, self.now()) {
+            return Ok(Some(wait));
+        }
+        // Each is tried, whatever the one before it answered.
+        let mut furnished = Ok(());
+        for plugin in &plugins {
+            furnished = furnished.and(self.root(vm, plugin).map(drop));
+        }
+        self.furnishings.note(furnished.is_ok());
+        furnished.map(|()| None)
     }
 
     fn places(&self) -> impl Iterator<Item = &Mutex<Place<S>>> {

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use graft::config::{FailurePolicy, LoadMode, PluginConfig};
-use graft::lifecycle::registry::Use;
+use graft::host::testing::FakeStream;
+use graft::lifecycle::registry::{Use, Workers};
 use graft::lifecycle::slot::status::Role;
 use graft::lifecycle::slot::{Command, NotLoaded};
 
-use crate::house::{House, Open, configured, open};
+use crate::house::{House, Open, configured, eventually, open};
 use crate::served::{Held, Served, answer, auth_with, begin, saying, sizing};
 use crate::supplier::Supplier;
 
@@ -198,6 +199,41 @@ fn streams_of_routes_are_ended_with_those_of_their_plugin() {
 }
 
 #[test]
+fn vms_that_are_being_given_up_stay_if_a_generation_begins_in_them_meanwhile() {
+    let supply = Supplier::far();
+    supply.offer("1", &saying(1));
+    // None is entered ahead.
+    let house = House::supplied_with(Workers { places: 2, prepared: 0 }, &supply);
+    let mut config = sized(1);
+    config.graft.swap.poll_interval = None;
+    let slot = house.open(&config);
+    house.registry.loader().work();
+    let begin = |worker| Open(slot.current().unwrap().begin(worker, FakeStream::default()).unwrap());
+    let old = [begin(0), begin(1)];
+    supply.offer("2", &saying(2));
+    house.registry.command(&slot, Command::Reload).unwrap();
+    house.registry.loader().work();
+    supply.offer("1", &saying(1));
+
+    // Whoever gives up waits for a guest that is inside the first VM.
+    let inside = old[0].0.lease.lock();
+    std::thread::scope(|scope| {
+        let gives_up = scope.spawn(|| house.after(DEADLINE));
+        assert!(eventually(|| old[0].0.is_over()));
+        // It comes to that VM right after; should it take longer, it finds the new one before it does.
+        std::thread::sleep(Duration::from_millis(50));
+        let new = house.load(&configured(&config, "another"));
+        let stream = open(&new, 1);
+        assert!(stream.is_on(&old[1].0.lease), "the VM of the old one");
+        drop(inside);
+        gives_up.join().unwrap();
+        stream.request().unwrap();
+        assert_eq!(house.said(), ["1"]);
+        stream.end();
+    });
+}
+
+#[test]
 fn one_that_is_kept_is_looked_at_when_its_time_is_over() {
     let config = auth_with(|config| {
         config.graft.swap.poll_interval = None;
@@ -205,7 +241,7 @@ fn one_that_is_kept_is_looked_at_when_its_time_is_over() {
     });
     let served = Served::with(&config, &saying(1));
     served.offer(2);
-    served.house.registry.command(&served.slot, graft::lifecycle::slot::Command::Reload).unwrap();
+    served.house.registry.command(&served.slot, Command::Reload).unwrap();
     let next = served.house.after(Duration::ZERO);
     assert_eq!(next, Some(served.house.now() + 300_000_000_000));
     assert_eq!(served.house.after(Duration::from_mins(5)), None);

@@ -6,7 +6,9 @@ use graft::host::vm::CallError;
 use graft::lifecycle::registry::Use;
 
 use crate::guest::Guest;
-use crate::house::{House, config, config_of, configured, crash, fragile, open, serve, try_open, word};
+use crate::house::{
+    FIRST_WAIT, House, config, config_of, configured, crash, fragile, open, serve, try_open, word,
+};
 
 /// The plugin with a VM for each stream.
 pub fn isolated(config: &PluginConfig) -> PluginConfig {
@@ -210,6 +212,67 @@ fn the_configured_vm_is_replaced_when_it_failed() {
     house.registry.keeper().work();
     assert_eq!(house.said(), ["configured"]);
     assert!(!plugin.pool().vms()[0].lock().has_failed());
+}
+
+/// Says how many bytes its configuration has, and asks for a tick; of one byte, it refuses it once the clock has moved.
+fn refusing_later() -> Guest {
+    Guest::new()
+        .on("proxy_on_tick", "unreachable")
+        .export(
+            "proxy_on_configure",
+            "(call $say (local.get $1))
+             (drop (call $proxy_set_tick_period_milliseconds (i32.const 1000)))
+             (drop (call $proxy_get_current_time_nanoseconds (i32.const 8)))
+             (i32.or (i32.gt_u (local.get $1) (i32.const 1)) (i64.le_u (i64.load (i32.const 8)) (i64.const 1)))",
+        )
+}
+
+/// Lets a second pass, and the ticks come that are due then. What guests and the keeper said is forgotten.
+fn tick(house: &House) {
+    house.pass(std::time::Duration::from_secs(1));
+    house.registry.commons().agenda.work(|| house.now());
+    house.services.lines.lock().clear();
+}
+
+#[test]
+fn a_plugin_that_refuses_in_the_next_vm_is_asked_again_later_and_later() {
+    let house = House::new(1);
+    let base = isolated(&config("p", &refusing_later()));
+    let (one, other) = (house.load(&configured(&base, "1")), house.load(&configured(&base, "22")));
+    let keeper = house.registry.keeper();
+    keeper.work();
+    tick(&house);
+    assert!(one.pool().vms()[0].lock().has_failed());
+    keeper.restock(one.pool());
+    // It returns: what is due at once is not for ever.
+    let next = keeper.work();
+    let asked = |said: &[String]| ["1", "2"].map(|size| said.iter().filter(|said| *said == size).count());
+    assert_eq!(asked(&house.said()), [4, 1], "the other one is there, and is asked no more");
+    let home = one.pool().vms().pop().unwrap();
+    let roots = [&one, &other].map(|plugin| home.lock().root(plugin.plugin().key).is_some());
+    assert_eq!((roots, home.lock().has_failed()), ([false, true], false));
+    assert_eq!(next, Some(house.now() + u64::try_from(FIRST_WAIT.as_nanos()).unwrap()));
+    assert_eq!(house.services.metric("graft_breakers_open.p"), Some(1));
+
+    // Whoever asks meanwhile.
+    keeper.restock(one.pool());
+    keeper.work();
+    assert_eq!(asked(&house.said()), [0, 0]);
+    // A minute, with waits of 1, 2, 4, 8 and then always 10 seconds.
+    let mut tries = 0;
+    for _ in 0..60 {
+        house.pass(std::time::Duration::from_secs(1));
+        keeper.work();
+        tries += asked(&house.said())[0];
+    }
+    assert_eq!(tries, 8);
+    assert_eq!(home, one.pool().vms().pop().unwrap(), "the other plugin is in there");
+
+    house.services.now.store(0, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(one.home(0).unwrap().0, home, "a logger's stream has it configured");
+    keeper.restock(one.pool());
+    keeper.work();
+    assert_eq!(house.services.metric("graft_breakers_open.p"), Some(0));
 }
 
 #[test]

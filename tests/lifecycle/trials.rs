@@ -5,10 +5,10 @@ use std::time::Duration;
 use graft::config::{CanaryConfig, PluginConfig};
 use graft::host::testing::FakeStream;
 use graft::lifecycle::slot::status::Role;
-use graft::lifecycle::slot::{Command, CommandError, Stage};
+use graft::lifecycle::slot::{Command, CommandError, Current, Stage};
 
-use crate::house::configured;
-use crate::served::{Served, answers, auth_with, begin, saying};
+use crate::house::{Loaded, configured, open};
+use crate::served::{Held, Served, answers, auth_with, begin, saying, sizing};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -239,6 +239,66 @@ fn a_configuration_is_not_on_trial_against_one_of_another_place() {
     assert_eq!((new.status().trial, answers(&trial.house, &new, 4)), (None, vec!["2".to_owned(); 4]));
     let back = trial.house.registry.command(&new, Command::Rollback);
     assert_eq!(back, Err(CommandError::NoPrevious), "what serves elsewhere is not what served here");
+}
+
+/// What a route makes of the plugin where it is on trial.
+fn route_on_trial(trial: &Served, slot: &Held) -> Loaded {
+    let mut streams = std::iter::repeat_with(|| slot.current().unwrap()).take(4);
+    let candidate = streams.find(Current::is_candidate).unwrap();
+    trial.house.registry.load_route(candidate.edition(), b"route").unwrap()
+}
+
+/// Streams come to a route, and fail.
+fn fail(route: &Loaded, number: usize) {
+    for _ in 0..number {
+        let stream = open(route, 0);
+        stream.0.note_failure();
+        stream.end();
+    }
+}
+
+/// Another configuration of the same code, on trial against the one that it replaces.
+fn replaced(trial: &Served) -> Held {
+    let new = trial.house.open(&configured(&careful(), "another"));
+    trial.house.registry.loader().work();
+    trial.slot.release();
+    assert!(new.status().trial.is_some());
+    new
+}
+
+#[test]
+fn a_route_that_what_serves_has_as_well_does_not_count() {
+    let trial = Served::with(&careful(), &sizing());
+    let stable = trial.slot.stable_edition().unwrap();
+    let route = trial.house.registry.load_route(&stable, b"route").unwrap();
+    fail(&route, 20);
+    let new = replaced(&trial);
+    let same = route_on_trial(&trial, &new);
+    assert_eq!(same.plugin().key, route.plugin().key);
+    fail(&route, 20);
+    trial.house.after(SECOND);
+    assert!(new.status().trial.is_some(), "whose streams are they?");
+    trial.house.after(Duration::from_mins(1));
+    assert_eq!((new.status().trial, new.status().last_error), (None, None));
+    assert_eq!(answers(&trial.house, &new, 4), ["7"; 4]);
+}
+
+#[test]
+fn a_route_counts_from_when_it_came_to_what_is_on_trial() {
+    let trial = Served::with(&careful(), &sizing());
+    let elsewhere = trial.house.load(&configured(&careful(), "route"));
+    fail(&elsewhere, 20);
+    let new = replaced(&trial);
+    let route = route_on_trial(&trial, &new);
+    assert_eq!(route.plugin().key, elsewhere.plugin().key);
+    trial.house.after(SECOND);
+    assert!(new.status().trial.is_some());
+    fail(&route, 2);
+    trial.house.after(SECOND);
+    assert!(new.status().trial.is_some(), "two are forgiven");
+    fail(&route, 1);
+    trial.house.after(SECOND);
+    assert_eq!(new.status().last_error.as_deref(), Some("3 of its 3 streams failed"));
 }
 
 #[test]

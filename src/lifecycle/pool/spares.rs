@@ -5,14 +5,13 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use crate::host::contexts::Plugin;
 use crate::host::stream::Stream;
 use crate::host::vm::Lease;
-use crate::lifecycle::failure::{BackOff, Breaker, Past};
+use crate::lifecycle::failure::Tries;
 
 /// See the module's text.
 pub(super) struct Spares<S: Stream> {
@@ -22,8 +21,8 @@ pub(super) struct Spares<S: Stream> {
     missing: AtomicUsize,
     /// What each has a root context for.
     plugins: Mutex<Vec<Weak<Plugin>>>,
-    /// The last one did not start: how soon the next is tried.
-    breaker: Mutex<Option<Breaker>>,
+    /// How soon the next is tried if the last one did not start.
+    pub(super) tries: Tries,
 }
 
 impl<S: Stream> Spares<S> {
@@ -34,7 +33,7 @@ impl<S: Stream> Spares<S> {
             vms: Mutex::default(),
             missing: AtomicUsize::new(wanted),
             plugins: Mutex::default(),
-            breaker: Mutex::default(),
+            tries: Tries::default(),
         }
     }
 
@@ -69,26 +68,6 @@ impl<S: Stream> Spares<S> {
     /// None is wanted until somebody takes one or asks for a restock: the last one did not start.
     pub(super) fn give_up(&self) {
         self.missing.store(0, Ordering::Relaxed);
-    }
-
-    /// Whether one may be started now: those that do not start come less and less often.
-    ///
-    /// # Errors
-    /// How long to wait yet.
-    pub(super) fn may_start(&self, back_off: BackOff, now: u64) -> Result<(), Duration> {
-        let mut breaker = self.breaker.lock();
-        breaker.as_mut().map_or(Ok(()), |breaker| breaker.replace(back_off, Past::Unstarted, now))
-    }
-
-    /// One was started, or was not.
-    pub(super) fn note(&self, has_started: bool) {
-        let mut breaker = self.breaker.lock();
-        *breaker = (!has_started).then(|| breaker.unwrap_or_default());
-    }
-
-    /// Whether those that do not start keep the next from being tried.
-    pub(super) fn is_backing_off(&self, now: u64) -> bool {
-        self.breaker.lock().is_some_and(|breaker| breaker.is_open(now))
     }
 
     /// Whether one more is wanted. Cheap: asked once a stream.

@@ -21,14 +21,57 @@ use crate::lifecycle::inventory::Inventory;
 /// See the module's text. Any thread.
 pub struct Edition<S: Stream> {
     generation: Arc<Generation<S>>,
+    before: Counts,
     members: Mutex<Members<S>>,
 }
 
 struct Members<S: Stream> {
     /// The plugin with configurations of routes.
-    variants: Vec<Arc<Generation<S>>>,
+    variants: Vec<Variant<S>>,
     /// Of all of them. `None`: the edition is retired.
     duties: Option<Vec<Duty<S>>>,
+}
+
+struct Variant<S: Stream> {
+    generation: Arc<Generation<S>>,
+    before: Counts,
+}
+
+/// Streams of a generation: those of all editions that have it. So what was before it came to one is none of that one's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// Those that have begun, or tried to.
+    pub(super) begun: u64,
+    /// Those of them that failed.
+    pub(super) failures: u64,
+}
+
+impl Counts {
+    fn of<S: Stream>(generation: &Generation<S>) -> Self {
+        // In this order: one that begins and fails meanwhile is no failure without a stream.
+        let failures = generation.failures();
+        Self { begun: generation.begun(), failures }
+    }
+
+    fn since(self, before: Self) -> Self {
+        Self {
+            begun: self.begun.saturating_sub(before.begun),
+            failures: self.failures.saturating_sub(before.failures),
+        }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            begun: self.begun.saturating_add(other.begun),
+            failures: self.failures.saturating_add(other.failures),
+        }
+    }
+}
+
+impl<S: Stream> Clone for Variant<S> {
+    fn clone(&self) -> Self {
+        Self { generation: Arc::clone(&self.generation), before: self.before }
+    }
 }
 
 impl<S: Stream> Edition<S> {
@@ -36,13 +79,17 @@ impl<S: Stream> Edition<S> {
     pub(super) fn new(generation: &Arc<Generation<S>>) -> Option<Self> {
         let duty = generation.go_on_duty()?;
         let members = Members { variants: Vec::new(), duties: Some(vec![duty]) };
-        Some(Self { generation: Arc::clone(generation), members: Mutex::new(members) })
+        let (generation, before) = (Arc::clone(generation), Counts::of(generation));
+        Some(Self { generation, before, members: Mutex::new(members) })
     }
 
-    /// The same generations go on duty once more. `None` as for [`new`](Self::new).
+    /// The same generations go on duty once more, with the streams that have begun since they came to this one. `None` as
+    /// for [`new`](Self::new).
     pub(super) fn renewed(&self) -> Option<Self> {
-        let renewed = Self::new(&self.generation)?;
-        renewed.adopt(self);
+        let renewed = Self { before: self.before, ..Self::new(&self.generation)? };
+        for variant in self.variants() {
+            let _may_have_ended = renewed.add(&variant.generation, variant.before);
+        }
         Some(renewed)
     }
 
@@ -68,17 +115,17 @@ impl<S: Stream> Edition<S> {
         loop {
             let variant = inventory.load_variant(&self.generation, configuration)?;
             // One whose streams were ended meanwhile is not found again.
-            if self.add(&variant) {
+            if self.add(&variant, Counts::of(&variant)) {
                 return Ok(variant);
             }
         }
     }
 
     /// Answers whether streams may begin on it.
-    fn add(&self, variant: &Arc<Generation<S>>) -> bool {
+    fn add(&self, variant: &Arc<Generation<S>>, before: Counts) -> bool {
         let mut members = self.members.lock();
         let Members { variants, duties } = &mut *members;
-        if self.is_of(variant) || variants.iter().any(|other| Arc::ptr_eq(other, variant)) {
+        if self.is_of(variant) || variants.iter().any(|other| Arc::ptr_eq(&other.generation, variant)) {
             return true;
         }
         match duties {
@@ -89,15 +136,19 @@ impl<S: Stream> Edition<S> {
             None if variant.has_ended() => return false,
             None => {}
         }
-        variants.push(Arc::clone(variant));
+        variants.push(Variant { generation: Arc::clone(variant), before });
         true
+    }
+
+    /// Those that are there now. Whoever has these may be the last to hold one: to be dropped without a lock.
+    fn variants(&self) -> Vec<Variant<S>> {
+        self.members.lock().variants.clone()
     }
 
     /// Has the variants of another edition of its generation.
     pub(super) fn adopt(&self, other: &Self) {
-        let variants = other.members.lock().variants.clone();
-        for variant in &variants {
-            let _may_have_ended = self.add(variant);
+        for Variant { generation, .. } in other.variants() {
+            let _may_have_ended = self.add(&generation, Counts::of(&generation));
         }
     }
 
@@ -133,12 +184,32 @@ impl<S: Stream> Edition<S> {
         self.sum(|generation| if may_go_on(generation) { generation.streams() } else { 0 })
     }
 
+    /// Streams that have begun since its generations came to it. Those of a variant that another edition has as well are left
+    /// out: nobody knows on which of the two they began.
+    pub(super) fn counts_beside(&self, other: &Self) -> Counts {
+        let theirs = other.keys();
+        let members = self.members.lock();
+        members
+            .variants
+            .iter()
+            .filter(|variant| !theirs.contains(&variant.generation.plugin().key))
+            .map(|variant| Counts::of(&variant.generation).since(variant.before))
+            .fold(Counts::of(&self.generation).since(self.before), Counts::and)
+    }
+
+    /// The numbers of its generations.
+    fn keys(&self) -> Vec<u64> {
+        let members = self.members.lock();
+        let variants = members.variants.iter().map(|variant| &variant.generation);
+        std::iter::once(&self.generation).chain(variants).map(|generation| generation.plugin().key).collect()
+    }
+
     fn sum(&self, count: impl Fn(&Generation<S>) -> u64) -> u64 {
         let members = self.members.lock();
         members
             .variants
             .iter()
-            .map(|variant| count(variant))
+            .map(|variant| count(&variant.generation))
             .fold(count(&self.generation), u64::saturating_add)
     }
 
@@ -146,10 +217,9 @@ impl<S: Stream> Edition<S> {
     /// its next event comes. If nobody else is in their VMs, these are given up now, and who waits in them is told. Waits
     /// for guest calls that run.
     pub(super) fn end_streams(&self) {
-        let variants = self.members.lock().variants.clone();
         let mut has_ended = self.generation.end_streams();
-        for variant in &variants {
-            has_ended |= variant.end_streams();
+        for variant in self.variants() {
+            has_ended |= variant.generation.end_streams();
         }
         if has_ended && self.generation.pool().generations() == 0 {
             self.generation.pool().abandon();

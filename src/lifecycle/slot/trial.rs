@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::draining::Previous;
-use super::edition::Edition;
+use super::edition::{Counts, Edition};
 use super::progress::{Progress, Refused, Stage};
 use super::{Slot, Users};
 use crate::config::CanaryConfig;
@@ -30,9 +30,6 @@ pub(super) struct Trial<S: Stream> {
     pub(super) revision: Revision,
     pub(super) rules: CanaryConfig,
     pub(super) began: u64,
-    /// Streams that had begun on the generation before, and those of them that had failed: it may have been on trial once,
-    /// and other slots may have it.
-    before: (u64, u64),
     /// Those of the slot whose generation serves, if that is not its own.
     heir_of: Option<Users>,
     /// Somebody decided by hand.
@@ -90,8 +87,7 @@ impl<S: Stream> Trial<S> {
         (rules, heir_of): (CanaryConfig, Option<Users>),
         now: u64,
     ) -> Self {
-        let before = (edition.begun(), edition.failures());
-        Self { edition, revision, rules, began: now, before, heir_of, decision: None }
+        Self { edition, revision, rules, began: now, heir_of, decision: None }
     }
 
     pub(super) fn candidate(&self) -> Candidate<S> {
@@ -104,8 +100,8 @@ impl<S: Stream> Trial<S> {
         if self.decision.is_some() { now } else { now.saturating_add(LOOK_EVERY) }
     }
 
-    /// How it ends, if it does now.
-    fn verdict(&mut self, now: u64) -> Option<Verdict> {
+    /// How it ends beside what serves, if it does now.
+    fn verdict(&mut self, stable: &Edition<S>, now: u64) -> Option<Verdict> {
         if self.decision.is_some() {
             return self.decision;
         }
@@ -114,9 +110,9 @@ impl<S: Stream> Trial<S> {
             return is_another.then_some(Verdict::First);
         }
         self.heir_of = None;
-        let (begun, failed) = self.before;
-        let failures = self.edition.failures().saturating_sub(failed);
-        judge(&self.rules, self.began, now, failures, self.edition.begun().saturating_sub(begun))
+        // What its generation did elsewhere, or in a trial before, is not held against it.
+        let Counts { begun, failures } = self.edition.counts_beside(stable);
+        judge(&self.rules, self.began, now, failures, begun)
     }
 }
 
@@ -128,8 +124,9 @@ impl<S: Stream> Slot<S> {
     pub(super) fn look_at_trial(&self, works: &Works<S>) {
         let now = works.services.monotonic_nanoseconds();
         let mut progress = self.progress.lock();
-        let verdict = progress.trial.as_mut().and_then(|trial| trial.verdict(now));
-        let (Some(verdict), Some(stable)) = (verdict, self.stable_edition()) else { return };
+        let Some(stable) = self.stable_edition() else { return };
+        let verdict = progress.trial.as_mut().and_then(|trial| trial.verdict(&stable, now));
+        let Some(verdict) = verdict else { return };
         let Some(trial) = progress.trial.take() else { return };
         let number = trial.edition.generation().plugin().key;
         let before = match verdict {
