@@ -23,6 +23,7 @@
 
 mod arguments;
 mod bootstrap;
+mod cached;
 mod client;
 mod crash;
 mod envoy;

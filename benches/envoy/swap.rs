@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::bootstrap::Answer;
+use crate::cached;
 use crate::client::Response;
 use crate::envoy::{Envoy, Setup};
 use crate::failure::{Doing as _, Outcome, fail};
@@ -228,13 +229,6 @@ fn code_of(folder: &Path, number: usize) -> PathBuf {
     folder.join(format!("code-{number}.wasm"))
 }
 
-/// How many codes are in a cache, compiled and optimised.
-fn compiled(cache: &Path) -> Outcome<usize> {
-    let entries = fs::read_dir(cache).doing(format!("reading {}", cache.display()))?;
-    let names = entries.filter_map(Result::ok).map(|entry| entry.file_name());
-    Ok(names.filter(|name| name.to_string_lossy().starts_with("compiled-")).count())
-}
-
 /// The same code as other bytes: a custom section that nobody reads holds the number.
 fn marked(code: &[u8], number: usize) -> Vec<u8> {
     let mut marked = code.to_vec();
@@ -288,12 +282,8 @@ fn run(
                 }
                 std::thread::sleep(Duration::from_millis(5));
             }
-            // A large plugin serves before its code is optimised. What is written then is what the next Envoy finds.
-            while matches!(variant.host, Host::Graft(_)) && compiled(&cache)? < number {
-                if begin.elapsed() > PATIENCE {
-                    return fail(format!("{}: generation {number} is not in the cache", variant.title));
-                }
-                std::thread::sleep(Duration::from_millis(20));
+            if matches!(variant.host, Host::Graft(_)) {
+                cached::wait(&cache, number)?;
             }
             std::thread::sleep(SETTLE);
             Ok(())
