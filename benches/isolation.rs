@@ -94,7 +94,7 @@ fn isolation(criterion: &mut Criterion) {
         services.now.store(1_000_000_000, Ordering::Relaxed);
         let commons = Commons::new(Arc::new(services));
         let code =
-            Code::compile_for_snapshots(&engine, &Arc::new(Wasm::new(bytes)), Effort::Full, None).unwrap();
+            Code::compile_for_snapshots(&engine, &Arc::new(Wasm::new(bytes)), Effort::FULL, None).unwrap();
         let template = Template::link(&engine, &code, settings(), &commons).unwrap();
         let mut vm = Vm::start(&template).unwrap();
         let root = vm.create_root(&plugin(name, configuration)).unwrap();

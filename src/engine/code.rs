@@ -96,23 +96,16 @@ pub enum Tier {
 
 /// How code is compiled that does not lie on a [`Shelf`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effort {
-    /// As quickly as possible.
-    Quick,
-    /// With all optimisations.
-    Full,
-    /// The same, on threads that leave their processors to others: nobody waits for it.
-    Background,
+pub struct Effort {
+    /// What comes of it.
+    pub tier: Tier,
+    /// On threads that leave their processors to others: nobody waits for it.
+    pub is_background: bool,
 }
 
 impl Effort {
-    /// What comes of it.
-    pub fn tier(self) -> Tier {
-        match self {
-            Self::Quick => Tier::Baseline,
-            Self::Full | Self::Background => Tier::Optimized,
-        }
-    }
+    /// All optimisations, for somebody who waits.
+    pub const FULL: Self = Self { tier: Tier::Optimized, is_background: false };
 }
 
 /// Why bytes did not become code.
@@ -236,7 +229,7 @@ impl Code {
         let compiler = Compiler {
             engine,
             shelf: original.and_then(|original| original.shelf.as_deref()),
-            effort: original.map_or(Effort::Full, |original| original.effort),
+            effort: original.map_or(Effort::FULL, |original| original.effort),
             of: self.digest,
         };
         let Compiled { module, origin, tier } = compiler.obtain_snapshot(&taken.bytes)?;
@@ -270,7 +263,7 @@ impl Code {
 
     /// Which compiler makes snapshots of it.
     pub fn tier_of_snapshots(&self) -> Tier {
-        self.original.as_ref().map_or(self.tier, |original| original.effort.tier())
+        self.original.as_ref().map_or(self.tier, |original| original.effort.tier)
     }
 
     /// wasmtime's module, for the linker of `host`.
@@ -322,7 +315,7 @@ mod tests {
     use super::*;
 
     fn compile(bytes: &[u8]) -> Result<Code, CompileError> {
-        Code::compile(&Engine::new().unwrap(), &Wasm::new(bytes.to_vec()), Effort::Full, None)
+        Code::compile(&Engine::new().unwrap(), &Wasm::new(bytes.to_vec()), Effort::FULL, None)
     }
 
     #[test]

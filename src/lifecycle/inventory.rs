@@ -127,8 +127,9 @@ impl<S: Stream> Inventory<S> {
         let key = |tier| keys::pool_key(purpose, config, &wasm.digest(), &variables, tier);
         // Held until its turn has come: what is made under a key is made with its tier.
         let optimized = self.pool(&key(Tier::Optimized));
-        let effort = if optimized.is_some() && effort == Effort::Quick { Effort::Full } else { effort };
-        let pool_key = key(effort.tier());
+        let effort =
+            Effort { tier: if optimized.is_some() { Tier::Optimized } else { effort.tier }, ..effort };
+        let pool_key = key(effort.tier);
         let workers = match purpose {
             Use::Filter | Use::Service => self.workers,
             Use::Singleton => Workers { places: 1, prepared: 1 },
@@ -140,7 +141,7 @@ impl<S: Stream> Inventory<S> {
         } else {
             on_step(Step::Compiling);
             // Until the pool is there, in which others find the code.
-            let turn = self.turn(keys::code_key(wasm, config, effort.tier()));
+            let turn = self.turn(keys::code_key(wasm, config, effort.tier));
             let _mine = turn.lock();
             let pool = self.make_pool(purpose, config, (wasm, effort), &variables, workers.places)?;
             self.loaded.lock().pools.insert(pool_key, Arc::downgrade(&pool));
@@ -167,7 +168,7 @@ impl<S: Stream> Inventory<S> {
     /// It is none.
     pub fn keep(&self, config: &PluginConfig, wasm: &Arc<Wasm>) -> Result<(), LoadError> {
         let is_vm_per_stream = config.graft.isolation == Isolation::Stream;
-        self.code(config, (wasm, Effort::Full), is_vm_per_stream).map(drop)
+        self.code(config, (wasm, Effort::FULL), is_vm_per_stream).map(drop)
     }
 
     /// The same plugin with another configuration: its own root context in the same VMs.
@@ -221,7 +222,7 @@ impl<S: Stream> Inventory<S> {
         (wasm, effort): (&Arc<Wasm>, Effort),
         is_for_snapshots: bool,
     ) -> Result<Code, LoadError> {
-        if let Some(code) = self.loaded.lock().code(wasm, effort.tier(), is_for_snapshots) {
+        if let Some(code) = self.loaded.lock().code(wasm, effort.tier, is_for_snapshots) {
             return Ok(code);
         }
         let cache = self.caches.shelf(&config.graft.cache, |name| std::env::var_os(name));

@@ -202,7 +202,7 @@ impl<S: Stream> Registry<S> {
     pub fn load(&self, purpose: Use, config: &PluginConfig) -> Result<Arc<Generation<S>>, LoadError> {
         let works = self.loader.works();
         let supplied = works.supply.fetch(config, false)?;
-        works.inventory.load(purpose, config, &Arc::new(supplied.wasm), Effort::Full, |_step| ())
+        works.inventory.load(purpose, config, &Arc::new(supplied.wasm), Effort::FULL, |_step| ())
     }
 
     /// The same plugin with another configuration: its own root context in the same VMs.

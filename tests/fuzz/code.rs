@@ -74,7 +74,7 @@ fn spoil(numbers: &mut Numbers, wasm: &mut Vec<u8>, others: &[Vec<u8>]) {
 
 /// Takes bytes as far as they go.
 fn run(engine: &Arc<Engine>, services: &Arc<FakeServices>, wasm: &[u8], reached: &mut Reached) {
-    let code = match Code::compile(engine, &Wasm::new(wasm.to_vec()), Effort::Full, None) {
+    let code = match Code::compile(engine, &Wasm::new(wasm.to_vec()), Effort::FULL, None) {
         Ok(code) => code,
         Err(error) => {
             assert!(error.to_string().contains("expected"), "{error}");
@@ -151,7 +151,7 @@ fn noise_is_not_code() {
         if numbers.one_in(2) {
             bytes.splice(..0, *b"\0asm\x01\0\0\0");
         }
-        if let Ok(code) = Code::compile(&engine, &Wasm::new(bytes), Effort::Full, None) {
+        if let Ok(code) = Code::compile(&engine, &Wasm::new(bytes), Effort::FULL, None) {
             // A header alone, or with custom sections, is a module; it exports nothing.
             assert_eq!(code.exported_functions().count(), 0);
         }

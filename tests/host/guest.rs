@@ -332,7 +332,7 @@ impl Guest {
 
     /// Compiles and links, in the process of another.
     pub fn link_in(self, commons: &Arc<Commons<FakeStream>>) -> Result<Linked, LinkError> {
-        let code = Code::compile(&ENGINE, &Wasm::new(self.wasm()), Effort::Full, None).unwrap();
+        let code = Code::compile(&ENGINE, &Wasm::new(self.wasm()), Effort::FULL, None).unwrap();
         let template = Template::link(&ENGINE, &code, self.settings, commons)?;
         Ok(Linked { template, plugin: Arc::new(self.plugin), services: Arc::clone(&commons.services) })
     }

@@ -201,7 +201,7 @@ fn code_that_begins_with_more_than_its_limits_does_not_start() {
 fn code_with_the_largest_sizes_that_can_be_written_is_refused() {
     let engine = Engine::new().unwrap();
     let refusal = |guest: Guest| {
-        Code::compile(&engine, &Wasm::new(guest.wasm()), Effort::Full, None).unwrap_err().to_string()
+        Code::compile(&engine, &Wasm::new(guest.wasm()), Effort::FULL, None).unwrap_err().to_string()
     };
     let memory = refusal(Guest::new().memory(r#"(memory (export "memory") 65536)"#));
     assert!(memory.contains("exceeds the limit of 0x40000000"), "{memory}");

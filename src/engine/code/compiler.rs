@@ -46,7 +46,7 @@ impl Compiler<'_> {
             }
         }
         let began = Instant::now();
-        if self.effort == Effort::Quick
+        if self.effort.tier == Tier::Baseline
             && let Ok(module) = load(self.engine, &self.compile_baseline(bytes)?)
         {
             return Ok(self.made(module, Tier::Baseline, began));
@@ -69,7 +69,7 @@ impl Compiler<'_> {
             if let Some(module) = cache.take(&key).and_then(|compiled| self.filled(&split, compiled)) {
                 return Ok(self.found(module, began));
             }
-            if self.effort != Effort::Quick
+            if self.effort.tier == Tier::Optimized
                 && let Some(compiled) = self.compile_and_keep(&split, cache, &key)?
             {
                 return Ok(compiled);
@@ -115,18 +115,18 @@ impl Compiler<'_> {
     /// Compiles with all optimisations.
     pub(super) fn compile(&self, bytes: &[u8]) -> Result<Module, CompileError> {
         check_magic(bytes)?;
-        let compile = || Module::from_binary(self.engine.handle(), bytes);
-        let compiled = match self.effort {
-            Effort::Quick | Effort::Full => compile(),
-            Effort::Background => background::compile(compile),
-        };
-        compiled.map_err(|error| invalid(&error))
+        self.run(|| Module::from_binary(self.engine.handle(), bytes))
     }
 
     /// Compiles quickly.
     fn compile_baseline(&self, bytes: &[u8]) -> Result<Vec<u8>, CompileError> {
         check_magic(bytes)?;
-        self.engine.baseline().precompile_module(bytes).map_err(|error| invalid(&error))
+        self.run(|| self.engine.baseline().precompile_module(bytes))
+    }
+
+    fn run<R: Send>(&self, compile: impl FnOnce() -> wasmtime::Result<R> + Send) -> Result<R, CompileError> {
+        let compiled = if self.effort.is_background { background::compile(compile) } else { compile() };
+        compiled.map_err(|error| invalid(&error))
     }
 
     fn found(&self, module: Module, began: Instant) -> Compiled {

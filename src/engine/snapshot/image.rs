@@ -227,7 +227,7 @@ mod tests {
         let engine = Engine::new().unwrap();
         let shelf: std::sync::Arc<dyn Shelf> = std::sync::Arc::new(Board::default());
         let code =
-            Code::compile_for_snapshots(&engine, &Arc::new(Wasm::new(keeping())), Effort::Full, Some(&shelf))
+            Code::compile_for_snapshots(&engine, &Arc::new(Wasm::new(keeping())), Effort::FULL, Some(&shelf))
                 .unwrap();
         for (round, number) in [0x1234_5678, -1, 7].into_iter().enumerate() {
             let mut store = Store::new(engine.handle(), ());

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 
 use super::Slot;
 use crate::config::CompileMode;
-use crate::engine::code::{Effort, Wasm};
+use crate::engine::code::{Effort, Tier, Wasm};
 use crate::host::stream::{Services, Stream};
 use crate::lifecycle::error::LoadError;
 use crate::lifecycle::generation::Generation;
@@ -29,7 +29,7 @@ impl<S: Stream> Slot<S> {
     /// How code is compiled that serves first.
     pub(super) fn first_effort(&self, works: &Works<S>, wasm: &Wasm) -> Effort {
         if works.optimizes_at_once.load(Ordering::Relaxed) {
-            return Effort::Full;
+            return Effort::FULL;
         }
         let is_quick = match self.config.graft.swap.compile {
             CompileMode::Optimized => false,
@@ -38,8 +38,11 @@ impl<S: Stream> Slot<S> {
             CompileMode::Auto => wasm.bytes().len() >= LARGE && self.purpose == Use::Filter,
         };
         // A trial is of one generation from its beginning to its end.
-        let is_for_trial = self.config.graft.swap.canary.is_some() && self.published.get().is_some();
-        if is_quick && !is_for_trial { Effort::Quick } else { Effort::Full }
+        let is_served = self.published.get().is_some();
+        let is_for_trial = self.config.graft.swap.canary.is_some() && is_served;
+        let tier = if is_quick && !is_for_trial { Tier::Baseline } else { Tier::Optimized };
+        // While an older version serves, those that serve with it come first.
+        Effort { tier, is_background: is_served }
     }
 
     /// Whether there is something to optimise now.
@@ -60,7 +63,8 @@ impl<S: Stream> Slot<S> {
     pub(in crate::lifecycle) fn optimize(&self, works: &Works<S>) {
         let Some(quick) = self.quick() else { return };
         let Some(wasm) = quick.wasm() else { return };
-        let made = self.edition(works, wasm, Effort::Background, |_step| ());
+        let made =
+            self.edition(works, wasm, Effort { tier: Tier::Optimized, is_background: true }, |_step| ());
         let mut progress = self.progress.lock();
         let serves = self.stable_edition().is_some_and(|stable| stable.is_of(&quick));
         if !serves || progress.trial.is_some() {
