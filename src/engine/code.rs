@@ -106,6 +106,8 @@ pub struct Effort {
 impl Effort {
     /// All optimisations, for somebody who waits.
     pub const FULL: Self = Self { tier: Tier::Optimized, is_background: false };
+    /// All optimisations, for nobody who waits.
+    pub const BACKGROUND: Self = Self { tier: Tier::Optimized, is_background: true };
 }
 
 /// Why bytes did not become code.
@@ -283,6 +285,15 @@ impl fmt::Debug for Code {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_tuple("Code").field(&self.digest).finish()
     }
+}
+
+/// Machine code that this process has made just now, or that this user's cache held. wasmtime compares version, settings
+/// and processor; it does not look at the machine code.
+#[allow(unsafe_code, reason = "the one place where bytes become machine code without the compiler")]
+fn load(engine: &Engine, compiled: &[u8]) -> wasmtime::Result<Module> {
+    // SAFETY: F16: the bytes are those that `Module::serialize` or `Engine::precompile_module` made in a process of this
+    // user, but for data of Wasm.
+    unsafe { Module::deserialize(engine.handle(), compiled) }
 }
 
 fn check_magic(bytes: &[u8]) -> Result<(), CompileError> {

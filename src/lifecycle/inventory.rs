@@ -168,7 +168,7 @@ impl<S: Stream> Inventory<S> {
     /// It is none.
     pub fn keep(&self, config: &PluginConfig, wasm: &Arc<Wasm>) -> Result<(), LoadError> {
         let is_vm_per_stream = config.graft.isolation == Isolation::Stream;
-        self.code(config, (wasm, Effort::FULL), is_vm_per_stream).map(drop)
+        self.code(config, (wasm, Effort::BACKGROUND), is_vm_per_stream).map(drop)
     }
 
     /// The same plugin with another configuration: its own root context in the same VMs.

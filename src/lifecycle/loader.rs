@@ -145,8 +145,11 @@ impl<S: Stream> Loader<S> {
             Task::Look(slot) => attempt(slot, now, || slot.look(&self.works)),
             Task::Load(slot) => attempt(slot, now, || slot.advance(&self.works)),
             Task::Optimize(slot) => {
-                // What was compiled quickly goes on, after a panic too.
-                let _told = panic::catch_unwind(AssertUnwindSafe(|| slot.optimize(&self.works)));
+                // What was compiled quickly goes on; the hook tells of the panic.
+                let optimized = panic::catch_unwind(AssertUnwindSafe(|| slot.optimize(&self.works)));
+                if optimized.is_err() {
+                    slot.has_panicked_optimizing();
+                }
                 None
             }
             Task::Keep(config) => {

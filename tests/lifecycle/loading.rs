@@ -15,12 +15,31 @@ fn house(supply: &Arc<Supplier>) -> House {
     House::supplied(1, supply)
 }
 
+/// A process, and a source that has a guest.
+fn offered() -> (House, Arc<Supplier>) {
+    let supply = Supplier::far();
+    supply.offer("1", &Guest::new());
+    (house(&supply), supply)
+}
+
 /// A plugin whose code is on a server.
 fn remote(name: &str) -> PluginConfig {
     let text = format!(
         r#"{{"name": "{name}", "vm_config": {{"code": {{"oci": "registry.test/{name}:1"}}}}, "graft": {{"cache": {{"disabled": true}}}}}}"#
     );
     parse_plugin(name, text.as_bytes()).unwrap()
+}
+
+/// One whose new versions are on trial for a minute.
+fn careful() -> PluginConfig {
+    let mut config = remote("auth");
+    config.graft.swap.canary = Some(CanaryConfig {
+        percent: 50,
+        duration: Duration::from_mins(1),
+        max_failures: 0,
+        max_failure_percent: 0,
+    });
+    config
 }
 
 /// One that the proxy takes only if its code is there.
@@ -32,9 +51,7 @@ fn impatient() -> PluginConfig {
 
 #[test]
 fn threads_of_the_loader_load_by_themselves() {
-    let supply = Supplier::far();
-    supply.offer("1", &Guest::new());
-    let house = house(&supply);
+    let (house, _supply) = offered();
     house.registry.loader().start();
     let slot = house.open(&remote("auth"));
     assert!(eventually(|| slot.current().is_ok()));
@@ -42,9 +59,7 @@ fn threads_of_the_loader_load_by_themselves() {
 
 #[test]
 fn a_server_that_does_not_answer_holds_up_only_who_asks_servers() {
-    let supply = Supplier::far();
-    supply.offer("1", &Guest::new());
-    let house = house(&supply);
+    let (house, supply) = offered();
     house.registry.loader().start();
     let silence = supply.silence.lock();
     let waiting: Vec<_> = (0..20).map(|number| house.open(&remote(&format!("r{number}")))).collect();
@@ -59,9 +74,7 @@ fn a_server_that_does_not_answer_holds_up_only_who_asks_servers() {
 
 #[test]
 fn code_for_the_cache_alone_holds_up_nobody_either() {
-    let supply = Supplier::far();
-    supply.offer("1", &Guest::new());
-    let house = house(&supply);
+    let (house, supply) = offered();
     house.registry.loader().start();
     let silence = supply.silence.lock();
     for number in 0..20 {
@@ -78,17 +91,8 @@ fn code_for_the_cache_alone_holds_up_nobody_either() {
 
 #[test]
 fn a_decision_on_what_nobody_uses_any_more_is_no_work() {
-    let supply = Supplier::far();
-    supply.offer("1", &Guest::new());
-    let house = house(&supply);
-    let mut config = remote("auth");
-    config.graft.swap.canary = Some(CanaryConfig {
-        percent: 50,
-        duration: Duration::from_mins(1),
-        max_failures: 0,
-        max_failure_percent: 0,
-    });
-    let slot = house.open(&config);
+    let (house, supply) = offered();
+    let slot = house.open(&careful());
     house.registry.loader().work();
     supply.offer("2", &Guest::new().on("proxy_on_done", ""));
     house.registry.command(&slot, Command::Reload).unwrap();
@@ -100,18 +104,9 @@ fn a_decision_on_what_nobody_uses_any_more_is_no_work() {
 
 #[test]
 fn a_trial_is_ended_though_the_source_does_not_answer() {
-    let supply = Supplier::far();
-    supply.offer("1", &Guest::new());
-    let house = house(&supply);
+    let (house, supply) = offered();
     house.registry.loader().start();
-    let mut config = remote("auth");
-    config.graft.swap.canary = Some(CanaryConfig {
-        percent: 50,
-        duration: Duration::from_mins(1),
-        max_failures: 0,
-        max_failure_percent: 0,
-    });
-    let slot = house.open(&config);
+    let slot = house.open(&careful());
     assert!(eventually(|| slot.current().is_ok()));
     supply.offer("2", &Guest::new().on("proxy_on_done", ""));
     house.registry.command(&slot, Command::Reload).unwrap();

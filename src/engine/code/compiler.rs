@@ -6,7 +6,7 @@ use std::time::Instant;
 use sha2::{Digest as _, Sha256};
 use wasmtime::Module;
 
-use super::{CompileError, Digest, Effort, Origin, Shelf, Tier, check_magic};
+use super::{CompileError, Digest, Effort, Origin, Shelf, Tier, check_magic, load};
 use crate::engine::snapshot::image::{self, Split};
 use crate::engine::{Engine, background};
 use crate::telemetry::{self, Level};
@@ -174,15 +174,6 @@ impl Compiler<'_> {
         self.engine.handle().precompile_compatibility_hash().hash(&mut writer);
         writer.0.finalize().into()
     }
-}
-
-/// Machine code that this process has made just now, or that this user's cache held. wasmtime compares version, settings
-/// and processor; it does not look at the machine code.
-#[allow(unsafe_code, reason = "the one place where bytes become machine code without the compiler")]
-fn load(engine: &Engine, compiled: &[u8]) -> wasmtime::Result<Module> {
-    // SAFETY: F16: the bytes are those that `Module::serialize` or `Engine::precompile_module` made in a process of this
-    // user, but for data of Wasm.
-    unsafe { Module::deserialize(engine.handle(), compiled) }
 }
 
 /// wasmtime wraps the validator's message in where it came from; users need the innermost part.

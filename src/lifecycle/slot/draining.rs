@@ -94,8 +94,8 @@ impl<S: Stream> Draining<S> {
 
     /// What has to be done now. It is for the caller, without a lock.
     pub(super) fn look(&mut self, deadline: Duration, kept: Duration, now: u64) -> Look<S> {
-        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let times = Times { deadline: nanoseconds(deadline), kept: nanoseconds(kept), now };
+        let times =
+            Times { deadline: telemetry::nanoseconds(deadline), kept: telemetry::nanoseconds(kept), now };
         let overdue = self.editions.iter().filter_map(|old| old.takes_too_long(&times)).collect();
         let gone = self.editions.extract_if(.., |old| old.is_gone(&times)).map(|old| old.edition).collect();
         let next = self.editions.iter().map(|old| old.next_look(&times)).min();

@@ -165,8 +165,7 @@ impl<S: Stream> Slot<S> {
         progress.last_error = Some(why.clone());
         progress.is_passing = error.is_passing();
         progress.note_failure(revision, error, why);
-        let wait = back_off.wait(progress.failures_in_a_row);
-        let wait = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
+        let wait = telemetry::nanoseconds(back_off.wait(progress.failures_in_a_row));
         progress.failures_in_a_row = progress.failures_in_a_row.saturating_add(1);
         // What is wrong with the bytes stays wrong: only new ones help, and polling finds them.
         progress.retry_at = error.is_retryable().then(|| now.saturating_add(wait));

@@ -314,8 +314,8 @@ impl<S: Stream> Slot<S> {
 
     fn plan_to_poll(&self, works: &Works<S>) {
         if let Some(interval) = self.config.graft.swap.poll_interval {
-            let interval = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
-            let next = works.services.monotonic_nanoseconds().saturating_add(interval);
+            let next =
+                works.services.monotonic_nanoseconds().saturating_add(telemetry::nanoseconds(interval));
             self.progress.lock().poll_at.get_or_insert(next);
         }
     }

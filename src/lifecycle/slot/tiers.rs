@@ -63,8 +63,7 @@ impl<S: Stream> Slot<S> {
     pub(in crate::lifecycle) fn optimize(&self, works: &Works<S>) {
         let Some(quick) = self.quick() else { return };
         let Some(wasm) = quick.wasm() else { return };
-        let made =
-            self.edition(works, wasm, Effort { tier: Tier::Optimized, is_background: true }, |_step| ());
+        let made = self.edition(works, wasm, Effort::BACKGROUND, |_step| ());
         let mut progress = self.progress.lock();
         let serves = self.stable_edition().is_some_and(|stable| stable.is_of(&quick));
         if !serves || progress.trial.is_some() {
@@ -86,6 +85,13 @@ impl<S: Stream> Slot<S> {
         telemetry::log_plugin(Level::Info, &self.config.name, line);
         self.published(before);
         works.services.publish_metrics();
+    }
+
+    /// The optimiser has panicked: another try would do so, too.
+    pub(in crate::lifecycle) fn has_panicked_optimizing(&self) {
+        if let Some(quick) = self.quick() {
+            self.progress.lock().stays_quick = Some(quick.plugin().key);
+        }
     }
 
     fn stays_quick(&self, quick: &Arc<Generation<S>>, error: &LoadError) {

@@ -223,7 +223,7 @@ fn judge(rules: &CanaryConfig, began: u64, now: u64, failures: u64, streams: u64
     if are_too_many {
         return Some(Verdict::Failed { failures, streams });
     }
-    let lasts = u64::try_from(rules.duration.max(Duration::from_nanos(1)).as_nanos()).unwrap_or(u64::MAX);
+    let lasts = telemetry::nanoseconds(rules.duration.max(Duration::from_nanos(1)));
     (began.saturating_add(lasts) <= now).then_some(Verdict::Passed)
 }
 
