@@ -117,13 +117,6 @@ impl Shared {
         queues.get(name).map(|queue| queue.token())
     }
 
-    /// Who is told of a queue's messages from now on.
-    pub fn set_reader(&self, token: u32, reader: Reader) {
-        if let Some(queue) = self.queue(token) {
-            queue.set_reader(reader);
-        }
-    }
-
     /// A queue by its token.
     pub fn queue(&self, token: u32) -> Option<Arc<Queue>> {
         self.queues.lock().by_token.get(&token).and_then(Weak::upgrade)

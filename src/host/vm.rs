@@ -38,7 +38,7 @@ use crate::telemetry::Level;
 use crate::telemetry::gate::Gate;
 
 pub use self::copies::{CopyError, Snapshot};
-pub use self::lease::{Entered, Lease, Look, WeakLease};
+pub use self::lease::{Entered, Lease, Look, Role, WeakLease};
 pub use self::lines::LogLimit;
 pub use self::start::StartError;
 use self::tally::CallTimes;
@@ -95,7 +95,7 @@ pub struct State<S: Stream> {
     pub(super) is_copy: bool,
     /// It is a spare: what it asks for waits until it goes to work.
     pub(super) is_idle: bool,
-    /// Queues that it registered as a spare: their messages are told to it from when it goes to work.
+    /// Queues that it registered as a spare: their messages are told to it from when it goes to work as a home.
     pub(super) idle_queues: Vec<(u32, Reader)>,
     /// The agenda knows it by its number.
     pub(super) is_on_agenda: bool,

@@ -31,7 +31,7 @@ use super::tally::Tally;
 use crate::host::contexts::{Plugin, RootIndex};
 use crate::host::stream::{Services, Stream};
 use crate::host::template::Template;
-use crate::host::vm::{Lease, StartError, Vm, Watch};
+use crate::host::vm::{Lease, Role, StartError, Vm, Watch};
 use crate::telemetry::stats::Stat;
 
 /// See the module's text.
@@ -220,7 +220,7 @@ impl<S: Stream> Pool<S> {
                     place.breaker.replace(self.rules.back_off, past, now).map_err(HomeError::BackingOff)?;
                 }
                 place.settle(Occupant::Broken);
-                let lease = if let Some(spare) = self.take_spare() {
+                let lease = if let Some(spare) = self.take_spare(Role::Home) {
                     spare
                 } else {
                     self.tally.add(Stat::VmsStartedInline, u64::from(caller == Caller::Stream));
@@ -231,7 +231,7 @@ impl<S: Stream> Pool<S> {
             }
             Found::Busy => {
                 let most = usize::try_from(self.rules.max_vms).unwrap_or(usize::MAX);
-                let spare = if place.count() < most { self.take_spare() } else { None };
+                let spare = if place.count() < most { self.take_spare(Role::Other) } else { None };
                 let lease = spare.ok_or(HomeError::Busy(self.rules.max_vms))?;
                 place.add(lease.clone());
                 Ok(lease)
@@ -247,8 +247,8 @@ impl<S: Stream> Pool<S> {
         self.find_home(worker, Caller::Stream)
     }
 
-    fn take_spare(&self) -> Option<Lease<S>> {
-        self.spares.take().inspect(|_spare| self.tally.count(Stat::SparesUsed))
+    fn take_spare(&self, role: Role) -> Option<Lease<S>> {
+        self.spares.take(role).inspect(|_spare| self.tally.count(Stat::SparesUsed))
     }
 
     fn find_home(&self, worker: usize, caller: Caller) -> Result<Lease<S>, HomeError> {

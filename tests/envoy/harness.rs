@@ -38,7 +38,7 @@ pub use client::{Client, End, Request, Response};
 pub use config::{Bootstrap, Host, Listener, Plugin, Route};
 pub use envoy::{Envoy, Version};
 pub use grpc_upstream::GrpcUpstream;
-pub use upstream::{Answer, Upstream};
+pub use upstream::{Answer, Seen, Upstream};
 
 pub use crate::support::patience::{PATIENCE, eventually, within};
 

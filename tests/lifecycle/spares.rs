@@ -73,6 +73,52 @@ fn a_stream_that_begins_while_another_thread_is_in_the_home_takes_a_spare() {
     assert!(open(&plugin, 0).is_on(&home), "the home is preferred when it is free");
 }
 
+/// Streams put a message on a queue, and who is told says how many it has been told of.
+fn collecting() -> Guest {
+    Guest::new()
+        .on(
+            "proxy_on_configure",
+            "(drop (call $proxy_register_shared_queue (text \"queue\") (i32.const 16)))",
+        )
+        .on(
+            "proxy_on_request_headers",
+            "(if (i32.eqz (local.get $1)) (then unreachable))
+             (drop (call $proxy_enqueue_shared_queue (i32.load (i32.const 16)) (text \"message\")))",
+        )
+        .on(
+            "proxy_on_queue_ready",
+            "(drop (call $proxy_dequeue_shared_queue (i32.load (i32.const 16)) (i32.const 8) (i32.const 12)))
+             (i32.store (i32.const 20) (i32.add (i32.const 1) (i32.load (i32.const 20))))
+             (call $say (i32.load (i32.const 20)))",
+        )
+}
+
+#[test]
+fn messages_go_to_the_home_and_not_to_the_spare_that_helps_it_out() {
+    let house = House::new(1);
+    let plugin = house.load(&with_spares(&config("p", &collecting()), 1));
+    house.registry.keeper().work();
+    let agenda = &house.registry.commons().agenda;
+    let told = || {
+        serve(&plugin, 0);
+        agenda.work(|| house.now());
+        house.said()
+    };
+    assert_eq!(told(), ["1"]);
+    let home = plugin.pool().home(0).unwrap();
+    std::thread::scope(|scope| {
+        let _inside = home.lock();
+        let worker = scope.spawn(|| try_open_if_free(&plugin, 0).unwrap().end());
+        worker.join().unwrap();
+    });
+    assert_eq!(plugin.pool().vms().len(), 2, "both stay");
+    assert_eq!(told(), ["2"], "in the home");
+    house.registry.keeper().work();
+    crash(&plugin, 0);
+    house.services.lines.lock().clear();
+    assert_eq!(told(), ["1"], "in the spare that took the place of the home");
+}
+
 #[test]
 fn spares_have_the_roots_of_all_plugins_of_the_pool_and_lose_those_that_go() {
     let house = House::new(1);

@@ -47,7 +47,13 @@ impl Queue {
         self.token
     }
 
-    pub(super) fn set_reader(&self, reader: Reader) {
+    /// Who is told of messages.
+    pub fn reader(&self) -> Reader {
+        self.inner.lock().reader
+    }
+
+    /// Who is told of messages from now on.
+    pub fn set_reader(&self, reader: Reader) {
         self.inner.lock().reader = reader;
     }
 

@@ -1,9 +1,12 @@
 //! What happens in a VM without a stream: ticks, messages on queues, replies to callouts; and what the guest asked of
 //! others, passed on when the thread that was inside leaves.
 
-use super::{CallError, Phase, Vm};
+use std::sync::Arc;
+
+use super::{CallError, Phase, Role, Vm};
 use crate::host::calls::{Command, Pairs, Reply, Token};
 use crate::host::contexts::{Context, RootIndex, StreamIndex};
+use crate::host::shared::Reader;
 use crate::host::stream::{Services, Stream};
 
 /// What `proxy_get_status` tells of an HTTP call that failed, as in the built-in host.
@@ -152,12 +155,17 @@ impl<S: Stream> Vm<S> {
     }
 
     /// The agenda knows this VM.
-    pub(super) fn joined_agenda(&mut self) {
+    pub(super) fn joined_agenda(&mut self, role: Role) {
         let state = self.inner.store.data_mut();
         state.is_on_agenda = true;
         state.is_idle = false;
+        let commons = Arc::clone(&state.commons);
+        let lives = |reader: Reader| commons.agenda.lease(reader.vm).is_some_and(|vm| !vm.has_failed());
         for (token, reader) in std::mem::take(&mut state.idle_queues) {
-            state.commons.shared.set_reader(token, reader);
+            let Some(queue) = commons.shared.queue(token) else { continue };
+            if role == Role::Home || !lives(queue.reader()) {
+                queue.set_reader(reader);
+            }
         }
     }
 

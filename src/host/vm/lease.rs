@@ -41,6 +41,15 @@ pub enum Look {
     },
 }
 
+/// What a VM does for its worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It is the worker's home. The queues that its plugins registered are told to it from now on.
+    Home,
+    /// It helps the home out, which goes on being told of messages: what a plugin collects is not split over both.
+    Other,
+}
+
 /// Inside a VM. Its parts are dropped in this order: others are told, the lock is free, the next one is called.
 pub struct Entered<'a, S: Stream> {
     vm: MutexGuard<'a, Vm<S>>,
@@ -54,7 +63,7 @@ impl<S: Stream> Lease<S> {
     /// Lets threads into a VM, and the agenda to it. `watch` is told when one has left.
     pub fn new(vm: Vm<S>, watch: &Arc<Watch>) -> Self {
         let lease = Self::apart(vm, watch);
-        lease.activate();
+        lease.activate(Role::Home);
         lease
     }
 
@@ -66,10 +75,10 @@ impl<S: Stream> Lease<S> {
     }
 
     /// The VM goes to work: its ticks run, and what it asked for while it started is passed on.
-    pub fn activate(&self) {
+    pub fn activate(&self, role: Role) {
         let mut vm = self.lock();
         if !vm.is_on_agenda() {
-            vm.join_agenda();
+            vm.join_agenda(role);
         }
     }
 
@@ -141,7 +150,7 @@ impl<S: Stream> Entered<'_, S> {
     #[cold]
     fn tell(&mut self) {
         if self.vm.wants_agenda() {
-            self.join_agenda();
+            self.join_agenda(Role::Other);
         }
         let shared = &self.left.0.0;
         if let Some(bytes) = self.vm.take_growth() {
@@ -154,9 +163,9 @@ impl<S: Stream> Entered<'_, S> {
     }
 
     /// Lets the agenda find the VM.
-    fn join_agenda(&mut self) {
+    fn join_agenda(&mut self, role: Role) {
         self.vm.commons().agenda.add(self.vm.number(), self.left.0.downgrade());
-        self.vm.joined_agenda();
+        self.vm.joined_agenda(role);
     }
 }
 

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use crate::host::contexts::Plugin;
 use crate::host::stream::Stream;
-use crate::host::vm::Lease;
+use crate::host::vm::{Lease, Role};
 use crate::lifecycle::failure::Tries;
 
 /// See the module's text.
@@ -38,7 +38,7 @@ impl<S: Stream> Spares<S> {
     }
 
     /// A spare goes to work, if one is ready.
-    pub(super) fn take(&self) -> Option<Lease<S>> {
+    pub(super) fn take(&self, role: Role) -> Option<Lease<S>> {
         loop {
             let lease = {
                 let mut vms = self.vms.lock();
@@ -48,7 +48,7 @@ impl<S: Stream> Spares<S> {
             };
             // Another plugin's last root context may have trapped in it.
             if !lease.lock().has_failed() {
-                lease.activate();
+                lease.activate(role);
                 return Some(lease);
             }
         }

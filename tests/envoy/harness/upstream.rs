@@ -196,6 +196,13 @@ impl Upstream {
         self.state().answer = answer;
     }
 
+    /// The same, and the requests that were answered as before, since this was last asked: none is on both sides.
+    pub fn turn(&self, answer: Answer) -> Vec<Seen> {
+        let mut state = self.state();
+        state.answer = answer;
+        std::mem::take(&mut state.seen)
+    }
+
     /// Has requests that come from now on wait for their answers (HTTP/1).
     pub fn hold(&self) -> Arc<Gate> {
         let gate =

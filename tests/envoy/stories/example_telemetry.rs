@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::envoy::on_each_host;
 use crate::harness::{
-    Answer, Bootstrap, Envoy, Host, Listener, Plugin, Request, Upstream, Version, eventually, header,
+    Answer, Bootstrap, Envoy, Host, Listener, Plugin, Request, Seen, Upstream, Version, eventually, header,
 };
 
 fn filter() -> Plugin {
@@ -59,18 +59,28 @@ impl Scene {
     fn await_records(&mut self, count: usize) -> &[Value] {
         let collector = Arc::clone(&self.collector);
         eventually(&format!("{count} records"), || {
-            for post in collector.take_seen() {
-                assert_eq!((post.method.as_str(), post.path.as_str()), ("POST", "/records"));
-                assert_eq!(header(&post.headers, "content-type"), Some("application/x-ndjson"));
-                self.posts += 1;
-                let text = String::from_utf8(post.body).expect("text");
-                self.records.extend(text.lines().map(|line| serde_json::from_str(line).expect("JSON")));
-            }
+            self.take_posts(collector.take_seen());
             (self.records.len() >= count).then_some(())
         });
         assert_eq!(self.records.len(), count, "{:?}", self.records);
         &self.records
     }
+
+    /// Reads what came to the collector.
+    fn take_posts(&mut self, posts: Vec<Seen>) {
+        for post in posts {
+            assert_eq!((post.method.as_str(), post.path.as_str()), ("POST", "/records"));
+            assert_eq!(header(&post.headers, "content-type"), Some("application/x-ndjson"));
+            self.posts += 1;
+            let text = String::from_utf8(post.body).expect("text");
+            self.records.extend(text.lines().map(|line| serde_json::from_str(line).expect("JSON")));
+        }
+    }
+}
+
+/// The path of the request that a record is of.
+fn path(record: &Value) -> String {
+    record["path"].as_str().expect("a path").to_owned()
 }
 
 /// Where root contexts cannot make calls, records wait in the batcher and the log says why.
@@ -117,7 +127,7 @@ on_each_host! {
             return;
         }
         let mut paths: Vec<_> =
-            scene.await_records(120).iter().map(|record| record["path"].to_string()).collect();
+            scene.await_records(120).iter().map(path).collect();
         paths.sort();
         paths.dedup();
         assert_eq!(paths.len(), 120, "a record was sent twice");
@@ -125,7 +135,7 @@ on_each_host! {
     }
 
     fn a_batch_that_the_collector_did_not_take_goes_again(version, host) {
-        let scene = Scene::new(version, host, 1, 2);
+        let mut scene = Scene::new(version, host, 1, 2);
         scene.collector.answer(Answer::status(503));
         let client = scene.envoy.client("main");
         for number in 0..3 {
@@ -136,24 +146,17 @@ on_each_host! {
             scene.cannot_send(3);
             return;
         }
-        scene.envoy.await_plugin_lines(2, "a batch was not taken and goes again: 503");
-        scene.collector.answer(Answer::status(200));
-        let mut bodies = Vec::new();
-        eventually("the third record, which stands behind the batch that was refused", || {
-            let posts = scene.collector.take_seen().into_iter();
-            bodies.extend(posts.map(|post| String::from_utf8(post.body).expect("text")));
-            bodies.iter().any(|body: &String| body.contains("\"/2\"")).then_some(())
-        });
-        assert!(bodies.iter().all(|body| body.lines().count() <= 2), "{bodies:?}");
-        // A batch begins with what was refused, until it is taken.
-        let begins_anew = bodies.iter().position(|body| !body.lines().next().is_some_and(|line| line.contains("\"/0\"")));
-        let sent = begins_anew.expect("a batch after the one that was taken");
-        assert!(sent >= 3, "two refusals, and the batch that was taken: {bodies:?}");
-        let taken = bodies[sent - 1..].concat();
-        let paths: Vec<_> = taken
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(line).expect("JSON")["path"].to_string())
-            .collect();
-        assert_eq!(paths, ["\"/0\"", "\"/1\"", "\"/2\""]);
+        // Three records in four posts: one went again.
+        scene.envoy.await_plugin_lines(4, "a batch was not taken and goes again: 503");
+        let refused = scene.collector.turn(Answer::status(200));
+        scene.take_posts(refused);
+        assert!(scene.posts >= 4, "{}", scene.posts);
+        scene.records.clear();
+        scene.posts = 0;
+        // Each record is taken once, in whichever order: a worker that is in a hurry has a second VM of the batcher.
+        let mut taken: Vec<_> = scene.await_records(3).iter().map(path).collect();
+        taken.sort();
+        assert_eq!(taken, ["/0", "/1", "/2"]);
+        assert!(scene.posts >= 2, "a batch has two records at most");
     }
 }
