@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     fn eventually(what: impl Fn() -> bool) -> bool {
-        (0..200).any(|_| {
+        (0..2000).any(|_| {
             std::thread::sleep(Duration::from_millis(5));
             what()
         })

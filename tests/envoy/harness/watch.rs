@@ -80,28 +80,46 @@ impl Memory {
 #[derive(Debug)]
 pub struct MainThreadWatch(Sampler<Duration>);
 
+/// Between two questions to the main thread.
+const PAUSE: Duration = Duration::from_millis(10);
+
 impl MainThreadWatch {
     /// Asks a hundred times a second at most, one question after the other.
-    pub fn start(admin: Admin) -> Self {
-        Self(Sampler::start(Duration::from_millis(10), move || {
-            let asked = Instant::now();
-            admin.get("/ready")?;
-            Some(asked.elapsed())
-        }))
+    pub fn start(envoy: &Envoy) -> Self {
+        let (admin, pid) = (envoy.admin(), envoy.pid());
+        Self(Sampler::start(PAUSE, move || answer(admin, pid)))
     }
 
     pub fn stop(self) -> Answers {
-        let mut times = self.0.stop();
-        times.sort_unstable();
-        Answers(times)
+        Answers::new(self.0.stop())
     }
 
-    /// What answers take while nothing happens to the main thread: half a second of them.
-    pub fn quiet(admin: Admin) -> Answers {
-        let watch = Self::start(admin);
-        std::thread::sleep(Duration::from_millis(500));
-        watch.stop()
+    /// What answers take while nothing happens to the main thread.
+    pub fn quiet(envoy: &Envoy) -> Answers {
+        let answers = (0..40).filter_map(|_| {
+            std::thread::sleep(PAUSE);
+            answer(envoy.admin(), envoy.pid())
+        });
+        Answers::new(answers.collect())
     }
+}
+
+/// What one answer takes, without the time in which the thread that asks or the one that answers was ready to run and no
+/// core was free: a busy machine is not a busy thread.
+fn answer(admin: Admin, pid: u32) -> Option<Duration> {
+    let paths = [format!("/proc/{pid}/schedstat"), "/proc/thread-self/schedstat".to_owned()];
+    let kept_waiting = || paths.iter().map(|path| waits_for_a_core(path)).sum::<Duration>();
+    let before = kept_waiting();
+    let asked = Instant::now();
+    admin.get("/ready")?;
+    let took = asked.elapsed();
+    Some(took.saturating_sub(kept_waiting().saturating_sub(before)))
+}
+
+/// How long a thread has waited for a core so far: the second number of its `schedstat`. None where the kernel does not count.
+fn waits_for_a_core(path: &str) -> Duration {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    Duration::from_nanos(text.split(' ').nth(1).and_then(|number| number.parse().ok()).unwrap_or(0))
 }
 
 /// What answers of the main thread took, the quickest first.
@@ -109,6 +127,11 @@ impl MainThreadWatch {
 pub struct Answers(Vec<Duration>);
 
 impl Answers {
+    fn new(mut times: Vec<Duration>) -> Self {
+        times.sort_unstable();
+        Self(times)
+    }
+
     pub fn longest(&self) -> Duration {
         self.0.last().copied().unwrap_or_default()
     }
@@ -117,8 +140,8 @@ impl Answers {
         self.0.get(self.0.len() / 2).copied().unwrap_or_default()
     }
 
-    /// That the main thread did no more than when nothing happened. A busy machine makes all answers late, those of a quiet
-    /// time too, and one of them now and then by much; so a single one may take a quarter of a second longer.
+    /// That the main thread did no more than when nothing happened. What takes cores away from a whole machine is seen by
+    /// nobody and can make one answer late, so a single one may take a quarter of a second longer.
     #[track_caller]
     pub fn assert_like(&self, quiet: &Self) {
         assert!(self.0.len() > 10 && quiet.0.len() > 10, "{} and {} answers", self.0.len(), quiet.0.len());

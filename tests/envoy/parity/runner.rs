@@ -18,8 +18,8 @@ use crate::harness::{
 /// The last log lines of a stream may come a moment after its response.
 const LATE: Duration = Duration::from_secs(10);
 
-/// How long a stream that a plugin holds is silent before Envoy ends it.
-const SILENCE: &str = "0.3s";
+/// How long a stream that a plugin holds is silent before Envoy ends it. Others are silent too, between their chunks.
+const SILENCE: &str = "1.5s";
 
 /// The same where streams wait for callouts.
 const SILENCE_OF_CALLOUTS: &str = "5s";

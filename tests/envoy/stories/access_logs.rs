@@ -121,6 +121,8 @@ on_each_envoy! {
         let envoy = Envoy::start(version, &Bootstrap::new().upstream(&upstream).listener(listener));
         envoy.client("main").get("/");
         envoy.await_plugin_log("on_log root");
+        // In the worker's VM and in the spare.
+        envoy.await_plugin_lines(2, "on_configure");
         let lines = envoy.plugin_log();
         // The filter's stream logs and the root logs for the logger; the plugin was configured once in each VM.
         assert_eq!(lines.iter().filter(|line| line.ends_with("on_log stream")).count(), 1, "{lines:?}");
@@ -128,6 +130,7 @@ on_each_envoy! {
         let without_logger = {
             let listener = Listener::new("main").plugin(Host::Graft, &plugin);
             let envoy = Envoy::start(version, &Bootstrap::new().upstream(&upstream).listener(listener));
+            envoy.await_plugin_lines(2, "on_configure");
             envoy.plugin_log().iter().filter(|line| line.contains("on_configure")).count()
         };
         let configured = lines.iter().filter(|line| line.contains("on_configure")).count();

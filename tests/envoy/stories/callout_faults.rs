@@ -189,7 +189,9 @@ on_each_envoy! {
             request_headers: repeat 100000 enqueue \"0123456789abcdef\"**64
         ";
         // The plugin logs each message that it is told of.
-        let plugin = Plugin::scripted("fills", script).set("graft.limits.log_lines_per_second", 0);
+        let plugin = Plugin::scripted("fills", script)
+            .set("graft.limits.log_lines_per_second", 0)
+            .set("graft.limits.call_deadline", "20s");
         let (envoy, _callouts) = start(version, &[plugin]);
         let before = envoy.peak_memory();
         let client = envoy.client("fills");

@@ -17,7 +17,7 @@ use crate::harness::{
 const CLIENTS: usize = 8;
 const PAUSE: Duration = Duration::from_millis(20);
 /// How long requests come.
-const LOAD: Duration = Duration::from_millis(1500);
+const LOAD: Duration = Duration::from_millis(2000);
 /// Each request is with its upstream for some milliseconds, so that a crash can hit it.
 const PATH: &str = "/slow/5";
 
@@ -82,7 +82,7 @@ fn plugin(isolation: &str) -> Plugin {
     ",
     )
     .set("graft.isolation", isolation)
-    .set("graft.limits.call_deadline", "0.05s")
+    .set("graft.limits.call_deadline", "0.3s")
 }
 
 /// Good requests and bad ones, on two workers.
@@ -132,7 +132,7 @@ on_each_envoy! {
 
     fn an_endless_loop_holds_up_its_worker_until_the_deadline_and_no_other(version) {
         for isolation in ["shared", "stream"] {
-            let (good, bad) = run(version, isolation, "loop", Duration::from_millis(250));
+            let (good, bad) = run(version, isolation, "loop", Duration::from_millis(500));
             judge(isolation, &good, &bad);
             let is_served_meanwhile = |own: &Exchange| own.is_good() && bad.iter().any(|other| own.is_within(other));
             assert!(good.iter().any(is_served_meanwhile), "{isolation}: no request was served while one looped");

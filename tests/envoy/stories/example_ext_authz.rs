@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use crate::harness::callout_upstream::refusing_address;
 use crate::harness::envoy::on_each_host;
 use crate::harness::upstream::Protocol;
 use crate::harness::{Answer, Bootstrap, Envoy, Host, Listener, Plugin, Request, Upstream, Version, header};
@@ -16,11 +17,11 @@ struct Scene {
     service: Arc<Upstream>,
 }
 
-fn plugin(cluster: &str, on_error: &str) -> Plugin {
+fn plugin(cluster: &str, on_error: &str, timeout_ms: u32) -> Plugin {
     let configuration = json!({
         "cluster": cluster,
         "path_prefix": "/check",
-        "timeout_ms": 300,
+        "timeout_ms": timeout_ms,
         "request_headers": ["authorization", "x-tenant"],
         "upstream_headers": ["x-user"],
         "client_headers": ["www-authenticate", "content-type", "set-cookie"],
@@ -31,7 +32,7 @@ fn plugin(cluster: &str, on_error: &str) -> Plugin {
 
 fn scene(version: Version, host: Host) -> Scene {
     let (upstream, service) = (Upstream::http1("upstream"), Upstream::http1("authz"));
-    let listener = Listener::new("main").plugin(host, &plugin("authz", "deny"));
+    let listener = Listener::new("main").plugin(host, &plugin("authz", "deny", 10_000));
     let bootstrap = Bootstrap::new().upstream(&upstream).upstream(&service).listener(listener);
     Scene { envoy: Envoy::start(version, &bootstrap), upstream, service }
 }
@@ -40,7 +41,7 @@ fn scene(version: Version, host: Host) -> Scene {
 fn scene_of_failure(version: Version, host: Host, address: SocketAddr) -> (Envoy, Arc<Upstream>) {
     let upstream = Upstream::http1("upstream");
     let listener = |on_error: &str| {
-        Listener::new(on_error).plugin(host, &plugin("authz", on_error).set("vm_config.vm_id", on_error))
+        Listener::new(on_error).plugin(host, &plugin("authz", on_error, 300).set("vm_config.vm_id", on_error))
     };
     let bootstrap = Bootstrap::new()
         .upstream(&upstream)
@@ -125,10 +126,7 @@ on_each_host! {
     }
 
     fn without_a_service_the_configuration_decides(version, host) {
-        let gone = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-        let address = gone.local_addr().expect("the port");
-        drop(gone);
-        let (envoy, upstream) = scene_of_failure(version, host, address);
+        let (envoy, upstream) = scene_of_failure(version, host, refusing_address());
         there_is_no_verdict(&envoy, &upstream);
     }
 
@@ -145,7 +143,7 @@ on_each_host! {
 
     fn a_cluster_that_is_not_there_gives_no_verdict(version, host) {
         let upstream = Upstream::http1("upstream");
-        let listener = Listener::new("main").plugin(host, &plugin("nowhere", "deny"));
+        let listener = Listener::new("main").plugin(host, &plugin("nowhere", "deny", 10_000));
         let envoy = Envoy::start(version, &Bootstrap::new().upstream(&upstream).listener(listener));
         assert_eq!(envoy.client("main").get("/").status, 503);
         assert!(upstream.take_seen().is_empty());

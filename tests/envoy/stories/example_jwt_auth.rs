@@ -32,13 +32,18 @@ fn keys() -> Answer {
 
 /// An Envoy whose issuer answers in this way.
 fn scene(version: Version, host: Host, workers: u32, answer: Answer) -> Scene {
+    scene_that_waits(version, host, workers, answer, 8000)
+}
+
+/// The same, with so many milliseconds for the first keys.
+fn scene_that_waits(version: Version, host: Host, workers: u32, answer: Answer, wait_ms: u32) -> Scene {
     let (upstream, issuer) = (Upstream::http1("upstream"), Upstream::http1("idp"));
     issuer.answer(answer);
     let configuration = json!({
         "issuer": "https://idp.example",
         "audiences": ["shop"],
         "jwks": { "cluster": "idp", "authority": "idp.example", "path": "/keys", "retry_seconds": 1 },
-        "wait_ms": 1500,
+        "wait_ms": wait_ms,
         "claims_to_headers": { "sub": "x-user", "name": "x-name" },
     });
     let plugin = Plugin::built("jwt-auth")
@@ -145,7 +150,7 @@ on_each_host! {
     }
 
     fn without_keys_a_request_is_answered_in_time(version, host) {
-        let Scene { envoy, upstream, issuer: _issuer } = scene(version, host, 1, Answer::ok(&[b"{}"]));
+        let Scene { envoy, upstream, issuer: _issuer } = scene_that_waits(version, host, 1, Answer::ok(&[b"{}"]), 1500);
         let why = "the keys of the issuer are not available".to_owned();
         let started = std::time::Instant::now();
         assert_eq!(ask(&envoy.client("main"), GOOD[0]), (503, why));

@@ -31,7 +31,7 @@ on_each_envoy! {
         };
         let policies = ["FAIL_CLOSED", "FAIL_OPEN"];
         let house = House::start(version, &Place::new(), &policies.map(plugin));
-        let main_thread = MainThreadWatch::start(house.envoy.admin());
+        let main_thread = MainThreadWatch::start(&house.envoy);
         std::thread::scope(|scope| {
             for policy in policies {
                 let client = house.envoy.client(policy);
@@ -50,7 +50,7 @@ on_each_envoy! {
             }
             are_there.store(true, Ordering::Relaxed);
         });
-        main_thread.stop().assert_like(&MainThreadWatch::quiet(house.envoy.admin()));
+        main_thread.stop().assert_like(&MainThreadWatch::quiet(&house.envoy));
         assert_eq!(house.envoy.complaints(), []);
         for policy in policies {
             eventually("the waits to be counted", || {

@@ -11,8 +11,12 @@ use crate::harness::{
 
 /// An Envoy with one plugin, an upstream of requests and a gRPC server.
 fn start(version: Version, script: &str) -> (Envoy, Arc<Upstream>, Arc<GrpcUpstream>) {
+    start_plugin(version, &Plugin::scripted("calls", script))
+}
+
+fn start_plugin(version: Version, plugin: &Plugin) -> (Envoy, Arc<Upstream>, Arc<GrpcUpstream>) {
     let (upstream, grpc) = (Upstream::http1("upstream"), GrpcUpstream::start());
-    let listener = Listener::new("main").plugin(Host::Graft, &Plugin::scripted("calls", script));
+    let listener = Listener::new("main").plugin(Host::Graft, plugin);
     let bootstrap = grpc.add_to(Bootstrap::new().upstream(&upstream).listener(listener));
     (Envoy::start(version, &bootstrap), upstream, grpc)
 }
@@ -120,13 +124,16 @@ on_each_envoy! {
 
     /// As in the built-in filter it belongs to the plugin; on Envoy 1.37 to the request, which alone can make it there.
     fn a_conversation_outlives_the_request_that_began_it(version) {
-        let (envoy, _upstream, grpc) = start(version, "
+        let script = "
             request_headers: if-header request x-do more grpc-send more 0
             request_headers: if-header request x-do more return 0
             request_headers: grpc-stream grpc graft.test.Echo Chat
             request_headers: grpc-send hello 0
             request_headers: return 1
-        ");
+        ";
+        // The second request is on the VM that has the conversation, also while a message of that is being brought there.
+        let plugin = Plugin::scripted("calls", script).set("graft.pool.spare_vms", 0);
+        let (envoy, _upstream, grpc) = start_plugin(version, &plugin);
         let address = eventually("the listener to serve", || envoy.address("main"));
         let mut client = TcpStream::connect(address).expect("connecting to Envoy");
         client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").expect("sending a request");

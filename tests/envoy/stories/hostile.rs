@@ -196,7 +196,7 @@ fn allocating(allocator: &str) -> String {
 /// The guest with limits that a test can wait for.
 fn limited(name: &str, code: &std::path::Path) -> Plugin {
     Plugin::new(name, code)
-        .set("graft", json!({ "limits": { "call_deadline": "0.2s", "memory_bytes": 64 * 1024 * 1024 } }))
+        .set("graft", json!({ "limits": { "call_deadline": "0.5s", "memory_bytes": 64 * 1024 * 1024 } }))
 }
 
 /// Envoy with these guests, each on a listener of its name, and a good plugin on `good`.

@@ -31,8 +31,8 @@ on_each_envoy! {
         house.await_generation("moving", 1);
         let load = Load::on(house.envoy.address("moving").unwrap()).rate(300).streams(2).start();
         load.await_streams(4);
-        let quiet = MainThreadWatch::quiet(house.envoy.admin());
-        let main_thread = MainThreadWatch::start(house.envoy.admin());
+        let quiet = MainThreadWatch::quiet(&house.envoy);
+        let main_thread = MainThreadWatch::start(&house.envoy);
         for number in 2..=LAST {
             push(number);
             house.envoy.await_log(&format!("generation {number} takes over"));

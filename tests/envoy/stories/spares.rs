@@ -23,9 +23,15 @@ fn ready(said: &str) -> String {
     format!("log warn {said} -> 0")
 }
 
-/// One request that crashes, and one after it that is served without a start.
+/// One request that crashes, and one after it that is served without a start. So many have taken place.
 fn crash_and_serve(envoy: &Envoy, said: &str, starts: usize) {
     let client = envoy.client("main");
+    envoy.await_plugin_lines(starts, &ready(said));
+    // Said while the spare is configured, and a moment before it is there.
+    eventually("the spare", || {
+        client.get("/");
+        (envoy.admin().stat("dynamicmodulescustom.graft_vms_spare.plugin.slow") == Some(1)).then_some(())
+    });
     assert_eq!(client.send(&Request::get("/").header("x-do", "panic")).status, 503);
     let next = client.get("/");
     let count = envoy.count_plugin_log(&ready(said));
@@ -37,10 +43,8 @@ on_each_envoy! {
     fn the_request_after_a_crash_waits_for_no_start(version) {
         let (envoy, _upstream) = Envoy::with_plugins(version, &[slow_to_start("ready")]);
         // The worker's, and the spare.
-        envoy.await_plugin_lines(2, &ready("ready"));
         crash_and_serve(&envoy, "ready", 2);
         // The spare is a worker's now; another is made.
-        envoy.await_plugin_lines(3, &ready("ready"));
         crash_and_serve(&envoy, "ready", 3);
     }
 

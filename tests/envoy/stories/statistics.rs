@@ -35,7 +35,7 @@ const TROUBLE: &str = "
 
 on_each_envoy! {
     fn what_fails_is_counted_by_its_cause(version) {
-        let plugin = watched(TROUBLE).set("graft.limits.call_deadline", "0.2s");
+        let plugin = watched(TROUBLE).set("graft.limits.call_deadline", "0.5s");
         let (envoy, _upstream) = Envoy::with_plugins(version, &[plugin]);
         let client = envoy.client("main");
         for what in ["panic", "loop", "panic"] {

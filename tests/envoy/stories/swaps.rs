@@ -47,9 +47,12 @@ fn generation_of(client: &Client) -> Option<String> {
     client.get("/").header(GENERATION).map(str::to_owned)
 }
 
-/// A large plugin, called `late`, that takes its time to compile.
-fn slow() -> Plugin {
-    Plugin::built("sdk-go").named("late").configuration("late").set("graft.cache.disabled", true)
+/// A plugin whose code cannot be read before [`Guests::add_bytes`] replaces it. It is tried all the time.
+fn late(guests: &Guests) -> Plugin {
+    Plugin::new("late", &guests.add_unreadable("late"))
+        .set("graft.swap.load", "background")
+        .set("graft.swap.retry.base_interval", "0.1s")
+        .set("graft.swap.retry.max_interval", "0.2s")
 }
 
 /// Waits until a generation answers.
@@ -127,13 +130,18 @@ on_each_envoy! {
         let ended = Envoy::try_start(version, &bootstrap).unwrap_err();
         assert!(ended.line("no such file").contains("vm_config.code.local.filename"));
 
-        // A large plugin, that takes its time.
-        let plugin = slow().set("graft.swap.load", "background");
-        let (envoy, client, _upstream) = house(version, &plugin);
-        let response = client.get("/");
-        assert_eq!(response.status, 200, "{response:?}");
+        let (envoy, client, upstream) = house(version, &late(&guests));
         envoy.await_log("is loaded in the background");
-        envoy.await_log("generation 1 serves");
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| client.get("/"));
+            eventually("the request to be there", || {
+                (envoy.admin().stat("http.main.downstream_rq_active") == Some(1)).then_some(())
+            });
+            assert!(upstream.take_seen().is_empty(), "nothing goes by unseen");
+            guests.add_bytes("late", &wasm::generation(7));
+            let response = waits.join().unwrap();
+            assert_eq!((response.status, response.header(GENERATION)), (200, Some("7")));
+        });
         let waits = "dynamicmodulescustom.graft_load_waits.plugin.late";
         eventually("the wait to be counted", || {
             client.get("/");
@@ -144,16 +152,15 @@ on_each_envoy! {
 
     fn a_request_that_waits_too_long_for_the_first_generation_gets_the_policy(version) {
         for (policy, status) in [("FAIL_CLOSED", 503), ("FAIL_OPEN", 200)] {
-            let plugin = slow()
-                .set("failure_policy", policy)
-                .set("graft.swap.load", "background")
-                .set("graft.swap.max_wait", "0.01s");
+            let guests = Guests::new();
+            let plugin = late(&guests).set("failure_policy", policy).set("graft.swap.max_wait", "0.01s");
             let (envoy, client, _upstream) = house(version, &plugin);
-            assert_eq!(client.get("/").status, status);
+            let response = client.get("/");
+            assert_eq!((response.status, response.header(GENERATION)), (status, None));
             let line = envoy.await_log("a stream could not begin").text;
             assert!(line.contains("the plugin is being loaded"), "{line}");
-            envoy.await_log("generation 1 serves");
-            assert_eq!(client.get("/").status, 200);
+            guests.add_bytes("late", &wasm::generation(7));
+            await_generation(&client, "7");
             assert!(envoy.stop().status.success());
         }
     }

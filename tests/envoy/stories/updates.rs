@@ -85,13 +85,14 @@ on_each_host! {
         let load = Load::on(address).rate(300).streams(2).start();
         load.await_streams(4);
         let memory = MemoryWatch::start(&envoy);
-        let main_thread = MainThreadWatch::start(envoy.admin());
+        let main_thread = MainThreadWatch::start(&envoy);
         let mut published = Vec::new();
         for number in 2..=last {
             load.await_more(20);
             published.push((number, load.now()));
             assert_eq!(filter.update(&envoy, &generation(&guests, number)), Verdict::Accepted);
         }
+        load.await_generation(last);
         load.await_more(100);
         let report = load.stop();
         let (memory, blocked) = (memory.stop(), main_thread.stop().longest());
@@ -136,7 +137,7 @@ on_each_envoy! {
         // Without Envoy everything fails: both streams, and each request from then on.
         envoy.stop();
         let gone = load.now();
-        load.await_more(10);
+        load.await_more(50);
         let report = load.stop();
         let cut: Vec<_> = report.of_kind(Kind::Long).into_iter().filter(|stream| stream.failure.is_some()).collect();
         assert_eq!(cut.len(), 2, "{report}");

@@ -49,7 +49,7 @@ on_each_envoy! {
         let house = House::start(version, &Place::new(), &all);
         let load = Load::on(eventually("the listener", || house.envoy.address("good"))).rate(100).streams(1).start();
         load.await_streams(2);
-        let main_thread = MainThreadWatch::start(house.envoy.admin());
+        let main_thread = MainThreadWatch::start(&house.envoy);
         for (name, _, reason) in &cases {
             house.await_complaint(name, &["vm_config.code.remote.http_uri.uri: ", reason]);
             assert_eq!(house.get(name).status, 503, "{name}");
@@ -59,7 +59,7 @@ on_each_envoy! {
         load.await_more(20);
         let answers = main_thread.stop();
         // With the same load.
-        let quiet = MainThreadWatch::quiet(house.envoy.admin());
+        let quiet = MainThreadWatch::quiet(&house.envoy);
         let report = load.stop();
         report.assert_nothing_was_lost();
         assert_eq!(report.generations().into_keys().collect::<Vec<_>>(), [7]);

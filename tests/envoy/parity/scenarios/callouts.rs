@@ -128,10 +128,10 @@ pub fn http_callout_messages() -> Scenario {
 
 pub fn parallel_http_callouts() -> Scenario {
     let lines = format!(
-        "request_headers: {CALL} /slow/400
+        "request_headers: {CALL} /slow/3000
          request_headers: {CALL} /echo
-         request_headers: {CALL} /slow/100
-         request_headers: http-call callout 200 \"\" :method GET :authority a :path /hang
+         request_headers: {CALL} /slow/300
+         request_headers: http-call callout 1500 \"\" :method GET :authority a :path /hang
          request_headers: return 1
          http_call_response: size call
          http_call_response: if-header call :status 200 buffer-get call 0 10

@@ -122,7 +122,7 @@ pub fn ticks() -> Scenario {
         .case(
             "by-stream",
             "
-            request_headers: tick-period 300
+            request_headers: tick-period 1000
             tick: property plugin_name
             tick: pairs request
             tick: reply 403 no
@@ -153,7 +153,7 @@ pub fn tick_periods_changed() -> Scenario {
             "changes",
             "
             request_headers: tick-period 100000
-            response_headers: tick-period 300
+            response_headers: tick-period 1000
             tick: if-nth 1 tick-period 20
             tick: if-nth 2 tick-period 0
             tick: if-nth 2 log info \"period over\"
