@@ -153,6 +153,7 @@ impl Wait {
 /// Plugins, named for the log.
 fn names(slots: &[Arc<Slot<EnvoyStream>>]) -> String {
     let mut names: Vec<String> = slots.iter().map(|slot| format!("{:?}", slot.config().name)).collect();
+    names.sort();
     names.dedup();
     names.join(", ")
 }
