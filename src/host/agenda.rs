@@ -47,6 +47,17 @@ struct Plan<S: Stream> {
     /// When a root's next tick is due: each has one at most, however often its plugin changes the period.
     due: HashMap<(u64, u32), u64>,
     events: VecDeque<(u64, Event)>,
+    turns: Turns,
+}
+
+/// Whose turn it is while both ticks and events wait. Both can come without end, so each has as much of the thread's time
+/// as the other.
+#[derive(Default)]
+struct Turns {
+    /// How much longer ticks took than events, in nanoseconds, as far as the others waited meanwhile.
+    ticks_lead: i64,
+    /// What was begun last, and when: whether it was a tick.
+    under_way: Option<(bool, u64)>,
 }
 
 /// What is to be done next.
@@ -64,6 +75,7 @@ impl<S: Stream> Default for Agenda<S> {
             ticks: BTreeSet::new(),
             due: HashMap::new(),
             events: VecDeque::new(),
+            turns: Turns::default(),
         };
         Self { plan: Mutex::new(plan), changed: Condvar::new(), last_vm: AtomicU64::new(0) }
     }
@@ -164,23 +176,53 @@ impl<S: Stream> Plan<S> {
     }
 
     fn next(&mut self, now: u64) -> Next<S> {
-        // Ticks first: events can come without end.
-        while let Some((due, vm, root)) = self.ticks.first().copied() {
-            if due > now {
-                break;
-            }
+        let is_tick_due = self.ticks.first().is_some_and(|(due, _, _)| *due <= now);
+        let next = if self.turns.is_event_next(now, is_tick_due, !self.events.is_empty()) {
+            self.next_event().or_else(|| self.next_tick(now))
+        } else {
+            self.next_tick(now).or_else(|| self.next_event())
+        };
+        self.turns.under_way = next.as_ref().map(|next| (matches!(next, Next::Tick(..)), now));
+        next.unwrap_or_else(|| Next::Nothing(self.ticks.first().map(|(due, _, _)| *due)))
+    }
+
+    fn next_tick(&mut self, now: u64) -> Option<Next<S>> {
+        while let Some((_, vm, root)) = self.ticks.first().copied().filter(|(due, _, _)| *due <= now) {
             self.set_tick(vm, root, None);
             if let Some(lease) = self.vms.get(&vm).and_then(WeakLease::upgrade) {
-                return Next::Tick(lease, root);
+                return Some(Next::Tick(lease, root));
             }
         }
+        None
+    }
+
+    fn next_event(&mut self) -> Option<Next<S>> {
         while let Some((vm, event)) = self.events.pop_front() {
             match self.vms.get(&vm).and_then(WeakLease::upgrade) {
-                Some(lease) => return Next::Event(lease, event),
+                Some(lease) => return Some(Next::Event(lease, event)),
                 None => event.drop_for_lack_of_a_vm(),
             }
         }
-        Next::Nothing(self.ticks.first().map(|(due, _, _)| *due))
+        None
+    }
+}
+
+impl Turns {
+    /// What was under way is over, and this waits now. Who does not wait has nothing to catch up on.
+    fn is_event_next(&mut self, now: u64, is_tick_due: bool, has_event: bool) -> bool {
+        if let Some((was_tick, began)) = self.under_way.take() {
+            // At least something: they take turns on a clock that stands still.
+            let took = i64::try_from(now.saturating_sub(began)).unwrap_or(i64::MAX).max(1);
+            let change = if was_tick { took } else { took.saturating_neg() };
+            self.ticks_lead = self.ticks_lead.saturating_add(change);
+        }
+        if !is_tick_due {
+            self.ticks_lead = self.ticks_lead.max(0);
+        }
+        if !has_event {
+            self.ticks_lead = self.ticks_lead.min(0);
+        }
+        self.ticks_lead > 0
     }
 }
 

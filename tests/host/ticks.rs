@@ -126,6 +126,66 @@ fn each_vm_of_a_plugin_ticks() {
     assert_eq!(first.said(), ["1"], "a VM that is gone does not");
 }
 
+/// A plugin whose next tick is due when the last one has ended, and that has `messages` in its queue. It says 1 for a tick and
+/// 2 for a message, and does `also` then.
+fn busy(messages: usize, also: &str) -> Background {
+    let queue = "(i32.load (i32.const 16))";
+    let push = format!("(drop (call $proxy_enqueue_shared_queue {queue} (text \"message\")))");
+    let register = "(drop (call $proxy_register_shared_queue (text \"queue\") (i32.const 16)))";
+    let take = format!(
+        "(drop (call $proxy_dequeue_shared_queue {queue} (i32.const 8) (i32.const 12))) (call $say (i32.const 2))"
+    );
+    let vm = Background::new(
+        Guest::new()
+            .on("proxy_on_configure", &[register, &set(1)].concat())
+            .on("proxy_on_request_headers", &push)
+            .on("proxy_on_tick", "(call $say (i32.const 1))")
+            .on("proxy_on_queue_ready", &[take, also.replace("PUSH", &push)].concat()),
+    );
+    for _ in 0..messages {
+        let stream = vm.open(exchange());
+        vm.lease.lock().on_headers(stream, graft::host::types::Direction::Request, true).unwrap();
+    }
+    vm.said();
+    vm
+}
+
+/// Works off what comes in so many milliseconds, if a tick and a message take as long as that, and answers what was said.
+fn work_for(vm: &Background, end: u64, tick: u64, message: u64) -> String {
+    let millisecond = 1_000_000;
+    let now = std::cell::Cell::new(millisecond);
+    let lines = &vm.services.lines;
+    let seen = std::cell::Cell::new(lines.lock().len());
+    vm.commons.agenda.work(|| {
+        let lines = lines.lock();
+        for (_, line) in lines.iter().skip(seen.replace(lines.len())) {
+            let took = if line.ends_with('1') { tick } else { message };
+            now.set(now.get() + took * millisecond);
+        }
+        vm.services.now.store(now.get(), std::sync::atomic::Ordering::Relaxed);
+        // No tick is due at the beginning of time.
+        if now.get() > end * millisecond { 0 } else { now.get() }
+    });
+    vm.said().concat()
+}
+
+#[test]
+fn ticks_without_end_leave_half_of_the_time_to_messages() {
+    let vm = busy(40, "");
+    let said = work_for(&vm, 400, 90, 9);
+    let round = ["1", &"2".repeat(10)].concat();
+    assert!(said.starts_with(&round.repeat(3)), "{said}");
+}
+
+#[test]
+fn messages_without_end_leave_half_of_the_time_to_ticks() {
+    let count = "(i32.store (i32.const 20) (i32.add (i32.const 1) (i32.load (i32.const 20))))";
+    let vm =
+        busy(1, &format!("(if (i32.lt_u (i32.load (i32.const 20)) (i32.const 50)) (then PUSH {count}))"));
+    let said = work_for(&vm, 100, 2, 4);
+    assert!(said.starts_with(&["12", &"112".repeat(10)].concat()), "{said}");
+}
+
 #[test]
 fn a_retired_root_ticks_until_its_last_stream_has_ended() {
     let vm = Background::new(ticking());
