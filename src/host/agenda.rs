@@ -15,17 +15,17 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use super::calls::{Reply, Token};
-use super::shared::Queue;
+use super::shared::{Queue, Reader, WakeUps};
 use super::stream::Stream;
 use super::vm::{Lease, WeakLease};
 
 /// Something for a VM.
 #[derive(Debug)]
 pub enum Event {
-    /// A message was put on a queue: `proxy_on_queue_ready` of the root context with this id.
+    /// A message was put on a queue: `proxy_on_queue_ready` of a root context.
     QueueReady {
-        /// Id of the root context.
-        root: u32,
+        /// The root context.
+        reader: Reader,
         /// The queue.
         queue: Arc<Queue>,
     },
@@ -119,6 +119,14 @@ impl<S: Stream> Agenda<S> {
         self.changed.notify_one();
     }
 
+    /// Puts wake-ups on the agenda, if there are any.
+    pub(super) fn wake(&self, queue: &Arc<Queue>, wake_ups: Option<WakeUps>) {
+        if let Some(wake_ups) = wake_ups {
+            self.plan.lock().wake(queue, wake_ups);
+            self.changed.notify_one();
+        }
+    }
+
     /// The VM of a number, if it lives.
     pub fn lease(&self, vm: u64) -> Option<Lease<S>> {
         self.plan.lock().vms.get(&vm).and_then(WeakLease::upgrade)
@@ -130,9 +138,12 @@ impl<S: Stream> Agenda<S> {
             // Taken in a statement of its own: nothing of the plan is locked while a guest runs.
             let next = self.plan.lock().next(now());
             match next {
-                Next::Event(lease, Event::QueueReady { root, queue }) => {
+                Next::Event(lease, Event::QueueReady { reader, queue }) => {
                     queue.woken();
-                    lease.lock().on_queue_ready(root, queue.token());
+                    let is_told = lease.lock().on_queue_ready(reader.root, queue.token());
+                    if !is_told {
+                        self.wake(&queue, queue.missed(reader));
+                    }
                 }
                 Next::Event(lease, Event::Reply(token, reply)) => lease.lock().on_reply(token, reply),
                 Next::Tick(lease, root) => lease.lock().on_tick(root),
@@ -200,10 +211,28 @@ impl<S: Stream> Plan<S> {
         while let Some((vm, event)) = self.events.pop_front() {
             match self.vms.get(&vm).and_then(WeakLease::upgrade) {
                 Some(lease) => return Some(Next::Event(lease, event)),
-                None => event.drop_for_lack_of_a_vm(),
+                None => self.lack_a_vm(event),
             }
         }
         None
+    }
+
+    fn wake(&mut self, queue: &Arc<Queue>, WakeUps { reader, count }: WakeUps) {
+        let event = || (reader.vm, Event::QueueReady { reader, queue: Arc::clone(queue) });
+        self.events.extend(std::iter::repeat_with(event).take(count));
+    }
+
+    /// The VM of an event is gone. Others that registered the queue are told in its place.
+    fn lack_a_vm(&mut self, event: Event) {
+        match event {
+            Event::QueueReady { reader, queue } => {
+                queue.woken();
+                if let Some(wake_ups) = queue.missed(reader) {
+                    self.wake(&queue, wake_ups);
+                }
+            }
+            Event::Reply(..) => {}
+        }
     }
 }
 
@@ -223,15 +252,6 @@ impl Turns {
             self.ticks_lead = self.ticks_lead.min(0);
         }
         self.ticks_lead > 0
-    }
-}
-
-impl Event {
-    fn drop_for_lack_of_a_vm(self) {
-        match self {
-            Self::QueueReady { queue, .. } => queue.woken(),
-            Self::Reply(..) => {}
-        }
     }
 }
 

@@ -19,7 +19,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 pub use self::data::{Data, Entry, WriteError};
-pub use self::queues::{Queue, QueueFull, Reader};
+pub use self::queues::{Queue, QueueFull, Reader, WakeUps};
 
 /// What an entry costs beside its bytes, so that empty ones count too.
 const ENTRY: usize = 64;
@@ -88,15 +88,14 @@ impl Shared {
         space
     }
 
-    /// Makes a queue, or finds it; `reader` is told of messages from now on. `None`: the space has too many queues.
-    pub fn register(&self, space: &Space, name: &[u8], reader: Reader) -> Option<u32> {
+    /// Makes a queue, or finds it. `None`: the space has too many.
+    pub fn register(&self, space: &Space, name: &[u8]) -> Option<Arc<Queue>> {
         if name.len() > LONGEST_NAME {
             return None;
         }
         let mut queues = space.queues.lock();
         if let Some(queue) = queues.get(name) {
-            queue.set_reader(reader);
-            return Some(queue.token());
+            return Some(Arc::clone(queue));
         }
         if queues.len() >= MOST_QUEUES {
             return None;
@@ -104,10 +103,10 @@ impl Shared {
         let mut by_token = self.queues.lock();
         by_token.by_token.retain(|_, queue| queue.strong_count() > 0);
         let token = by_token.next_token()?;
-        let queue = Arc::new(Queue::new(token, reader, Arc::clone(&space.budget)));
+        let queue = Arc::new(Queue::new(token, Arc::clone(&space.budget)));
         by_token.by_token.insert(token, Arc::downgrade(&queue));
-        queues.insert(name.into(), queue);
-        Some(token)
+        queues.insert(name.into(), Arc::clone(&queue));
+        Some(queue)
     }
 
     /// The token of a queue that a VM id has.
@@ -152,8 +151,6 @@ pub(super) fn next_change() -> u32 {
 mod tests {
     use super::*;
 
-    const READER: Reader = Reader { vm: 1, root: 2 };
-
     #[test]
     fn a_space_is_found_by_its_id_and_goes_with_its_last_holder() {
         let shared = Shared::default();
@@ -169,9 +166,11 @@ mod tests {
     fn queues_are_found_by_name_and_by_token_and_go_with_their_space() {
         let shared = Shared::default();
         let space = shared.space("a", 1000);
-        let token = shared.register(&space, b"q", READER).unwrap();
-        assert_eq!(shared.register(&space, b"q", READER), Some(token));
-        assert_ne!(shared.register(&space, b"other", READER), Some(token));
+        let token = |name| shared.register(&space, name).unwrap().token();
+        let other = token(b"other");
+        let token = token(b"q");
+        assert_eq!(shared.register(&space, b"q").unwrap().token(), token);
+        assert_ne!(other, token);
         assert_eq!(shared.resolve("a", b"q"), Some(token));
         assert_eq!(shared.resolve("b", b"q"), None);
         assert!(shared.queue(token).is_some());
@@ -184,17 +183,17 @@ mod tests {
         let shared = Shared::default();
         let space = shared.space("a", 1000);
         for number in 0..MOST_QUEUES {
-            assert!(shared.register(&space, &number.to_le_bytes(), READER).is_some());
+            assert!(shared.register(&space, &number.to_le_bytes()).is_some());
         }
-        assert_eq!(shared.register(&space, b"one more", READER), None);
-        assert_eq!(shared.register(&space, &[b'x'; LONGEST_NAME + 1], READER), None);
+        assert!(shared.register(&space, b"one more").is_none());
+        assert!(shared.register(&space, &[b'x'; LONGEST_NAME + 1]).is_none());
     }
 
     #[test]
     fn data_and_messages_share_the_bytes() {
         let shared = Shared::default();
         let space = shared.space("a", 1000);
-        let queue = shared.queue(shared.register(&space, b"q", READER).unwrap()).unwrap();
+        let queue = shared.register(&space, b"q").unwrap();
         space.data.set(b"key", &[0; 800], 0, 0, None).unwrap();
         assert_eq!(queue.push(&[0; 100]), Err(QueueFull));
         space.data.set(b"key", &[0; 10], 0, 0, None).unwrap();

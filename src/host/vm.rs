@@ -10,6 +10,7 @@ mod copies;
 mod lease;
 mod lines;
 mod logs;
+mod queues;
 mod start;
 mod streams;
 mod tally;
@@ -27,7 +28,7 @@ use super::contexts::{Context, Contexts, Plugin, RootIndex, RootState, StreamInd
 use super::entry_points::{Allocator, Dispatcher, Entry, EntryPoints};
 use super::metrics::{Metrics, Outside};
 use super::numbers::{Numbers, Outcome};
-use super::shared::{Reader, Space};
+use super::shared::{Queue, Space};
 use super::stream::{Services, Stream};
 use super::template::{Deadlines, Settings, Template};
 use super::types::{AbiVersion, Status};
@@ -95,10 +96,10 @@ pub struct State<S: Stream> {
     pub(super) is_copy: bool,
     /// It is a spare: what it asks for waits until it goes to work.
     pub(super) is_idle: bool,
-    /// Queues that it registered as a spare: their messages are told to it from when it goes to work as a home.
-    pub(super) idle_queues: Vec<(u32, Reader)>,
-    /// The agenda knows it by its number.
-    pub(super) is_on_agenda: bool,
+    /// Queues that its roots registered, and the id of the root.
+    pub(super) queues: Vec<(Arc<Queue>, u32)>,
+    /// What it is on the agenda for, which knows it by its number from then on.
+    pub(super) role: Option<Role>,
     /// For building log lines and properties; its memory is used again.
     pub(super) scratch: Vec<u8>,
     limiter: Limiter,
@@ -429,9 +430,10 @@ impl<S: Stream> Drop for Inner<S> {
     fn drop(&mut self) {
         let number = self.number;
         let state = self.store.data_mut();
-        if state.is_on_agenda {
+        if state.role.is_some() {
             state.commons.agenda.forget(number);
         }
+        state.leave_queues(None);
         state.calls.end();
         if !state.calls.outbox.is_empty() {
             state.services.submit(number, std::mem::take(&mut state.calls.outbox));

@@ -194,7 +194,9 @@ impl Life<'_> {
         };
         match self.numbers.below(4) {
             0 => self.vm.on_tick(root),
-            1 => self.vm.on_queue_ready(root, token.0),
+            1 => {
+                let _is_told = self.vm.on_queue_ready(root, token.0);
+            }
             _ => {
                 let reply = reply(self.numbers);
                 self.vm.on_reply(token, reply);

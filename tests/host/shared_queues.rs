@@ -1,10 +1,12 @@
 //! Shared queues: `proxy_register_shared_queue`, `proxy_resolve_shared_queue`, `proxy_enqueue_shared_queue`,
-//! `proxy_dequeue_shared_queue`, and `proxy_on_queue_ready` for the root that registered last.
+//! `proxy_dequeue_shared_queue`, and `proxy_on_queue_ready` for the root that registered last, of those that are there.
 
+use graft::host::testing::FakeStream;
 use graft::host::types::{Direction, Status};
+use graft::host::vm::{Lease, Role, Vm};
 
 use crate::background::Background;
-use crate::guest::{Guest, exchange, plugin};
+use crate::guest::{Guest, Linked, exchange, plugin};
 use crate::phases::unusual;
 
 /// Registers `queue`; its token is at 16.
@@ -109,34 +111,122 @@ fn a_message_wakes_the_reader_in_another_vm_of_another_id() {
     assert_eq!(reader.said(), ["1", "1", "0", "hello"]);
 }
 
-#[test]
-fn only_the_last_registrant_is_told() {
-    let linked = Guest::new()
-        .on("proxy_on_configure", REGISTER)
-        .on("proxy_on_request_headers", &push("x"))
-        .on("proxy_on_queue_ready", "(call $say (i32.load (i32.const 80)))")
-        // The VMs are told apart by what a stream leaves in their memory.
-        .on("proxy_on_response_headers", "(i32.store (i32.const 80) (i32.const 55))")
+/// A plugin that registers the queue. Streams put a message there; if they have no headers, they trap after that. Who is
+/// told takes one message out and says a number: that of the VM, by which responses set it.
+fn collecting() -> Linked {
+    let push = push("x").replace("(call $say", "(drop");
+    let trap = "(if (i32.eqz (local.get $1)) (then unreachable))";
+    Guest::new()
+        .on("proxy_on_configure", &REGISTER.replace("(call $say", "(drop"))
+        .on("proxy_on_request_headers", &[&push, trap].concat())
+        .on("proxy_on_response_headers", "(i32.store (i32.const 80) (local.get $1))")
+        .on(
+            "proxy_on_queue_ready",
+            "(drop (call $proxy_dequeue_shared_queue (i32.load (i32.const 16)) (i32.const 8) (i32.const 12)))
+             (call $say (i32.load (i32.const 80)))",
+        )
         .link()
-        .unwrap();
-    let (first, second) = (Background::of(&linked), Background::of(&linked));
-    let stream = first.open(exchange());
-    first.lease.lock().on_headers(stream, Direction::Response, true).unwrap();
-    first.said();
+        .unwrap()
+}
 
-    let write = || {
-        first.lease.lock().on_headers(stream, Direction::Request, true).unwrap();
-        first.at(0);
-        first.said()
-    };
-    assert_eq!(write(), ["0", "0"], "the second VM registered last");
+/// A VM of that plugin with a number.
+fn collector(linked: &Linked, number: usize) -> Background {
+    let vm = Background::of(linked);
+    let response_headers = Some(vec![(b"name".to_vec(), b"value".to_vec()); number]);
+    let stream = vm.open(FakeStream { response_headers, ..exchange() });
+    vm.lease.lock().on_headers(stream, Direction::Response, true).unwrap();
+    vm.lease.lock().end_stream(stream);
+    vm
+}
+
+/// A stream puts a message into the queue.
+fn write(vm: &Background) {
+    let stream = vm.open(exchange());
+    vm.lease.lock().on_headers(stream, Direction::Request, true).unwrap();
+    vm.lease.lock().end_stream(stream);
+}
+
+/// What is said when the agenda has been worked off.
+fn told(vm: &Background) -> Vec<String> {
+    vm.at(0);
+    vm.said()
+}
+
+#[test]
+fn only_the_last_that_registered_is_told_and_when_it_goes_the_one_before_it() {
+    let linked = collecting();
+    let (first, second) = (collector(&linked, 1), collector(&linked, 2));
+    write(&first);
+    assert_eq!(told(&first), ["2"]);
+    let third = collector(&linked, 3);
+    write(&first);
+    assert_eq!(told(&first), ["3"]);
+    write(&first);
+    drop(third);
+    assert_eq!(told(&first), ["2"], "also of what the third was to be told of");
     drop(second);
-    assert_eq!(write(), ["0"], "nobody is told when it is gone");
-    let third = Background::of(&linked);
-    let stream = third.open(exchange());
-    third.lease.lock().on_headers(stream, Direction::Response, true).unwrap();
-    first.said();
-    assert_eq!(write(), ["0", "55"], "the next one that registers has the same queue");
+    write(&first);
+    assert_eq!(told(&first), ["1"]);
+}
+
+#[test]
+fn a_vm_in_which_a_plugin_is_tried_takes_no_queue() {
+    let linked = collecting();
+    let serving = collector(&linked, 1);
+    let mut trial = Vm::start(&linked.template).unwrap();
+    trial.create_root(&linked.plugin).unwrap();
+    write(&serving);
+    assert_eq!(told(&serving), ["1"]);
+    drop(trial);
+    write(&serving);
+    assert_eq!(told(&serving), ["1"]);
+}
+
+#[test]
+fn a_vm_that_goes_to_work_is_told_of_what_nobody_was_told_of() {
+    let linked = collecting();
+    let writer = collector(&linked, 1);
+    writer.retire();
+    let mut reader = Vm::start(&linked.template).unwrap();
+    reader.create_root(&linked.plugin).unwrap();
+    for _ in 0..3 {
+        writer.commons.shared.queue(1).unwrap().push(b"x").unwrap();
+    }
+    assert_eq!(told(&writer), [""; 0], "nobody is there");
+    let _reader = Lease::new(reader, &std::sync::Arc::default());
+    assert_eq!(told(&writer), ["0", "0", "0"]);
+    assert_eq!(told(&writer), [""; 0], "once");
+}
+
+#[test]
+fn a_vm_that_helps_out_is_told_while_there_is_nobody_else() {
+    let linked = collecting();
+    let home = collector(&linked, 1);
+    let mut spare = Vm::start(&linked.template).unwrap();
+    spare.rest();
+    spare.create_root(&linked.plugin).unwrap();
+    let spare = Lease::apart(spare, &std::sync::Arc::default());
+    spare.activate(Role::Other);
+    write(&home);
+    assert_eq!(told(&home), ["1"]);
+    write(&home);
+    home.retire();
+    assert_eq!(told(&home), ["0"]);
+}
+
+#[test]
+fn messages_of_a_reader_that_fails_or_loses_its_root_go_to_the_one_before_it() {
+    let linked = collecting();
+    let (first, second, third) = (collector(&linked, 1), collector(&linked, 2), collector(&linked, 3));
+    let stream = third.open(FakeStream { request_headers: Some(Vec::new()), ..exchange() });
+    write(&third);
+    third.lease.lock().on_headers(stream, Direction::Request, true).unwrap_err();
+    third.services.lines.lock().clear();
+    assert_eq!(told(&first), ["2", "2"], "what it put there before it trapped, too");
+    write(&first);
+    second.retire();
+    write(&first);
+    assert_eq!(told(&first), ["1", "1"]);
 }
 
 #[test]
@@ -223,13 +313,19 @@ fn a_queue_that_nobody_reads_is_full_some_time() {
 fn wake_ups_for_a_reader_that_cannot_run_now_stay_as_few_as_messages() {
     // A writer that puts in and takes out for ever: the agenda has not run, and does not grow.
     let body = format!(
-        "(local $left i32) {REGISTER} (local.set $left (i32.const 100000))
+        "(local $left i32) (local.set $left (i32.const 100000))
          (loop $again {} {} (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))",
         push("x").replace("(call $say", "(drop"),
         "(drop (call $proxy_dequeue_shared_queue (i32.load (i32.const 16)) (i32.const 8) (i32.const 12)))
          (global.set $heap (i32.const 65536))"
     );
-    let vm = Background::new(Guest::new().on("proxy_on_configure", &body).on("proxy_on_queue_ready", READY));
+    let vm = Background::new(
+        Guest::new()
+            .on("proxy_on_configure", REGISTER)
+            .on("proxy_on_request_headers", &body)
+            .on("proxy_on_queue_ready", READY),
+    );
+    write(&vm);
     vm.said();
     vm.at(0);
     assert_eq!(vm.said(), ["1", "1"]);

@@ -11,7 +11,7 @@
 //!   a [`supplier`]; most begin with a plugin that is [`served`]. [`loading`]: whom that holds up. [`tiers`]: the same code
 //!   twice, compiled quickly and well.
 //! - [`pool`]: home VMs and their replacement. [`crash_loops`]: how soon. [`spares`]: VMs made ahead.
-//! - [`isolation`]: a VM for each stream. [`waiting`]: streams that find none.
+//! - [`queues`]: who is told of messages meanwhile. [`isolation`]: a VM for each stream. [`waiting`]: streams that find none.
 //! - [`statistics`]: what an operator sees of all that in numbers; [`status`]: what a slot tells of itself.
 //! - [`threads`]: all of it at once. [`alone`]: what is left of a process, looked at in one that has no other test.
 //!   [`memory`]: that streams and traps do not make it larger.
@@ -44,6 +44,7 @@ mod isolation;
 mod loading;
 mod memory;
 mod pool;
+mod queues;
 mod returns;
 mod served;
 mod sharing;

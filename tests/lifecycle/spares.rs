@@ -215,7 +215,11 @@ fn a_spare_takes_no_messages_from_the_vms_that_work() {
     house.services.lines.lock().clear();
     serve(&plugin, 0);
     agenda.work(|| house.now());
-    assert_eq!(house.said(), ["1"], "in the spare, which is the home now");
+    assert_eq!(
+        house.said(),
+        ["1", "1"],
+        "in the spare, which is the home now, and of what came before the crash"
+    );
 }
 
 #[test]

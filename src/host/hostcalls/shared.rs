@@ -2,8 +2,7 @@
 //! `proxy_resolve_shared_queue`, `proxy_enqueue_shared_queue`, `proxy_dequeue_shared_queue`.
 
 use super::{Answer, Call};
-use crate::host::agenda::Event;
-use crate::host::shared::{QueueFull, Reader, WriteError};
+use crate::host::shared::{QueueFull, WriteError};
 use crate::host::stream::{Services as _, Stream};
 use crate::host::types::Status;
 use std::sync::Arc;
@@ -52,19 +51,11 @@ pub(super) fn register_queue<S: Stream>(
     call.check_words(&[token_at])?;
     let state = call.state();
     let root = state.root_of(state.context()).and_then(|root| state.contexts.root(root));
-    let reader = Reader { vm: state.number, root: root.ok_or(Status::BadArgument)?.id.0 };
+    let root = root.ok_or(Status::BadArgument)?.id.0;
     let (space, commons) = (Arc::clone(&state.space), Arc::clone(&state.commons));
-    // A copy ends with its stream, and a spare does not work yet, so whoever is told now goes on being told.
-    let is_idle = state.is_idle;
-    let settings = (state.is_copy || is_idle).then(|| Arc::clone(&state.settings));
-    let name = call.read(name, length)?;
-    let token = settings
-        .and_then(|settings| commons.shared.resolve(&settings.vm_id, name))
-        .or_else(|| commons.shared.register(&space, name, reader))
-        .ok_or(Status::InternalFailure)?;
-    if is_idle {
-        call.state().idle_queues.push((token, reader));
-    }
+    let queue = commons.shared.register(&space, call.read(name, length)?).ok_or(Status::InternalFailure)?;
+    let token = queue.token();
+    call.state().read_queue(queue, root);
     Ok(call.write_u32(token_at, token)?)
 }
 
@@ -90,10 +81,8 @@ pub(super) fn enqueue<S: Stream>(call: &mut Call<'_, S>, token: u32, message: u3
     let commons = Arc::clone(&call.state().commons);
     let message = call.read(message, length)?;
     let queue = commons.shared.queue(token).ok_or(Status::NotFound)?;
-    let reader = queue.push(message).map_err(|QueueFull| Status::InternalFailure)?;
-    if let Some(reader) = reader {
-        commons.agenda.post(reader.vm, Event::QueueReady { root: reader.root, queue });
-    }
+    let wake_ups = queue.push(message).map_err(|QueueFull| Status::InternalFailure)?;
+    commons.agenda.wake(&queue, wake_ups);
     Ok(())
 }
 

@@ -1,4 +1,8 @@
-//! A shared queue: messages from any plugin, taken out by any, and one reader that is told.
+//! A shared queue: messages from any plugin, taken out by any, and the root contexts that registered it, one of which is
+//! told.
+//!
+//! A reader leaves with its root or its VM; then the one before it is told. Messages that nobody could be told of wait for
+//! the next.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,13 +11,22 @@ use parking_lot::Mutex;
 
 use super::{Budget, ENTRY};
 
-/// The root context that is told of messages: the last one that registered the queue.
+/// A root context that registered a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reader {
     /// Number of its VM.
     pub vm: u64,
     /// Its id there.
     pub root: u32,
+}
+
+/// So many wake-ups have to be brought to a reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WakeUps {
+    /// Who is told.
+    pub reader: Reader,
+    /// How often.
+    pub count: usize,
 }
 
 /// A message was refused: the VM id holds as many bytes as it may.
@@ -28,18 +41,20 @@ pub struct Queue {
     budget: Arc<Budget>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Inner {
     messages: VecDeque<Box<[u8]>>,
-    reader: Reader,
+    /// The last is told of messages.
+    readers: Vec<Reader>,
     /// Wake-ups that are on their way. Never more than there are messages, whatever takes them out.
     wake_ups: usize,
+    /// Messages that nobody was told of, for lack of a reader.
+    untold: usize,
 }
 
 impl Queue {
-    pub(super) fn new(token: u32, reader: Reader, budget: Arc<Budget>) -> Self {
-        let inner = Mutex::new(Inner { messages: VecDeque::new(), reader, wake_ups: 0 });
-        Self { token, inner, budget }
+    pub(super) fn new(token: u32, budget: Arc<Budget>) -> Self {
+        Self { token, inner: Mutex::default(), budget }
     }
 
     /// What plugins know it by.
@@ -47,44 +62,75 @@ impl Queue {
         self.token
     }
 
-    /// Who is told of messages.
-    pub fn reader(&self) -> Reader {
-        self.inner.lock().reader
+    /// A reader is told of messages from now on, and of those that nobody was told of. One that only `helps` another VM out
+    /// is told while there is nobody else.
+    pub fn add_reader(&self, reader: Reader, helps: bool) -> Option<WakeUps> {
+        let mut inner = self.inner.lock();
+        if !helps {
+            inner.readers.retain(|other| *other != reader);
+            inner.readers.push(reader);
+        } else if !inner.readers.contains(&reader) {
+            inner.readers.insert(0, reader);
+        }
+        inner.catch_up()
     }
 
-    /// Who is told of messages from now on.
-    pub fn set_reader(&self, reader: Reader) {
-        self.inner.lock().reader = reader;
+    /// A reader is gone.
+    pub fn remove_reader(&self, reader: Reader) -> Option<WakeUps> {
+        let mut inner = self.inner.lock();
+        inner.readers.retain(|other| *other != reader);
+        inner.catch_up()
     }
 
     /// Puts a message in; answers who is to be told, unless it is being told of as many as there are.
     ///
     /// # Errors
     /// There is no room.
-    pub fn push(&self, message: &[u8]) -> Result<Option<Reader>, QueueFull> {
+    pub fn push(&self, message: &[u8]) -> Result<Option<WakeUps>, QueueFull> {
         let mut inner = self.inner.lock();
         if !self.budget.replace(0, size(message)) {
             return Err(QueueFull);
         }
         inner.messages.push_back(message.into());
-        if inner.wake_ups >= inner.messages.len() {
-            return Ok(None);
-        }
-        inner.wake_ups = inner.wake_ups.saturating_add(1);
-        Ok(Some(inner.reader))
+        inner.untold = inner.untold.saturating_add(1);
+        Ok(inner.catch_up())
     }
 
     /// Takes the oldest message out.
     pub fn pop(&self) -> Option<Box<[u8]>> {
-        let message = self.inner.lock().messages.pop_front()?;
+        let message = {
+            let mut inner = self.inner.lock();
+            let message = inner.messages.pop_front()?;
+            inner.untold = inner.untold.min(inner.messages.len());
+            message
+        };
         self.budget.replace(size(&message), 0);
         Some(message)
     }
 
-    /// A wake-up arrived, or has nobody to go to.
+    /// A wake-up arrived.
     pub fn woken(&self) {
         let mut inner = self.inner.lock();
         inner.wake_ups = inner.wake_ups.saturating_sub(1);
+    }
+
+    /// A wake-up that arrived found its reader gone.
+    pub fn missed(&self, reader: Reader) -> Option<WakeUps> {
+        let mut inner = self.inner.lock();
+        inner.readers.retain(|other| *other != reader);
+        inner.untold = inner.untold.saturating_add(1).min(inner.messages.len());
+        inner.catch_up()
+    }
+}
+
+impl Inner {
+    /// The reader is to be told of what nobody was told of.
+    fn catch_up(&mut self) -> Option<WakeUps> {
+        let reader = *self.readers.last()?;
+        let most = self.messages.len().saturating_sub(self.wake_ups);
+        let count = std::mem::take(&mut self.untold).min(most);
+        self.wake_ups = self.wake_ups.saturating_add(count);
+        (count > 0).then_some(WakeUps { reader, count })
     }
 }
 
@@ -98,8 +144,12 @@ mod tests {
 
     const READER: Reader = Reader { vm: 1, root: 2 };
 
+    const TOLD: Option<WakeUps> = Some(WakeUps { reader: READER, count: 1 });
+
     fn queue(limit: usize) -> Queue {
-        Queue::new(7, READER, Arc::new(Budget { limit, used: Mutex::new(0) }))
+        let queue = Queue::new(7, Arc::new(Budget { limit, used: Mutex::new(0) }));
+        assert_eq!(queue.add_reader(READER, false), None);
+        queue
     }
 
     #[test]
@@ -112,12 +162,32 @@ mod tests {
     }
 
     #[test]
-    fn each_message_is_told_to_the_last_reader_that_registered() {
+    fn each_message_is_told_to_the_last_reader_that_is_there() {
         let queue = queue(1000);
-        assert_eq!(queue.push(b"a"), Ok(Some(READER)));
+        assert_eq!(queue.push(b"a"), Ok(TOLD));
         let other = Reader { vm: 3, root: 4 };
-        queue.set_reader(other);
-        assert_eq!(queue.push(b"b"), Ok(Some(other)));
+        assert_eq!(queue.add_reader(other, false), None, "of those that nobody was told of");
+        assert_eq!(queue.push(b"b"), Ok(Some(WakeUps { reader: other, count: 1 })));
+        assert_eq!(queue.add_reader(READER, true), None);
+        assert_eq!(queue.push(b"c"), Ok(Some(WakeUps { reader: other, count: 1 })), "it helps only");
+        assert_eq!(queue.remove_reader(other), None);
+        assert_eq!(queue.push(b"d"), Ok(TOLD));
+    }
+
+    #[test]
+    fn what_nobody_was_told_of_is_told_to_the_next_reader() {
+        let queue = queue(1000);
+        queue.push(b"a").unwrap();
+        queue.push(b"b").unwrap();
+        queue.woken();
+        assert_eq!(queue.remove_reader(READER), None);
+        queue.push(b"c").unwrap();
+        queue.push(b"d").unwrap();
+        queue.woken();
+        assert_eq!(queue.missed(READER), None);
+        queue.pop();
+        assert_eq!(queue.add_reader(READER, true), Some(WakeUps { reader: READER, count: 3 }));
+        assert_eq!(queue.add_reader(READER, false), None);
     }
 
     #[test]
@@ -125,8 +195,8 @@ mod tests {
         let queue = queue(10_000);
         for _ in 0..100 {
             let told = queue.push(b"x").unwrap();
-            assert_eq!(told, Some(READER));
-            assert_eq!(queue.push(b"y").unwrap(), Some(READER));
+            assert_eq!(told, TOLD);
+            assert_eq!(queue.push(b"y").unwrap(), TOLD);
             queue.pop();
             queue.pop();
             // The two wake-ups have not arrived: two new messages need no others.

@@ -1,12 +1,9 @@
 //! What happens in a VM without a stream: ticks, messages on queues, replies to callouts; and what the guest asked of
 //! others, passed on when the thread that was inside leaves.
 
-use std::sync::Arc;
-
 use super::{CallError, Phase, Role, Vm};
 use crate::host::calls::{Command, Pairs, Reply, Token};
 use crate::host::contexts::{Context, RootIndex, StreamIndex};
-use crate::host::shared::Reader;
 use crate::host::stream::{Services, Stream};
 
 /// What `proxy_get_status` tells of an HTTP call that failed, as in the built-in host.
@@ -30,17 +27,16 @@ impl<S: Stream> Vm<S> {
         self.delete_done_roots();
     }
 
-    /// A message was put on a queue that a root registered. A trap is logged.
-    pub fn on_queue_ready(&mut self, root_id: u32, token: u32) {
-        let Some(root) = self.inner.store.data().contexts.find_root_by_id(root_id) else { return };
-        let Some(function) = self.entry_points.on_queue_ready.as_ref().filter(|_| !self.inner.has_failed)
-        else {
-            return;
-        };
+    /// A message was put on a queue that a root registered. A trap is logged. `false`: the root is not there to be told.
+    pub fn on_queue_ready(&mut self, root_id: u32, token: u32) -> bool {
+        let root = self.inner.store.data().contexts.find_root_by_id(root_id);
+        let Some(root) = root.filter(|_| !self.inner.has_failed) else { return false };
+        let Some(function) = &self.entry_points.on_queue_ready else { return true };
         let name = "proxy_on_queue_ready";
         let called = self.inner.call(Phase::Serve, Context::Root(root), name, function, (root_id, token));
         self.ended(&called);
         self.delete_done_roots();
+        true
     }
 
     /// Part of a reply arrived where no stream is at hand. If the stream that made the call lives, it is told on its
@@ -144,29 +140,21 @@ impl<S: Stream> Vm<S> {
 
     /// Whether the agenda knows this VM.
     pub(super) fn is_on_agenda(&self) -> bool {
-        self.inner.store.data().is_on_agenda
+        self.inner.store.data().role.is_some()
     }
 
     /// Whether the agenda has to know this copy, and does not: the guest asked for something that is answered there, as
     /// most never do.
     pub(super) fn wants_agenda(&self) -> bool {
         let state = self.inner.store.data();
-        state.is_copy && !state.is_on_agenda && !state.calls.outbox.is_empty()
+        state.is_copy && state.role.is_none() && !state.calls.outbox.is_empty()
     }
 
     /// The agenda knows this VM.
     pub(super) fn joined_agenda(&mut self, role: Role) {
         let state = self.inner.store.data_mut();
-        state.is_on_agenda = true;
         state.is_idle = false;
-        let commons = Arc::clone(&state.commons);
-        let lives = |reader: Reader| commons.agenda.lease(reader.vm).is_some_and(|vm| !vm.has_failed());
-        for (token, reader) in std::mem::take(&mut state.idle_queues) {
-            let Some(queue) = commons.shared.queue(token) else { continue };
-            if role == Role::Home || !lives(queue.reader()) {
-                queue.set_reader(reader);
-            }
-        }
+        state.join_queues(role);
     }
 
     /// It is to work later, if at all. Said before its plugins are configured.
@@ -203,9 +191,10 @@ impl<S: Stream> Vm<S> {
             // Whoever waits in a VM that is dead waits in vain, and nobody is there for a reply.
             state.contexts.streams().for_each(|stream| stream.stream.wake());
             state.calls.cancel(None);
-            if state.is_on_agenda {
+            if state.role.is_some() {
                 state.commons.agenda.forget_ticks(number);
             }
+            state.leave_queues(None);
         }
         if state.is_idle {
             return fails_now;
@@ -239,13 +228,16 @@ impl<S: Stream> Vm<S> {
         }
     }
 
-    /// A root context is gone: its calls and ticks go with it.
+    /// A root context is gone: its calls and ticks go with it, and others are told of its queues.
     pub(super) fn forget_root(&mut self, root: RootIndex) {
         let number = self.inner.number;
         let state = self.inner.store.data_mut();
         state.calls.cancel(Some(root));
-        if let Some(root) = state.contexts.root(root).filter(|_| state.is_on_agenda) {
-            state.commons.agenda.set_tick(number, root.id.0, None);
+        if let Some(id) = state.contexts.root(root).map(|root| root.id.0) {
+            if state.role.is_some() {
+                state.commons.agenda.set_tick(number, id, None);
+            }
+            state.leave_queues(Some(id));
         }
     }
 }

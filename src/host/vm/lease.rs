@@ -44,9 +44,10 @@ pub enum Look {
 /// What a VM does for its worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// It is the worker's home. The queues that its plugins registered are told to it from now on.
+    /// It is the worker's home. The queues that its plugins registered are told to it rather than to others.
     Home,
-    /// It helps the home out, which goes on being told of messages: what a plugin collects is not split over both.
+    /// It helps the home out, which goes on being told of messages: what a plugin collects is not split over both. So it is
+    /// told only where nobody else is.
     Other,
 }
 
