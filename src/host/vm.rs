@@ -43,7 +43,7 @@ pub use self::lease::{Entered, Lease, Look, Role, WeakLease};
 pub use self::lines::LogLimit;
 pub use self::start::StartError;
 use self::tally::CallTimes;
-pub use self::watch::{Waiting, Wake, Watch};
+pub use self::watch::{News, Tell, Waiting, Wake, Watch};
 
 /// What an entry that the proxy keeps costs it beside its bytes, so that empty ones count too.
 pub(super) const ENTRY_BYTES: usize = 128;

@@ -146,6 +146,7 @@ impl<S: Stream> Generation<S> {
             duties: Duties::default(),
             wasm: OnceLock::new(),
         };
+        generation.keeper.watch(&generation.pool);
         // Before it has anything in a VM that others may give up.
         generation.pool.count_generation(false);
         if generation.pool.vms().is_empty() {
@@ -276,10 +277,6 @@ impl<S: Stream> Generation<S> {
 
     fn begin_alone(&self, snapshot: &Snapshot<S>, worker: usize, stream: S) -> Result<Begun<S>, BeginError> {
         self.keeper.report(&self.pool);
-        if self.pool.watch().take_failure() {
-            // That of another stream, or the one in which the plugin ticks.
-            self.keeper.restock(&self.pool);
-        }
         let seat = self.pool.seat(worker)?;
         let mut vm = snapshot.copy()?;
         let stream = vm.create_stream(snapshot.root(), stream);

@@ -15,7 +15,7 @@ use parking_lot::{Condvar, Mutex};
 use super::error::LoadError;
 use super::pool::Pool;
 use crate::host::stream::{Services, Stream};
-use crate::host::vm::Watch;
+use crate::host::vm::{News, Watch};
 use crate::telemetry::{self, Level};
 
 /// How often a pool in which something goes on tells what there is, in nanoseconds.
@@ -43,7 +43,7 @@ struct Job<S: Stream> {
 }
 
 enum What<S: Stream> {
-    /// Spares are missing, or the home of a pool that has one.
+    /// Spares are missing, or a home that the keeper looks after.
     Restock(Weak<Pool<S>>),
     /// A stream's wait may be over.
     CallLate(Weak<Watch>),
@@ -103,6 +103,21 @@ impl<S: Stream> Keeper<S> {
             let now = self.services.monotonic_nanoseconds();
             self.post(What::Report(Arc::downgrade(pool)), now.saturating_add(REPORT_EVERY));
         }
+    }
+
+    /// What happens in VMs of this pool is noticed from now on, also where no stream comes by.
+    pub fn watch(self: &Arc<Self>, pool: &Arc<Pool<S>>) {
+        let (keeper, keeps_homes) = (Arc::clone(self), pool.rules().keeps_homes);
+        // The last hold on a pool ends its VMs, so none is taken inside of one.
+        let weak = Arc::downgrade(pool);
+        pool.watch().on_news(Box::new(move |news| {
+            if news == News::Failed && keeps_homes {
+                keeper.post(What::Restock(Weak::clone(&weak)), 0);
+            } else {
+                let due = keeper.services.monotonic_nanoseconds().saturating_add(REPORT_EVERY);
+                keeper.post(What::Report(Weak::clone(&weak)), due);
+            }
+        }));
     }
 
     fn post(&self, what: What<S>, due: u64) {

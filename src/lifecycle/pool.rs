@@ -10,11 +10,13 @@
 //!
 //! Each worker has a home VM, so its lock is not contended. A VM that failed stays with the streams that are on
 //! it and is replaced for the next one: a crash costs the streams in flight there, never the plugin. With isolation
-//! `stream` there is one place, whose home does what no stream does (ticks, access logs); streams take *seats*.
+//! `stream` there is one place, whose home does what no stream does (ticks, access logs); streams take *seats*. That
+//! home, and those of services, are replaced by the keeper.
 
 mod census;
 mod metrics;
 mod place;
+mod restock;
 mod spares;
 
 use std::sync::Arc;
@@ -43,8 +45,8 @@ pub struct Pool<S: Stream> {
     /// Streams that have a VM of their own, for each worker. Empty unless that is the isolation.
     seats: Box<[AtomicU32]>,
     spares: Spares<S>,
-    /// How soon plugins are configured again in the home of a pool whose streams have VMs of their own, if one refused.
-    furnishings: Tries,
+    /// How soon plugins are configured again in a home that the keeper has made, if one refused. One for each place.
+    furnishings: Box<[Tries]>,
     defined: Defined<<S::Services as Services>::Metric>,
     rules: Rules,
     watch: Arc<Watch>,
@@ -67,6 +69,8 @@ enum Caller {
 pub struct Rules {
     /// Whether each stream has a VM of its own.
     pub is_vm_per_stream: bool,
+    /// Whether it is the keeper who replaces homes that failed, since no stream begins in them.
+    pub keeps_homes: bool,
     /// Spare VMs, for all workers.
     pub spare_vms: u32,
     /// VMs of one worker.
@@ -109,7 +113,7 @@ impl<S: Stream> Pool<S> {
             other_places: (1..places).map(|_| Mutex::new(Place::empty())).collect(),
             seats: (0..seats).map(|_| AtomicU32::new(0)).collect(),
             spares: Spares::new(rules.spare_vms),
-            furnishings: Tries::default(),
+            furnishings: (0..places).map(|_| Tries::default()).collect(),
             defined: Defined::default(),
             rules,
             watch: Arc::new(if rules.is_vm_per_stream { Watch::for_seats() } else { Watch::default() }),
@@ -333,41 +337,6 @@ impl<S: Stream> Pool<S> {
         Ok(())
     }
 
-    /// Makes the spares that are missing, and a home for the one place of a pool whose streams have VMs of their own:
-    /// nobody else would notice that it failed. Takes as long as to start and configure each. Answers how long they
-    /// have to wait yet, if VMs fail one after the other.
-    ///
-    /// # Errors
-    /// A VM or a plugin did not start.
-    pub fn restock(&self) -> Result<Option<Duration>, StartError> {
-        if self.rules.is_vm_per_stream {
-            match self.find_home(0, Caller::Ahead) {
-                Ok(lease) => {
-                    if let Some(wait) = self.furnish_home(&mut lease.lock())? {
-                        return Ok(Some(wait));
-                    }
-                }
-                Err(HomeError::BackingOff(wait)) => return Ok(Some(wait)),
-                Err(HomeError::Start(error)) => return Err(error),
-                Err(HomeError::Busy(_)) => {}
-            }
-        }
-        while self.spares.has_room() {
-            if let Err(wait) = self.spares.tries.may_begin(self.rules.back_off, self.now()) {
-                return Ok(Some(wait));
-            }
-            let spare = self.start_vm().and_then(|mut vm| {
-                vm.rest();
-                self.furnish(&mut vm).map(|()| vm)
-            });
-            self.spares.tries.note(spare.is_ok());
-            // Or each stream that begins would ask for another one that does not start.
-            let spare = spare.inspect_err(|_told| self.spares.give_up())?;
-            self.spares.put(Lease::apart(spare, &self.watch));
-        }
-        Ok(None)
-    }
-
     /// Tells what there is now. Answers whether something goes on, so that it is worth looking again.
     pub fn report(&self) -> bool {
         let now = self.services.monotonic_nanoseconds();
@@ -381,7 +350,7 @@ impl<S: Stream> Pool<S> {
                 memory = memory.saturating_add(bytes(vm));
             }
         }
-        for tries in [&self.spares.tries, &self.furnishings] {
+        for tries in self.furnishings.iter().chain([&self.spares.tries]) {
             open = open.saturating_add(u64::from(tries.is_backing_off(now)));
         }
         let spares = self.spares.vms();
@@ -404,30 +373,6 @@ impl<S: Stream> Pool<S> {
     /// Whether a spare is missing.
     pub fn lacks_spares(&self) -> bool {
         self.spares.is_one_wanted()
-    }
-
-    fn furnish(&self, vm: &mut Vm<S>) -> Result<(), StartError> {
-        self.spares.plugins().iter().try_for_each(|plugin| self.root(vm, plugin).map(drop))
-    }
-
-    /// The same for a home. A plugin that refuses leaves it alive, with the roots of the others: so it stays, and no breaker
-    /// of its place would keep the next try from coming at once. Answers how long that has to wait yet.
-    fn furnish_home(&self, vm: &mut Vm<S>) -> Result<Option<Duration>, StartError> {
-        let plugins = self.spares.plugins();
-        if plugins.iter().all(|plugin| vm.root(plugin.key).is_some()) {
-            self.furnishings.note(true);
-            return Ok(None);
-        }
-        if let Err(wait) = self.furnishings.may_begin(self.rules.back_off, self.now()) {
-            return Ok(Some(wait));
-        }
-        // Each is tried, whatever the one before it answered.
-        let mut furnished = Ok(());
-        for plugin in &plugins {
-            furnished = furnished.and(self.root(vm, plugin).map(drop));
-        }
-        self.furnishings.note(furnished.is_ok());
-        furnished.map(|()| None)
     }
 
     fn places(&self) -> impl Iterator<Item = &Mutex<Place<S>>> {

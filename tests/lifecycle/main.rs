@@ -11,7 +11,7 @@
 //!   a [`supplier`]; most begin with a plugin that is [`served`]. [`loading`]: whom that holds up. [`tiers`]: the same code
 //!   twice, compiled quickly and well.
 //! - [`pool`]: home VMs and their replacement. [`crash_loops`]: how soon. [`spares`]: VMs made ahead.
-//! - [`queues`]: who is told of messages meanwhile. [`isolation`]: a VM for each stream. [`waiting`]: streams that find none.
+//! - [`queues`]: who is told of messages meanwhile. [`services`]: without streams. [`isolation`]: a VM for each stream. [`waiting`]: streams that find none.
 //! - [`statistics`]: what an operator sees of all that in numbers; [`status`]: what a slot tells of itself.
 //! - [`threads`]: all of it at once. [`alone`]: what is left of a process, looked at in one that has no other test.
 //!   [`memory`]: that streams and traps do not make it larger.
@@ -47,6 +47,7 @@ mod pool;
 mod queues;
 mod returns;
 mod served;
+mod services;
 mod sharing;
 mod slots;
 mod spares;

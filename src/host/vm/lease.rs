@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::Vm;
-use super::watch::Watch;
+use super::watch::{News, Watch};
 use crate::host::stream::Stream;
 
 /// Streams, pools and the agenda hold a VM by this. The VM ends with the last.
@@ -154,12 +154,14 @@ impl<S: Stream> Entered<'_, S> {
             self.join_agenda(Role::Other);
         }
         let shared = &self.left.0.0;
-        if let Some(bytes) = self.vm.take_growth() {
-            shared.memory.store(bytes, Ordering::Relaxed);
+        if let Some(bytes) = self.vm.take_growth()
+            && shared.memory.swap(bytes, Ordering::Relaxed) != bytes
+        {
+            shared.watch.note(News::Grown);
         }
         if self.vm.pass_on() {
             shared.has_failed.store(true, Ordering::Relaxed);
-            shared.watch.failed();
+            shared.watch.note(News::Failed);
         }
     }
 

@@ -5,13 +5,25 @@
 //! what comes free on one is no use to a stream of another.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
 /// Calls a stream that waits: brings its owner's thread to it. Must not come back into the VM.
 pub type Wake = Box<dyn Fn() + Send + Sync>;
+
+/// What happened in a VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// The guest trapped.
+    Failed,
+    /// Its memory grew.
+    Grown,
+}
+
+/// Tells of what happened, from inside the VM: takes no lock that is held while a VM is entered.
+pub type Tell = Box<dyn Fn(News) + Send + Sync>;
 
 /// See the module's text. One for all VMs of an owner; any thread.
 #[derive(Default)]
@@ -19,9 +31,9 @@ pub struct Watch {
     waiting: Mutex<VecDeque<Arc<Ticket>>>,
     /// How many wait, for those who only want to know whether somebody does.
     count: AtomicUsize,
-    has_failure: AtomicBool,
     /// VMs that failed and have not been counted.
     failures: AtomicU64,
+    tell: OnceLock<Tell>,
     /// Whoever waits does not wait for threads to leave VMs, but for VMs to go.
     is_for_seats: bool,
 }
@@ -125,20 +137,24 @@ impl Watch {
         next
     }
 
-    /// A VM failed.
-    pub(super) fn failed(&self) {
-        self.failures.fetch_add(1, Ordering::Relaxed);
-        self.has_failure.store(true, Ordering::Release);
+    /// Whom to tell of what happens in the VMs. It is said once.
+    pub fn on_news(&self, tell: Tell) {
+        let _first = self.tell.set(tell);
+    }
+
+    /// Something happened in a VM.
+    pub(super) fn note(&self, news: News) {
+        if news == News::Failed {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(tell) = self.tell.get() {
+            tell(news);
+        }
     }
 
     /// How many VMs have failed since the last time that this was asked.
     pub fn take_failures(&self) -> u64 {
         self.failures.swap(0, Ordering::Relaxed)
-    }
-
-    /// Whether a VM has failed since the last time that this was asked. Cheap while none has.
-    pub fn take_failure(&self) -> bool {
-        self.has_failure.load(Ordering::Relaxed) && self.has_failure.swap(false, Ordering::AcqRel)
     }
 }
 
@@ -272,13 +288,15 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_told_once() {
+    fn failures_are_told_and_counted() {
         let watch = Watch::default();
-        assert!(!watch.take_failure());
-        watch.failed();
-        watch.failed();
-        assert!(watch.take_failure());
-        assert!(!watch.take_failure());
-        assert_eq!((watch.take_failures(), watch.take_failures()), (2, 0), "and all are counted");
+        watch.note(News::Failed);
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let list = Arc::clone(&told);
+        watch.on_news(Box::new(move |news| list.lock().push(news)));
+        watch.note(News::Grown);
+        watch.note(News::Failed);
+        assert_eq!(*told.lock(), [News::Grown, News::Failed]);
+        assert_eq!((watch.take_failures(), watch.take_failures()), (2, 0));
     }
 }

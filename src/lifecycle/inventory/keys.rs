@@ -77,8 +77,10 @@ fn digest(parts: &[Vec<u8>]) -> Key {
 
 pub(super) fn rules(purpose: Use, config: &PluginConfig) -> Rules {
     let pool = &config.graft.pool;
+    let is_vm_per_stream = config.graft.isolation == Isolation::Stream;
     Rules {
-        is_vm_per_stream: config.graft.isolation == Isolation::Stream,
+        is_vm_per_stream,
+        keeps_homes: is_vm_per_stream || purpose != Use::Filter,
         spare_vms: match purpose {
             Use::Filter => pool.spare_vms,
             // Nobody waits for a service, and its start is to be seen once for each VM that works.

@@ -37,6 +37,11 @@ impl<S: Stream> Place<S> {
         Self { home: Occupant::Nobody, others: Vec::new(), breaker: Breaker::default() }
     }
 
+    /// Whether nobody has wanted a VM here.
+    pub(super) fn is_unused(&self) -> bool {
+        matches!(self.home, Occupant::Nobody)
+    }
+
     /// A VM for a stream.
     pub(super) fn find(&mut self) -> Found<S> {
         match &self.home {

@@ -166,6 +166,21 @@ on_each_envoy! {
         assert!(ended.status.success(), "{ended}");
     }
 
+    /// No stream comes by that would want another VM.
+    fn a_service_that_traps_in_a_tick_ticks_again(version) {
+        let plugin = Plugin::scripted("fragile", "
+            configure: tick-period 20
+            tick: if-nth 2 trap
+            tick: log info ticked");
+        let upstream = Upstream::http1("upstream");
+        let bootstrap =
+            Bootstrap::new().upstream(&upstream).listener(Listener::new("main")).service(&plugin, true);
+        let envoy = Envoy::start(version, &bootstrap);
+        // Each VM ticks once before it traps.
+        envoy.await_plugin_lines(3, ": ticked");
+        assert!(envoy.stop().status.success());
+    }
+
     fn a_service_that_is_no_singleton_runs_for_each_worker(version) {
         let plugin = Plugin::scripted("each", "configure: log info configured");
         let upstream = Upstream::http1("upstream");
