@@ -214,6 +214,8 @@ struct Inner<S: Stream> {
     number: u64,
     ticks: Ticks,
     has_failed: bool,
+    /// It was given up, and has not failed by itself.
+    is_abandoned: bool,
     /// Headers went through the guest, or a stream ended well: the VM is worth something.
     has_served: bool,
     /// Whose call it was that trapped.
@@ -308,6 +310,11 @@ impl<S: Stream> Vm<S> {
         self.inner.has_failed
     }
 
+    /// Whether it was given up: nobody enters it any more, and its guest is not to blame.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.inner.is_abandoned
+    }
+
     /// Whether headers went through the guest, or a stream ended well: the VM is worth something.
     pub fn has_served(&self) -> bool {
         self.inner.has_served
@@ -343,6 +350,7 @@ impl<S: Stream> Vm<S> {
     /// Gives the guest up, with all that it holds: its streams find the VM failed, and its memory goes back now rather than
     /// with the last of them. Nothing is said to the guest.
     pub fn abandon(&mut self, template: &Template<S>) {
+        self.inner.is_abandoned |= !self.inner.has_failed;
         self.inner.has_failed = true;
         let empty = Store::new(self.inner.store.engine(), State::fresh(template));
         let mut state = std::mem::replace(&mut self.inner.store, empty).into_data();

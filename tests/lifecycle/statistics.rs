@@ -11,6 +11,7 @@ use crate::house::{
     FIRST_WAIT, House, Loaded, config, configured, crash, fragile, open, serve, try_open_if_free,
 };
 use crate::isolation::isolated;
+use crate::served::{POLL, Served, auth_with, begin, saying};
 use crate::spares::with_spares;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -148,6 +149,19 @@ fn vms_of_single_streams_are_counted_with_their_memory() {
     look(&house);
     assert_eq!((stat(&house, "stream_vms_active"), stat(&house, "memory_bytes")), (0, before));
     assert_eq!((stat(&house, "vms_retired"), stat(&house, "traps.unreachable")), (3, 3));
+}
+
+#[test]
+fn vms_that_are_given_up_with_the_streams_of_an_old_version_have_not_trapped() {
+    let config = auth_with(|config| config.graft.swap.drain_deadline = 20 * SECOND);
+    let served = Served::with(&config, &saying(1));
+    let old = begin(&served.slot);
+    served.offer(2);
+    served.house.after(POLL);
+    served.house.after(20 * SECOND);
+    assert!(old.0.is_over() && old.0.lease.has_failed());
+    served.house.registry.keeper().work();
+    assert_eq!((served.stat("vms_retired"), served.stat("vms_active")), (0, 1));
 }
 
 #[test]

@@ -161,7 +161,9 @@ impl<S: Stream> Entered<'_, S> {
         }
         if self.vm.pass_on() {
             shared.has_failed.store(true, Ordering::Relaxed);
-            shared.watch.note(News::Failed);
+            if !self.vm.is_abandoned() {
+                shared.watch.note(News::Failed);
+            }
         }
     }
 

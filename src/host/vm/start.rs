@@ -155,6 +155,7 @@ impl<S: Stream> Vm<S> {
             number,
             ticks,
             has_failed: false,
+            is_abandoned: false,
             has_served: false,
             failed_plugin: None,
             failed_stream: None,
