@@ -15,16 +15,19 @@
 //! - [`generation`]: one loaded version of a plugin. Streams begin on it; when nobody holds it any more, its root
 //!   contexts end.
 //! - [`pool`]: the VMs of a key. A VM that failed is replaced when the next stream comes.
-//! - [`keeper`]: makes spare VMs, and calls streams that have waited for too long.
+//! - [`keeper`]: makes spare VMs, replaces those in which no stream begins, and calls streams that have waited for too
+//!   long.
 //! - [`caches`]: what compiled code is kept in.
 //! - [`failure`]: crash loops wait.
 //! - [`agenda`] and [`resolver`]: the threads of ours that work for VMs.
+//! - `attempt`: a panic of ours ends none of our threads.
 //! - [`tally`]: what a pool tells of itself in the statistics.
 //! - [`error`]: why a plugin could not be loaded, with the configuration's field.
 //!
 //! Nothing here knows Envoy: it is generic over the host's `Stream`.
 
 pub mod agenda;
+mod attempt;
 pub mod caches;
 pub mod error;
 pub mod failure;

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -324,6 +324,8 @@ pub struct FakeServices {
     pub metrics: Mutex<BTreeMap<String, FakeMetric>>,
     /// How often the process was asked to show metrics that were changed without a stream.
     pub publications: AtomicU64,
+    /// A guest's line makes the process panic, as a fault of ours would.
+    pub is_faulty: AtomicBool,
 }
 
 impl FakeServices {
@@ -350,6 +352,9 @@ impl Services for FakeServices {
     }
 
     fn log(&self, level: Level, line: &[u8]) {
+        if self.is_faulty.load(Ordering::Relaxed) {
+            std::panic::resume_unwind(Box::new("on purpose"));
+        }
         self.lines.lock().push((level, String::from_utf8_lossy(line).into_owned()));
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::thread;
 
+use super::attempt::attempt;
 use super::error::LoadError;
 use crate::host::commons::Commons;
 use crate::host::stream::{Services as _, Stream};
@@ -15,7 +16,13 @@ pub fn work_off<S: Stream>(commons: &Arc<Commons<S>>) -> Result<(), LoadError> {
     let commons = Arc::clone(commons);
     thread::Builder::new()
         .name("graft:agenda".to_owned())
-        .spawn(move || commons.agenda.work_for_ever(|| commons.services.monotonic_nanoseconds()))
+        .spawn(move || {
+            loop {
+                // What it was at is off the agenda, and the VM that it was in is dead.
+                let _done =
+                    attempt(|| commons.agenda.work_for_ever(|| commons.services.monotonic_nanoseconds()));
+            }
+        })
         .map(drop)
         .map_err(|error| LoadError::Thread(error.to_string()))
 }

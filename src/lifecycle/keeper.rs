@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::attempt::{AFTER_A_PANIC, attempt};
 use super::error::LoadError;
 use super::pool::Pool;
 use crate::host::stream::{Services, Stream};
@@ -138,7 +139,11 @@ impl<S: Stream> Keeper<S> {
         loop {
             let now = self.services.monotonic_nanoseconds();
             match desk.take(now) {
-                Ok(what) => self.run(&what, now),
+                Ok(what) => {
+                    if attempt(|| self.run(&what, now)).is_none() {
+                        self.post(what, now.saturating_add(AFTER_A_PANIC));
+                    }
+                }
                 Err(next) => return next,
             }
         }

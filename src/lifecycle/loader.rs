@@ -6,7 +6,6 @@
 
 mod jobs;
 
-use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -15,6 +14,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use self::jobs::{Jobs, Task};
+use super::attempt::{AFTER_A_PANIC, attempt};
 use super::inventory::Inventory;
 use super::slot::Slot;
 use super::supply::Supply;
@@ -27,9 +27,6 @@ const MOST_THREADS: usize = 8;
 
 /// Most threads that ask a server at the same time: one that does not answer holds up none but those that ask servers.
 const MOST_ASKING: usize = 6;
-
-/// When a slot is looked at again whose load has panicked, in nanoseconds.
-const AFTER_A_PANIC: u64 = 60_000_000_000;
 
 /// What a slot needs to come from one generation to the next.
 pub(super) struct Works<S: Stream> {
@@ -142,24 +139,23 @@ impl<S: Stream> Loader<S> {
             self.wake_one();
         }
         let next = match &task {
-            Task::Look(slot) => attempt(slot, now, || slot.look(&self.works)),
-            Task::Load(slot) => attempt(slot, now, || slot.advance(&self.works)),
+            Task::Look(slot) => attempt_for(slot, now, || slot.look(&self.works)),
+            Task::Load(slot) => attempt_for(slot, now, || slot.advance(&self.works)),
             Task::Optimize(slot) => {
                 // What was compiled quickly goes on; the hook tells of the panic.
-                let optimized = panic::catch_unwind(AssertUnwindSafe(|| slot.optimize(&self.works)));
-                if optimized.is_err() {
+                if attempt(|| slot.optimize(&self.works)).is_none() {
                     slot.has_panicked_optimizing();
                 }
                 None
             }
             Task::Keep(config) => {
-                let _told = panic::catch_unwind(AssertUnwindSafe(|| self.keep(config)));
+                let _done = attempt(|| self.keep(config));
                 None
             }
         };
         let left = self.shared.lock().jobs.done(&task, now, next);
         // The last of a slot may go here, and its guests with it. The hook tells of a panic.
-        let _told = panic::catch_unwind(AssertUnwindSafe(|| drop((task, left))));
+        let _done = attempt(|| drop((task, left)));
         true
     }
 
@@ -191,9 +187,9 @@ impl<S: Stream> Loader<S> {
     }
 }
 
-/// A thread that ends takes the work of all slots with it, so no panic does that.
-fn attempt<S: Stream>(slot: &Arc<Slot<S>>, now: u64, work: impl FnOnce() -> Option<u64>) -> Option<u64> {
-    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_told_by_the_hook| {
+/// Does something for a slot, which is told of a panic.
+fn attempt_for<S: Stream>(slot: &Arc<Slot<S>>, now: u64, work: impl FnOnce() -> Option<u64>) -> Option<u64> {
+    attempt(work).unwrap_or_else(|| {
         let why = "panicked while it was loaded, which is a fault of Graft";
         let line = format_args!("{why}; tried again in a minute");
         telemetry::log_plugin(Level::Error, &slot.config().name, line);

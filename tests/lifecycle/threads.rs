@@ -11,7 +11,9 @@ use graft::lifecycle::generation::BeginError;
 use graft::lifecycle::pool::HomeError;
 
 use crate::guest::Guest;
-use crate::house::{House, Loaded, Open, config, configured, fragile, open, serve, try_open};
+use crate::house::{
+    House, Loaded, Open, config, configured, eventually, fragile, open, serve, try_open, word,
+};
 
 const WORKERS: usize = 4;
 
@@ -215,4 +217,25 @@ fn the_last_holder_may_be_any_thread() {
         let plugin = house.load(&config);
         assert_eq!(Arc::strong_count(&plugin), 1);
     });
+}
+
+#[test]
+fn a_fault_of_ours_in_one_tick_leaves_the_thread_to_the_others() {
+    let house = House::new(1);
+    graft::lifecycle::agenda::work_off(house.registry.commons()).unwrap();
+    let load = |name: &str| {
+        let period = "(drop (call $proxy_set_tick_period_milliseconds (i32.const 1000)))";
+        let guest = Guest::new().on("proxy_on_configure", period).on("proxy_on_tick", &word(name));
+        house.load(&config(name, &guest))
+    };
+    let one = load("one");
+    house.services.is_faulty.store(true, Ordering::Relaxed);
+    house.pass(Duration::from_secs(1));
+    // Whoever asks for a tick wakes the thread.
+    let _two = load("two");
+    assert!(eventually(|| one.pool().vms()[0].has_failed()));
+    house.services.is_faulty.store(false, Ordering::Relaxed);
+    house.pass(Duration::from_secs(1));
+    let _three = load("three");
+    assert!(eventually(|| house.services.log() == ["wasm log: two"]));
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use graft::host::vm::Waiting;
+use graft::host::vm::{Waiting, Watch};
 
 use crate::house::{House, Loaded, config, eventually, fragile, open, serve, try_open_if_free, word};
 use crate::isolation::isolated;
@@ -158,4 +158,27 @@ fn a_shared_vm_that_is_left_calls_one_stream_of_each_worker() {
     assert_eq!(second.calls(), 1, "whose VM it was is not known, so both look");
     drop(one);
     assert_eq!(first.calls(), 1);
+}
+
+#[test]
+fn a_fault_of_ours_in_the_call_of_one_stream_costs_others_nothing() {
+    let house = House::new(1);
+    let keeper = house.registry.keeper();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&calls);
+    let (faulty, other) = (Arc::new(Watch::default()), Arc::new(Watch::default()));
+    let _first = faulty.wait(0, Box::new(|| panic!("on purpose")), 10);
+    let _second = other.wait(
+        0,
+        Box::new(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        }),
+        10,
+    );
+    keeper.call_late(&faulty, 10);
+    keeper.call_late(&other, 10);
+    house.pass(Duration::from_nanos(10));
+    let again = keeper.work();
+    assert_eq!(calls.load(Ordering::Relaxed), 1);
+    assert_eq!(again, Some(10 + u64::try_from(Duration::from_mins(1).as_nanos()).unwrap()));
 }
