@@ -346,11 +346,6 @@ impl<S: Stream> Drop for Generation<S> {
         if !self.has_ended() {
             self.pool.count_generation(true);
         }
-        for lease in self.pool.vms() {
-            let mut vm = lease.lock();
-            if let Some(root) = vm.root(self.plugin.key) {
-                vm.retire_root(root);
-            }
-        }
+        self.pool.retire(&self.plugin);
     }
 }

@@ -319,6 +319,18 @@ impl<S: Stream> Pool<S> {
         self.defined.all()
     }
 
+    /// A plugin goes, with its root contexts.
+    pub(super) fn retire(&self, plugin: &Arc<Plugin>) {
+        // First: whoever makes a root for it that is not found below looks whether it is there yet.
+        self.spares.forget(plugin);
+        for lease in self.vms() {
+            let mut vm = lease.lock();
+            if let Some(root) = vm.root(plugin.key) {
+                vm.retire_root(root);
+            }
+        }
+    }
+
     /// Makes sure that workers from 0 up to a number have a VM, in which a plugin has its root context. Spares will have
     /// one, too.
     ///

@@ -5,7 +5,7 @@ use graft::lifecycle::registry::Use;
 
 use crate::guest::Guest;
 use crate::house::{
-    FIRST_WAIT, House, config, configured, crash, fragile, open, serve, try_open_if_free, word,
+    FIRST_WAIT, House, config, configured, crash, eventually, fragile, open, serve, try_open_if_free, word,
 };
 
 pub fn with_spares(config: &PluginConfig, spares: u32) -> PluginConfig {
@@ -136,6 +136,72 @@ fn spares_have_the_roots_of_all_plugins_of_the_pool_and_lose_those_that_go() {
     house.services.lines.lock().clear();
     serve(&one, 0);
     assert_eq!(house.said(), ["deleted"], "the stream; nothing was configured for it");
+}
+
+#[test]
+fn a_spare_that_is_ready_gets_the_root_of_a_plugin_that_comes_later() {
+    let house = House::new(1);
+    let base = with_spares(&config("p", &telling()), 1);
+    let _one = house.load(&configured(&base, "1"));
+    house.registry.keeper().work();
+    let two = house.load(&configured(&base, "2"));
+    house.services.lines.lock().clear();
+    house.registry.keeper().work();
+    assert_eq!(house.said(), ["configured"]);
+    crash(&two, 0);
+    house.services.lines.lock().clear();
+    serve(&two, 0);
+    assert_eq!(house.said(), [""; 0], "nothing was configured while a request waited");
+}
+
+#[test]
+fn a_plugin_that_refuses_in_a_spare_that_is_ready_is_asked_later_and_later() {
+    let house = House::new(1);
+    // Whoever is configured at the first nanosecond refuses.
+    let guest = Guest::new().export(
+        "proxy_on_configure",
+        "(drop (call $proxy_get_current_time_nanoseconds (i32.const 16)))
+         (i64.ne (i64.load (i32.const 16)) (i64.const 1))",
+    );
+    let base = with_spares(&config("p", &guest), 1);
+    let keeper = house.registry.keeper();
+    let _one = house.load(&configured(&base, "1"));
+    keeper.work();
+    let two = house.load(&configured(&base, "2"));
+    house.pass(std::time::Duration::from_nanos(1));
+    let next = keeper.work();
+    assert_eq!(next, Some(house.now() + u64::try_from(FIRST_WAIT.as_nanos()).unwrap()));
+    house.pass(FIRST_WAIT);
+    keeper.work();
+    assert!(two.pool().vms().iter().all(|vm| vm.lock().root(two.plugin().key).is_some()));
+}
+
+#[test]
+fn a_plugin_that_goes_while_a_spare_is_configured_for_it_has_no_root_there() {
+    let house = House::new(1);
+    let mark = "(drop (call $proxy_set_shared_data (text \"k\") (i32.const 0) (i32.const 0) (i32.const 0)))";
+    let guest = Guest::new().on("proxy_on_configure", &[mark, &word("configured")].concat());
+    let base = with_spares(&config("p", &guest), 1);
+    let (old, new) = (house.load(&configured(&base, "old")), house.load(&configured(&base, "new")));
+    let (going, staying) = (old.plugin().key, new.plugin().key);
+    let space = house.registry.commons().shared.space("", 0);
+    let change = || space.data.get(b"k", 0).unwrap().change;
+    let before = change();
+    let lines = house.services.lines.lock();
+    std::thread::scope(|scope| {
+        let keeper = scope.spawn(|| house.registry.keeper().work());
+        // The first root is being made, and its line waits.
+        assert!(eventually(|| change() != before));
+        drop(old);
+        drop(lines);
+        keeper.join().unwrap();
+    });
+    let vms = new.pool().vms();
+    assert_eq!(vms.len(), 2);
+    for vm in vms {
+        let vm = vm.lock();
+        assert_eq!((vm.root(going), vm.root(staying).is_some()), (None, true));
+    }
 }
 
 #[test]

@@ -60,6 +60,17 @@ impl<S: Stream> Spares<S> {
         self.missing.store(self.wanted.saturating_sub(vms.len()), Ordering::Relaxed);
     }
 
+    /// Those in which a plugin has trapped are no use.
+    pub(super) fn drop_failed(&self) {
+        let failed = {
+            let mut vms = self.vms.lock();
+            let failed: Vec<_> = vms.extract_if(.., |vm| vm.has_failed()).collect();
+            self.missing.fetch_add(failed.len(), Ordering::Relaxed);
+            failed
+        };
+        drop(failed);
+    }
+
     /// Whether there are fewer than there may be, wanted or not.
     pub(super) fn has_room(&self) -> bool {
         self.vms.lock().len() < self.wanted
@@ -80,6 +91,16 @@ impl<S: Stream> Spares<S> {
         let mut plugins = self.plugins.lock();
         plugins.retain(|plugin| plugin.strong_count() > 0);
         plugins.push(Arc::downgrade(plugin));
+    }
+
+    /// A plugin goes: spares that are made from now on have no root for it.
+    pub(super) fn forget(&self, plugin: &Arc<Plugin>) {
+        self.plugins.lock().retain(|other| other.as_ptr() != Arc::as_ptr(plugin));
+    }
+
+    /// Whether a plugin is there.
+    pub(super) fn serves(&self, plugin: &Arc<Plugin>) -> bool {
+        self.plugins.lock().iter().any(|other| other.as_ptr() == Arc::as_ptr(plugin))
     }
 
     /// The plugins that are there.
