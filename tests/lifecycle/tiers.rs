@@ -58,6 +58,32 @@ fn quick_code_serves_until_the_optimised_is_ready() {
 }
 
 #[test]
+fn streams_stay_on_quick_code_until_a_new_version_comes() {
+    let (house, supply) = house(&saying(1));
+    let mut config = tiered();
+    config.graft.swap.drain_deadline = Duration::from_secs(20);
+    let slot = house.open(&config);
+    let old = begin(&slot);
+    let pass = |seconds| {
+        for _ in 0..seconds {
+            house.after(Duration::from_secs(1));
+        }
+    };
+    pass(60);
+    assert_eq!(generations(&slot).first().unwrap().2, Tier::Optimized);
+    assert!(!old.0.is_over(), "nobody has changed anything");
+    old.request().unwrap();
+
+    supply.offer("2", &saying(2));
+    house.registry.command(&slot, Command::Reload).unwrap();
+    pass(19);
+    assert!(!old.0.is_over(), "its time begins with that of the optimised code");
+    pass(2);
+    assert!(old.0.is_over());
+    old.end();
+}
+
+#[test]
 fn code_from_the_cache_is_optimised_already() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = tiered();

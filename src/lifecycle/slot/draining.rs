@@ -2,9 +2,11 @@
 //! last one may be kept for longer (`graft.swap.keep_previous`), so that one can go back to it.
 //!
 //! The time of an edition whose generation other slots publish begins when the last of them does no more. Until then it is
-//! here so that the generation is dropped here, by the loader, rather than by whoever has it last.
+//! here so that the generation is dropped here, by the loader, rather than by whoever has it last. So with one that was
+//! replaced by its [optimised twin](super::tiers): nobody has changed anything, so its streams have no time before those of
+//! the twin have.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::Users;
@@ -30,6 +32,8 @@ struct Old<S: Stream> {
     since: u64,
     /// It served until it was replaced, and nothing has been since.
     previous: Option<Previous>,
+    /// It was replaced by this, which is the same, optimised.
+    twin: Weak<Generation<S>>,
 }
 
 /// Of an edition that one may want to go back to.
@@ -55,6 +59,8 @@ pub(super) struct Look<S: Stream> {
     pub(super) gone: Vec<Arc<Edition<S>>>,
     /// When to look again.
     pub(super) next: Option<u64>,
+    /// Looked at, and perhaps held by nobody else meanwhile: to be dropped as those that are gone.
+    pub(super) twins: Vec<Arc<Generation<S>>>,
 }
 
 impl<S: Stream> Draining<S> {
@@ -67,7 +73,14 @@ impl<S: Stream> Draining<S> {
         if previous.is_some() {
             self.editions.iter_mut().for_each(|old| old.previous = None);
         }
-        self.editions.push(Old { edition, since: now, previous });
+        self.editions.push(Old { edition, since: now, previous, twin: Weak::new() });
+    }
+
+    /// What has just been replaced was so by its twin.
+    pub(super) fn note_twin(&mut self, quick: &Arc<Generation<S>>, twin: &Arc<Generation<S>>) {
+        for old in self.editions.iter_mut().filter(|old| old.edition.is_of(quick)) {
+            old.twin = Arc::downgrade(twin);
+        }
     }
 
     /// Whether there is one to go back to.
@@ -96,10 +109,23 @@ impl<S: Stream> Draining<S> {
     pub(super) fn look(&mut self, deadline: Duration, kept: Duration, now: u64) -> Look<S> {
         let times =
             Times { deadline: telemetry::nanoseconds(deadline), kept: telemetry::nanoseconds(kept), now };
+        let twins = self.wait_for_twins(now);
         let overdue = self.editions.iter().filter_map(|old| old.takes_too_long(&times)).collect();
         let gone = self.editions.extract_if(.., |old| old.is_gone(&times)).map(|old| old.edition).collect();
         let next = self.editions.iter().map(|old| old.next_look(&times)).min();
-        Look { overdue, gone, next }
+        Look { overdue, gone, next, twins }
+    }
+
+    /// What is served by its twin has all its time before it. Answers the twins.
+    fn wait_for_twins(&mut self, now: u64) -> Vec<Arc<Generation<S>>> {
+        let with_twin = |old: &mut Old<S>| {
+            let twin = old.twin.upgrade()?;
+            if twin.is_on_duty() {
+                old.since = now;
+            }
+            Some(twin)
+        };
+        self.editions.iter_mut().filter_map(with_twin).collect()
     }
 }
 
@@ -115,7 +141,7 @@ impl<S: Stream> Old<S> {
         !self.edition.generation().has_ended() && self.previous.as_ref().is_some_and(Previous::is_own)
     }
 
-    /// Since when no slot has published it.
+    /// Since when no slot has published it, nor its twin.
     fn since(&self) -> u64 {
         self.since.max(self.edition.generation().off_duty_since())
     }

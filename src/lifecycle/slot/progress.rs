@@ -326,12 +326,12 @@ impl<S: Stream> Slot<S> {
         let swap = self.config.graft.swap;
         let kept = if self.is_used() { swap.keep_previous } else { Duration::ZERO };
         let look = self.progress.lock().draining.look(swap.drain_deadline, kept, now);
-        let Look { overdue, gone, next } = look;
+        let Look { overdue, gone, next, twins } = look;
         // Without a lock from here on: guests are waited for, or say goodbye.
         for edition in &overdue {
             draining::end_streams(edition);
         }
-        drop(overdue);
+        drop((overdue, twins));
         let has_gone = !gone.is_empty();
         for edition in gone {
             let plugin = edition.generation().plugin();

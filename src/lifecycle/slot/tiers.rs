@@ -1,7 +1,7 @@
 //! Tiers: code that is large serves as soon as it is compiled quickly, and again when it is optimised.
 //!
 //! ```text
-//!   load ──► quick generation ── published ─────────────────────────────────► drains
+//!   load ──► quick generation ── published ─────────────────────────────────► drains, for as long as its streams like
 //!                  └── compiled once more, by a job of its own ──► optimised generation, published in its place
 //! ```
 //!
@@ -11,7 +11,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::Slot;
+use super::edition::Edition;
+use super::progress::Progress;
+use super::{Before, Slot};
 use crate::config::CompileMode;
 use crate::engine::code::{Effort, Tier, Wasm};
 use crate::host::stream::{Services, Stream};
@@ -78,13 +80,34 @@ impl<S: Stream> Slot<S> {
                 return self.stays_quick(&quick, &error);
             }
         };
-        let (number, quick) = (made.generation().plugin().key, quick.plugin().key);
-        let before = self.publish(&mut progress, made, None, None, works.services.monotonic_nanoseconds());
+        let twin = Arc::clone(made.generation());
+        let before = self.publish_twin(&mut progress, &quick, made, works.services.monotonic_nanoseconds());
         drop(progress);
-        let line = format_args!("generation {number} takes over: the code of generation {quick}, optimised");
-        telemetry::log_plugin(Level::Info, &self.config.name, line);
+        self.tell_of_twin(&quick, &twin);
         self.published(before);
         works.services.publish_metrics();
+    }
+
+    /// Publishes what is the same, optimised, in the place of what was compiled quickly: no new version, so nothing to go
+    /// back to.
+    pub(super) fn publish_twin(
+        &self,
+        progress: &mut Progress<S>,
+        quick: &Arc<Generation<S>>,
+        made: Arc<Edition<S>>,
+        now: u64,
+    ) -> Before<S> {
+        let twin = Arc::clone(made.generation());
+        let trial = progress.trial.take();
+        let before = self.publish(progress, made, trial, None, now);
+        progress.draining.note_twin(quick, &twin);
+        before
+    }
+
+    pub(super) fn tell_of_twin(&self, quick: &Generation<S>, twin: &Generation<S>) {
+        let (quick, twin) = (quick.plugin().key, twin.plugin().key);
+        let line = format_args!("generation {twin} takes over: the code of generation {quick}, optimised");
+        telemetry::log_plugin(Level::Info, &self.config.name, line);
     }
 
     /// The optimiser has panicked: another try would do so, too.
