@@ -200,6 +200,12 @@ impl<S: Stream> Generation<S> {
         self.wasm.get()
     }
 
+    /// Whether it is what another one was compiled from quickly, with all optimisations. For two of one configuration.
+    pub(super) fn is_twin_of(&self, quick: &Self) -> bool {
+        let is_of_code = |wasm: &Arc<Wasm>| wasm.digest() == self.pool.template().code().digest();
+        self.tier() == Tier::Optimized && quick.wasm().is_some_and(is_of_code)
+    }
+
     /// The VMs that it runs in.
     pub fn pool(&self) -> &Arc<Pool<S>> {
         &self.pool

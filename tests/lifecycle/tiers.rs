@@ -7,8 +7,8 @@ use std::time::Duration;
 use graft::config::{CacheConfig, CanaryConfig, CompileMode, LoadMode, PluginConfig};
 use graft::engine::code::Tier;
 use graft::lifecycle::registry::Use;
-use graft::lifecycle::slot::Command;
 use graft::lifecycle::slot::status::Role;
+use graft::lifecycle::slot::{Command, CommandError};
 
 use crate::guest::Guest;
 use crate::house::{House, config, configured};
@@ -152,6 +152,23 @@ fn what_was_replaced_meanwhile_is_not_brought_back() {
         (answer(&house, &next), generations(&next).first().unwrap().2),
         ("2".to_owned(), Tier::Optimized)
     );
+}
+
+#[test]
+fn the_same_bytes_under_another_name_are_no_new_version() {
+    let (house, supply) = house(&saying(1));
+    let mut config = tiered();
+    config.graft.swap.keep_previous = Duration::from_hours(1);
+    let slot = house.open(&config);
+    // The optimiser is done, and has not published it yet.
+    let twin = house.load(&config);
+    supply.offer("2", &saying(1));
+    house.registry.command(&slot, Command::Reload).unwrap();
+    house.registry.loader().work();
+    assert_eq!(generations(&slot), [(twin.plugin().key, Role::Serving, Tier::Optimized)]);
+    assert_eq!(slot.status().generations[0].revision, "2");
+    let back = house.registry.command(&slot, Command::Rollback);
+    assert_eq!(back, Err(CommandError::NoPrevious), "the same code is nothing to go back to");
 }
 
 #[test]

@@ -188,6 +188,13 @@ impl<S: Stream> Slot<S> {
                 progress.return_to_what_serves(now);
                 (None, None)
             }
+            // The same bytes under another name, while their optimised twin was made.
+            (Some(stable), _) if progress.loaded.is_some() && generation.is_twin_of(stable.generation()) => {
+                progress.loaded = Some(revision);
+                progress.return_to_what_serves(now);
+                let before = self.publish_twin(&mut progress, stable.generation(), made, now);
+                (Some("takes over, optimised"), Some(before))
+            }
             (Some(stable), Some(rules)) => {
                 progress.succeed(now);
                 progress.rolled_back.clear();

@@ -83,7 +83,9 @@ impl<S: Stream> Slot<S> {
         let twin = Arc::clone(made.generation());
         let before = self.publish_twin(&mut progress, &quick, made, works.services.monotonic_nanoseconds());
         drop(progress);
-        self.tell_of_twin(&quick, &twin);
+        let (number, quick) = (twin.plugin().key, quick.plugin().key);
+        let line = format_args!("generation {number} takes over: the code of generation {quick}, optimised");
+        telemetry::log_plugin(Level::Info, &self.config.name, line);
         self.published(before);
         works.services.publish_metrics();
     }
@@ -102,12 +104,6 @@ impl<S: Stream> Slot<S> {
         let before = self.publish(progress, made, trial, None, now);
         progress.draining.note_twin(quick, &twin);
         before
-    }
-
-    pub(super) fn tell_of_twin(&self, quick: &Generation<S>, twin: &Generation<S>) {
-        let (quick, twin) = (quick.plugin().key, twin.plugin().key);
-        let line = format_args!("generation {twin} takes over: the code of generation {quick}, optimised");
-        telemetry::log_plugin(Level::Info, &self.config.name, line);
     }
 
     /// The optimiser has panicked: another try would do so, too.
