@@ -241,6 +241,26 @@ fn a_configuration_is_not_on_trial_against_one_of_another_place() {
     assert_eq!(back, Err(CommandError::NoPrevious), "what serves elsewhere is not what served here");
 }
 
+#[test]
+fn nor_is_the_next_version_while_that_is_not_decided() {
+    for withdraw in [false, true] {
+        let trial = Served::with(&careful(), &saying(1));
+        trial.offer(2);
+        let new = trial.house.open(&configured(&careful(), "another"));
+        trial.house.registry.loader().work();
+        if withdraw {
+            trial.house.registry.command(&new, Command::Rollback).unwrap();
+            trial.house.registry.loader().work();
+        }
+        trial.offer(3);
+        trial.house.registry.command(&new, Command::Reload).unwrap();
+        trial.house.registry.loader().work();
+        assert_eq!(answers(&trial.house, &new, 4), ["1", "1", "1", "3"]);
+        trial.house.after(Duration::from_secs(5));
+        assert_eq!((new.status().trial, answers(&trial.house, &new, 2)), (None, vec!["3".to_owned(); 2]));
+    }
+}
+
 /// What a route makes of the plugin where it is on trial.
 fn route_on_trial(trial: &Served, slot: &Held) -> Loaded {
     let mut streams = std::iter::repeat_with(|| slot.current().unwrap()).take(4);

@@ -31,7 +31,7 @@ pub(super) struct Trial<S: Stream> {
     pub(super) rules: CanaryConfig,
     pub(super) began: u64,
     /// Those of the slot whose generation serves, if that is not its own.
-    heir_of: Option<Users>,
+    pub(super) heir_of: Option<Users>,
     /// Somebody decided by hand.
     pub(super) decision: Option<Verdict>,
 }
@@ -140,6 +140,7 @@ impl<S: Stream> Slot<S> {
                 self.publish(&mut progress, stable, None, None, now)
             }
             Verdict::Withdrawn => {
+                progress.heir_of = trial.heir_of;
                 progress.roll_back(Some(trial.revision), BY_COMMAND.to_owned(), now);
                 self.publish(&mut progress, stable, None, None, now)
             }
