@@ -344,6 +344,25 @@ fn who_is_no_stream_that_begins_takes_no_turn() {
 }
 
 #[test]
+fn what_was_rolled_back_is_not_tried_again_before_something_has_taken_over() {
+    let trial = trial();
+    trial.command(Command::Rollback).unwrap();
+    trial.offer(3);
+    trial.house.after(SECOND);
+    assert!(trial.slot.status().trial.is_some());
+    trial.command(Command::Rollback).unwrap();
+    trial.offer(2);
+    trial.house.after(SECOND);
+    assert_eq!((trial.slot.status().trial, trial.answers(4)), (None, vec!["1".to_owned(); 4]));
+    trial.offer(4);
+    trial.house.after(SECOND);
+    trial.command(Command::Promote).unwrap();
+    trial.offer(2);
+    trial.house.after(SECOND);
+    assert!(trial.slot.status().trial.is_some(), "beside another version it may do well");
+}
+
+#[test]
 fn what_was_rolled_back_is_not_tried_again_when_one_goes_back_further() {
     let trial = Served::with(
         &auth_with(|config| {

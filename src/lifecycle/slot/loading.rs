@@ -197,7 +197,6 @@ impl<S: Stream> Slot<S> {
             }
             (Some(stable), Some(rules)) => {
                 progress.succeed(now);
-                progress.rolled_back.clear();
                 // A trial that this one ends has not changed whose generation serves.
                 let heir_of = heir_of.or_else(|| progress.trial.as_mut()?.heir_of.take());
                 let trial = Trial::new(made, revision, (rules, heir_of), now);

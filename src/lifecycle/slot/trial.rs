@@ -131,6 +131,7 @@ impl<S: Stream> Slot<S> {
         let number = trial.edition.generation().plugin().key;
         let before = match verdict {
             Verdict::Passed | Verdict::First => {
+                progress.rolled_back.clear();
                 let revision = progress.loaded.replace(trial.revision);
                 let previous = Previous { revision, heir_of: trial.heir_of };
                 self.publish(&mut progress, trial.edition, None, Some(previous), now)
