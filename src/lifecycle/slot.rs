@@ -231,7 +231,8 @@ impl<S: Stream> Slot<S> {
         let is_revived = !self.is_used();
         let before = match self.published.get() {
             Some(place) if is_revived => {
-                let Some(renewed) = place.load().renewed(&mut progress) else { return false };
+                let now = self.tally.now();
+                let Some(renewed) = place.load().renewed(&mut progress, now) else { return false };
                 Some(place.swap(Arc::new(renewed)))
             }
             Some(_) | None => None,
@@ -332,12 +333,13 @@ impl<S: Stream> Published<S> {
         std::iter::once(&self.edition).chain(self.candidate.as_ref().map(Candidate::edition))
     }
 
-    /// The same on duty once more, unless streams of either have been ended.
-    fn renewed(&self, progress: &mut Progress<S>) -> Option<Self> {
+    /// The same on duty once more, unless streams of either have been ended. A trial begins anew: nobody was there to be tried.
+    fn renewed(&self, progress: &mut Progress<S>, now: u64) -> Option<Self> {
         let edition = Arc::new(self.edition.renewed()?);
         let candidate = match &mut progress.trial {
             Some(trial) => {
                 trial.edition = Arc::new(trial.edition.renewed()?);
+                trial.began = now;
                 Some(trial.candidate())
             }
             None => None,

@@ -261,6 +261,21 @@ fn nor_is_the_next_version_while_that_is_not_decided() {
     }
 }
 
+#[test]
+fn a_trial_of_what_nobody_used_meanwhile_begins_anew() {
+    let trial = trial();
+    trial.slot.release();
+    trial.house.after(Duration::from_mins(2));
+    // Its source is not there yet.
+    trial.supply.withdraw();
+    let again = trial.house.open(&careful());
+    assert!(std::sync::Arc::ptr_eq(&again, &trial.slot));
+    trial.house.after(SECOND);
+    assert!(trial.slot.status().trial.is_some());
+    trial.house.after(Duration::from_mins(1));
+    assert_eq!(trial.answers(4), ["2"; 4]);
+}
+
 /// What a route makes of the plugin where it is on trial.
 fn route_on_trial(trial: &Served, slot: &Held) -> Loaded {
     let mut streams = std::iter::repeat_with(|| slot.current().unwrap()).take(4);
