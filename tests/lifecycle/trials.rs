@@ -1,5 +1,6 @@
 //! A new generation on trial: its share of streams, what counts against it, and how it ends.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use graft::config::{CanaryConfig, PluginConfig};
@@ -7,8 +8,9 @@ use graft::host::testing::FakeStream;
 use graft::lifecycle::slot::status::Role;
 use graft::lifecycle::slot::{Command, CommandError, Current, Stage};
 
-use crate::house::{Loaded, configured, open};
-use crate::served::{Held, Served, answers, auth_with, begin, saying, sizing};
+use crate::house::{House, Loaded, configured, open};
+use crate::served::{Held, Served, answer, answers, auth_with, begin, saying, sizing};
+use crate::supplier::Supplier;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -144,6 +146,36 @@ fn one_can_go_back_to_the_generation_that_was_replaced_while_it_is_kept() {
 }
 
 #[test]
+fn a_rollback_is_of_what_served_when_it_was_asked_for() {
+    let supply = Supplier::far();
+    supply.offer("1", &saying(1));
+    let house = Arc::new(House::supplied(1, &supply));
+    let slot = house.open(&auth_with(|config| config.graft.swap.keep_previous = Duration::from_hours(1)));
+    house.registry.loader().work();
+    let reload = |number: u32| {
+        supply.offer(&number.to_string(), &saying(number));
+        house.registry.command(&slot, Command::Reload).unwrap();
+        house.registry.loader().work();
+    };
+    reload(2);
+    let commands = {
+        let (house, slot) = (Arc::downgrade(&house), Arc::downgrade(&slot));
+        move || {
+            let (house, slot) = (house.upgrade().unwrap(), slot.upgrade().unwrap());
+            house.registry.command(&slot, Command::Rollback).unwrap();
+        }
+    };
+    *supply.on_fetch.lock() = Some(Box::new(commands));
+    // The third takes over before the loader comes to the command.
+    reload(3);
+    *supply.on_fetch.lock() = None;
+    assert_eq!(answer(&house, &slot), "3", "the second is not what is wanted back");
+    house.registry.command(&slot, Command::Rollback).unwrap();
+    house.registry.loader().work();
+    assert_eq!(answer(&house, &slot), "2");
+}
+
+#[test]
 fn a_stream_that_cannot_begin_counts() {
     let trial = trial();
     let traps = saying(3).on("proxy_on_context_create", "(if (local.get $1) (then unreachable))");
@@ -269,7 +301,7 @@ fn a_trial_of_what_nobody_used_meanwhile_begins_anew() {
     // Its source is not there yet.
     trial.supply.withdraw();
     let again = trial.house.open(&careful());
-    assert!(std::sync::Arc::ptr_eq(&again, &trial.slot));
+    assert!(Arc::ptr_eq(&again, &trial.slot));
     trial.house.after(SECOND);
     assert!(trial.slot.status().trial.is_some());
     trial.house.after(Duration::from_mins(1));

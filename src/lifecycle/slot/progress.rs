@@ -49,8 +49,8 @@ pub(super) struct Progress<S: Stream> {
     pub(super) found: Option<Revision>,
     /// What could not be loaded and will be tried again: a look at the source that finds it brings nothing new.
     pub(super) failing: Option<Revision>,
-    /// The generation that was replaced last is wanted back.
-    pub(super) is_rollback_wanted: bool,
+    /// The generation that was replaced last is wanted back, in the place of the one with this number.
+    pub(super) rollback_from: Option<u64>,
     pub(super) failures_in_a_row: u32,
     /// What failed last is likely to pass.
     pub(super) is_passing: bool,
@@ -150,7 +150,7 @@ impl<S: Stream> Progress<S> {
             seen: None,
             found: None,
             failing: None,
-            is_rollback_wanted: false,
+            rollback_from: None,
             failures_in_a_row: 0,
             is_passing: false,
             is_out_of_reach: false,
@@ -278,7 +278,9 @@ impl<S: Stream> Slot<S> {
             (Command::Reload, _) => progress.wanted = Some(Wanted::Commanded),
             (Command::Promote, Some(trial)) => trial.decision = Some(Verdict::Passed),
             (Command::Rollback, Some(trial)) => trial.decision = Some(Verdict::Withdrawn),
-            (Command::Rollback, None) if has_previous => progress.is_rollback_wanted = true,
+            (Command::Rollback, None) if has_previous => {
+                progress.rollback_from = self.stable().map(|stable| stable.plugin().key);
+            }
             (Command::Promote, None) => return Err(CommandError::NoTrial),
             (Command::Rollback, None) => return Err(CommandError::NoPrevious),
         }

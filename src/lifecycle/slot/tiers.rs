@@ -103,6 +103,11 @@ impl<S: Stream> Slot<S> {
         let trial = progress.trial.take();
         let before = self.publish(progress, made, trial, None, now);
         progress.draining.note_twin(quick, &twin);
+        // Whoever wants to go back from one wants so from the other.
+        let is_unwanted = progress.rollback_from.take_if(|number| *number == quick.plugin().key).is_some();
+        if is_unwanted {
+            progress.rollback_from = Some(twin.plugin().key);
+        }
         before
     }
 

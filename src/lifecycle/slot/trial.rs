@@ -177,8 +177,13 @@ impl<S: Stream> Slot<S> {
     pub(super) fn go_back(&self, works: &Works<S>) {
         let now = works.services.monotonic_nanoseconds();
         let mut progress = self.progress.lock();
-        if !std::mem::take(&mut progress.is_rollback_wanted) {
-            return;
+        let Some(unwanted) = progress.rollback_from.take() else { return };
+        if self.stable().is_none_or(|stable| stable.plugin().key != unwanted) {
+            drop(progress);
+            let line = format_args!(
+                "generation {unwanted} is not rolled back: another one has taken over since the command came"
+            );
+            return telemetry::log_plugin(Level::Warn, &self.config.name, line);
         }
         let previous = progress.draining.take_previous();
         let renewed = previous.as_ref().and_then(|(edition, _)| edition.renewed());
