@@ -134,6 +134,21 @@ fn bytes_that_were_kept_and_are_no_code_are_fetched_anew() {
 }
 
 #[test]
+fn an_equal_configuration_brings_no_older_version_back() {
+    let (house, supply) = offered();
+    let slot = house.open(&remote("auth"));
+    house.registry.loader().work();
+    supply.offer("2", &Guest::new().on("proxy_on_done", ""));
+    house.registry.command(&slot, Command::Reload).unwrap();
+    house.registry.loader().work();
+    supply.keep(Guest::new().wasm());
+    let _equal = house.open(&remote("auth"));
+    house.registry.loader().work();
+    let status = slot.status();
+    assert_eq!((status.stage, status.generations[0].revision.as_str()), (Stage::Serving, "2"));
+}
+
+#[test]
 fn code_that_is_not_at_hand_is_refused_where_that_is_wanted_and_fetched_for_the_next_time() {
     let supply = Supplier::far();
     supply.offer("1", &Guest::new().on("proxy_on_configure", "(call $say (i32.const 1))"));

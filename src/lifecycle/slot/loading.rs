@@ -46,7 +46,7 @@ impl<S: Stream> Slot<S> {
         let mut supplied =
             self.supplied(works, at_hand.unwrap_or_else(|| works.supply.fetch(&self.config, renew)))?;
         let (made, revision) = loop {
-            if let Some(settled) = self.settle(works, &supplied.revision, wanted) {
+            if let Some(settled) = self.settle(works, &supplied, wanted) {
                 return settled;
             }
             let wasm = Arc::new(supplied.wasm);
@@ -130,12 +130,18 @@ impl<S: Stream> Slot<S> {
     ///
     /// # Errors
     /// It was refused, and the slot has nothing of its own.
-    fn settle(&self, works: &Works<S>, revision: &Revision, wanted: Wanted) -> Option<Result<(), LoadError>> {
+    fn settle(&self, works: &Works<S>, supplied: &Supplied, wanted: Wanted) -> Option<Result<(), LoadError>> {
         let now = works.services.monotonic_nanoseconds();
         // At once: a trial that ends meanwhile makes another one known.
         let mut progress = self.progress.lock();
+        if wanted == Wanted::Configured && supplied.is_kept && progress.loaded.is_some() {
+            // An equal configuration, which serves; what was kept may be older, and says nothing of the source.
+            let stage = if progress.last_error.is_some() { Stage::Failed } else { Stage::Serving };
+            progress.enter(stage, now);
+            return Some(Ok(()));
+        }
         let mut error = None;
-        match progress.knows(revision)? {
+        match progress.knows(&supplied.revision)? {
             Known::Serving => progress.return_to_what_serves(now),
             Known::OnTrial => progress.succeed(now),
             Known::Refused(_) if wanted == Wanted::Commanded => return None,
