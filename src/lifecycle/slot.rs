@@ -243,7 +243,8 @@ impl<S: Stream> Slot<S> {
         true
     }
 
-    /// One does no more. What nobody uses is not loaded, nor looked after, and keeps no streams from being ended.
+    /// One does no more. What nobody uses is not loaded, unless streams wait for it, nor looked after, and keeps no streams from
+    /// being ended.
     pub fn release(&self) {
         let _progress = self.progress.lock();
         let one_less = |users: usize| users.checked_sub(1);

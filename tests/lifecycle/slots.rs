@@ -76,6 +76,34 @@ fn streams_wait_for_the_first_generation_and_are_called_when_it_is_there() {
 }
 
 #[test]
+fn streams_of_a_listener_that_drains_do_not_wait_in_vain() {
+    let supply = Supplier::far();
+    let house = House::supplied(1, &supply);
+    let slot = house.open(&auth());
+    house.registry.loader().work();
+    slot.release();
+    house.registry.loader().let_go(&slot);
+    house.after(FIRST_WAIT);
+    supply.offer("1", &saying(1));
+    let fetches = supply.fetches();
+    for _ in 0..5 {
+        house.after(Duration::from_secs(1));
+    }
+    assert_eq!(supply.fetches(), fetches, "nobody wants it");
+
+    let calls = Arc::new(AtomicUsize::new(0));
+    let wake = {
+        let calls = Arc::clone(&calls);
+        move || {
+            calls.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let _waiting = slot.wait(Box::new(wake), u64::MAX);
+    house.after(Duration::from_secs(1));
+    assert_eq!((calls.load(Ordering::Relaxed), answer(&house, &slot).as_str()), (1, "1"));
+}
+
+#[test]
 fn a_stream_whose_wait_is_over_is_called_though_there_is_nothing() {
     let house = House::supplied(1, &Supplier::far());
     let slot = house.open(&auth());

@@ -29,6 +29,9 @@ use crate::lifecycle::supply::{Revision, Supplied};
 use crate::source::FetchError;
 use crate::telemetry::{self, Level};
 
+/// How soon a slot that nobody uses is looked at again, whether streams wait for it, in nanoseconds.
+const LOOK_FOR_WAITING: u64 = 1_000_000_000;
+
 /// What is known of a slot beside what it publishes.
 pub(super) struct Progress<S: Stream> {
     pub(super) stage: Stage,
@@ -237,10 +240,11 @@ impl<S: Stream> Slot<S> {
     /// Loads the plugin or asks its source, if that is due; answers when to come again. Takes as long as that.
     pub(in crate::lifecycle) fn advance(self: &Arc<Self>, works: &Works<S>) -> Option<u64> {
         let _mine = self.turn.lock();
-        if !self.is_used() {
-            return None;
-        }
         let now = works.services.monotonic_nanoseconds();
+        if !self.is_used() && self.watch.waiting() == 0 {
+            // A listener that drains may bring a stream yet that waits for the first generation.
+            return (!self.is_settled()).then(|| now.saturating_add(LOOK_FOR_WAITING));
+        }
         let due = self.progress.lock().take_due(now);
         match due {
             // Told by `load` itself.
