@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Slot;
 use super::draining::Previous;
 use super::edition::Edition;
-use super::progress::{Known, Progress, Refused, Stage, Wanted};
+use super::progress::{By, Known, Progress, Refused, Stage, Wanted};
 use super::trial::Trial;
 use crate::engine::code::{Effort, Wasm};
 use crate::host::stream::{Services, Stream};
@@ -19,7 +19,7 @@ use crate::telemetry::{self, Level};
 
 impl<S: Stream> Slot<S> {
     pub(super) fn load(self: &Arc<Self>, works: &Works<S>, wanted: Wanted) -> Result<(), LoadError> {
-        self.try_load(works, wanted, None).inspect_err(|error| {
+        self.try_load(works, wanted, By::Loader).inspect_err(|error| {
             let serves =
                 if self.published.get().is_some() { "; the last good generation serves" } else { "" };
             telemetry::log(Level::Error, format_args!("graft: {}{serves}", error.describe(&self.config)));
@@ -30,7 +30,7 @@ impl<S: Stream> Slot<S> {
         self: &Arc<Self>,
         works: &Works<S>,
         wanted: Wanted,
-        at_hand: Option<Result<Supplied, FetchError>>,
+        by: By,
     ) -> Result<(), LoadError> {
         let began = works.services.monotonic_nanoseconds();
         let renew = {
@@ -43,6 +43,10 @@ impl<S: Stream> Slot<S> {
                 Wanted::Changed | Wanted::Commanded => true,
             }
         };
+        let (is_waited_for, at_hand) = match by {
+            By::Loader => (false, None),
+            By::Opener(at_hand) => (true, at_hand),
+        };
         let mut supplied =
             self.supplied(works, at_hand.unwrap_or_else(|| works.supply.fetch(&self.config, renew)))?;
         let (made, revision) = loop {
@@ -50,7 +54,7 @@ impl<S: Stream> Slot<S> {
                 return settled;
             }
             let wasm = Arc::new(supplied.wasm);
-            match self.make(works, &wasm, self.first_effort(works, &wasm)) {
+            match self.make(works, &wasm, self.first_effort(works, &wasm, is_waited_for)) {
                 Ok(made) => break (made, supplied.revision),
                 // What was kept may be half of a file, or may have been mended at its source since.
                 Err(error) if supplied.is_kept && error.is_of_code() => {

@@ -115,6 +115,14 @@ pub(super) enum Wanted {
     Again,
 }
 
+/// Who loads.
+pub(super) enum By {
+    /// A thread that nobody waits for.
+    Loader,
+    /// Whoever opens the slot, and waits; with what is on this machine, if somebody has looked already.
+    Opener(Option<Result<Supplied, FetchError>>),
+}
+
 /// What can be asked of a slot by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -268,7 +276,7 @@ impl<S: Stream> Slot<S> {
     ) -> Result<(), LoadError> {
         let _mine = self.turn.lock();
         let wanted = self.progress.lock().wanted.take().unwrap_or(Wanted::Configured);
-        self.try_load(works, wanted, at_hand)
+        self.try_load(works, wanted, By::Opener(at_hand))
     }
 
     /// Follows a command. What takes time is left to the loader.

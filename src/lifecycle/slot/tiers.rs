@@ -29,7 +29,7 @@ const LARGE: usize = 1024 * 1024;
 
 impl<S: Stream> Slot<S> {
     /// How code is compiled that serves first.
-    pub(super) fn first_effort(&self, works: &Works<S>, wasm: &Wasm) -> Effort {
+    pub(super) fn first_effort(&self, works: &Works<S>, wasm: &Wasm, is_waited_for: bool) -> Effort {
         if works.optimizes_at_once.load(Ordering::Relaxed) {
             return Effort::FULL;
         }
@@ -43,8 +43,9 @@ impl<S: Stream> Slot<S> {
         let is_served = self.published.get().is_some();
         let is_for_trial = self.config.graft.swap.canary.is_some() && is_served;
         let tier = if is_quick && !is_for_trial { Tier::Baseline } else { Tier::Optimized };
-        // While an older version serves, those that serve with it come first.
-        Effort { tier, is_background: is_served }
+        // While an older version serves, those that serve with it come first; but Envoy's main thread before them, for whoever
+        // opens with `load: blocking`.
+        Effort { tier, is_background: is_served && !is_waited_for }
     }
 
     /// Whether there is something to optimise now.
@@ -124,5 +125,38 @@ impl<S: Stream> Slot<S> {
             quick.plugin().key
         );
         telemetry::log_plugin(Level::Warn, &self.config.name, line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    use super::*;
+    use crate::config::parse_plugin;
+    use crate::host::testing::{FakeServices, FakeStream};
+    use crate::lifecycle::registry::{Registry, Workers};
+
+    #[test]
+    fn what_is_compiled_beside_an_older_version_is_in_the_background_unless_somebody_waits() {
+        let wasm = wat::parse_str(
+            r#"(module
+            (memory (export "memory") 1)
+            (func (export "proxy_abi_version_0_2_1"))
+            (func (export "malloc") (param i32) (result i32) (i32.const 1024)))"#,
+        );
+        let code = STANDARD.encode(wasm.as_ref().unwrap());
+        let config =
+            format!(r#"{{"name": "p", "vm_config": {{"code": {{"local": {{"inline_bytes": "{code}"}}}}}}}}"#);
+        let config = parse_plugin("p", config.as_bytes()).unwrap();
+        let services = Arc::new(FakeServices::default());
+        let registry = Registry::<FakeStream>::new(services, Workers { places: 1, prepared: 1 }).unwrap();
+        let (works, wasm) = (registry.loader().works(), Wasm::new(wasm.unwrap()));
+        let slot = registry.open(Use::Filter, &config, true).unwrap();
+        let in_background = |is_waited_for| slot.first_effort(works, &wasm, is_waited_for).is_background;
+        assert_eq!([false, true].map(in_background), [false, false], "its streams wait");
+        registry.loader().work();
+        assert_eq!([false, true].map(in_background), [true, false]);
     }
 }
