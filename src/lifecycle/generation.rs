@@ -243,7 +243,7 @@ impl<S: Stream> Generation<S> {
 
     /// A stream could not begin, and will not: that is the plugin's failure unless all its VMs are busy.
     #[cold]
-    fn note_failure(&self, worker: usize, error: &BeginError) {
+    pub fn note_failure(&self, worker: usize, error: &BeginError) {
         if !error.is_busy()
             && let Some(shard) = self.streams.enter(worker)
         {

@@ -74,7 +74,11 @@ impl HttpFilter {
     fn routed(&self, route: Option<&Arc<RouteConfig>>) -> Result<Chosen, BeginError> {
         let base = self.current()?;
         match route {
-            Some(route) => Ok(Chosen::Variant(route.generation(base.edition())?)),
+            Some(route) => {
+                let variant = route.generation(base.edition()).map_err(BeginError::from);
+                // There is none to count it: a trial sees what the plugin makes of its routes all the same.
+                variant.inspect_err(|error| base.note_failure(worker::index(), error)).map(Chosen::Variant)
+            }
             None => Ok(Chosen::Base(base)),
         }
     }
@@ -200,6 +204,24 @@ mod tests {
             );
             filter.on_destroy();
         }
+        config.close();
+    }
+
+    #[test]
+    fn a_stream_whose_route_the_plugin_refuses_is_one_that_failed() {
+        let envoy = FakeEnvoy::install();
+        let config = envoy.config();
+        let refuses =
+            r#"(func (export "proxy_on_configure") (param i32 i32) (result i32) (i32.eqz (local.get 1)))"#;
+        let guest = format!("(module {refuses} {}", GUEST.trim_start_matches("(module"));
+        let loaded = load(&envoy, &config, &guest);
+        let route = RouteConfig::new(b"of nobody", br#"{"configuration": "a"}"#).unwrap();
+        let generation = loaded.slot.stable().unwrap();
+        let mut stream = FakeStream::default();
+        let filter = envoy.inside_hook(&mut stream, |handle| HttpFilter::new(&loaded, handle)).unwrap();
+        assert!(filter.routed(Some(&route)).is_err());
+        assert_eq!((generation.begun(), generation.failures()), (1, 1));
+        filter.on_destroy();
         config.close();
     }
 
