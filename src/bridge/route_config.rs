@@ -13,9 +13,12 @@ use parking_lot::{Mutex, RwLock};
 
 use super::http_config::HttpConfig;
 use super::module;
+use super::services::EnvoyServices;
 use super::stream::EnvoyStream;
 use crate::config;
+use crate::host::stream::Services as _;
 use crate::host::vm::StartError;
+use crate::lifecycle::failure::BackOff;
 use crate::lifecycle::generation::Generation;
 use crate::lifecycle::slot::edition::Edition;
 use crate::telemetry::{self, Level};
@@ -37,20 +40,47 @@ pub struct RouteConfig {
 #[derive(Debug)]
 struct Variant {
     edition: Weak<Edition<EnvoyStream>>,
-    variant: Result<Weak<Generation<EnvoyStream>>, StartError>,
+    variant: Result<Weak<Generation<EnvoyStream>>, Failure>,
+}
+
+/// Why there is none, and when that is tried again: what the plugin has refused never, anything else later and later.
+#[derive(Debug)]
+struct Failure {
+    error: StartError,
+    in_a_row: u32,
+    again_at: u64,
+}
+
+impl Failure {
+    /// After so many others, at a moment of the clock that never goes back.
+    fn new(error: StartError, before: u32, back_off: BackOff, now: u64) -> Self {
+        let again_at = match &error {
+            StartError::ConfigureRefused | StartError::VmStartRefused | StartError::WrongType(_) => u64::MAX,
+            StartError::Instantiate(_)
+            | StartError::Trapped(_)
+            | StartError::Copy(_)
+            | StartError::NoPlace(_) => now.saturating_add(telemetry::nanoseconds(back_off.wait(before))),
+        };
+        Self { error, in_a_row: before.saturating_add(1), again_at }
+    }
 }
 
 impl Variant {
+    fn is_of(&self, edition: &Arc<Edition<EnvoyStream>>) -> bool {
+        self.edition.as_ptr() == Arc::as_ptr(edition)
+    }
+
     /// A later edition took over, and nobody asks for this one any more.
     fn is_orphan(&self) -> bool {
         self.edition.strong_count() == 0
     }
 
     /// `None`: it has to be made.
-    fn get(&self) -> Option<Result<Arc<Generation<EnvoyStream>>, StartError>> {
+    fn get(&self, services: &EnvoyServices) -> Option<Result<Arc<Generation<EnvoyStream>>, StartError>> {
         match &self.variant {
             Ok(variant) => variant.upgrade().map(Ok),
-            Err(error) => Some(Err(error.clone())),
+            Err(failure) if failure.again_at <= services.monotonic_nanoseconds() => None,
+            Err(failure) => Some(Err(failure.error.clone())),
         }
     }
 }
@@ -105,15 +135,18 @@ impl RouteConfig {
     /// The generation that a stream of this route begins on.
     ///
     /// # Errors
-    /// The plugin refuses this route's configuration (tried once; the answer stays).
+    /// The plugin refuses this route's configuration (tried once; the answer stays), or does not start with it for now.
     pub fn generation(
         &self,
         edition: &Arc<Edition<EnvoyStream>>,
     ) -> Result<Arc<Generation<EnvoyStream>>, StartError> {
         let Some(configuration) = &self.configuration else { return Ok(Arc::clone(edition.generation())) };
+        let module = match module::module() {
+            Ok(module) => module,
+            Err(error) => return Err(StartError::Instantiate(error.to_string())),
+        };
         let find = |variants: &[Variant]| {
-            let is_it = |variant: &&Variant| variant.edition.as_ptr() == Arc::as_ptr(edition);
-            variants.iter().find(is_it).and_then(Variant::get)
+            variants.iter().find(|variant| variant.is_of(edition))?.get(&module.services)
         };
         {
             let variants = self.variants.read();
@@ -127,12 +160,13 @@ impl RouteConfig {
         if let Some(variant) = find(&variants) {
             return variant;
         }
-        let registry = match module::module() {
-            Ok(module) => &module.registry,
-            Err(error) => return Err(StartError::Instantiate(error.to_string())),
-        };
-        let variant = registry.load_route(edition, configuration);
-        let known = variant.as_ref().map(Arc::downgrade).map_err(Clone::clone);
+        let last = variants.extract_if(.., |variant| variant.is_of(edition)).last();
+        let failures = last.and_then(|last| last.variant.err()).map_or(0, |failure| failure.in_a_row);
+        let variant = module.registry.load_route(edition, configuration);
+        let known = variant.as_ref().map(Arc::downgrade).map_err(|error| {
+            let back_off = edition.generation().pool().rules().back_off;
+            Failure::new(error.clone(), failures, back_off, module.services.monotonic_nanoseconds())
+        });
         variants.push(Variant { edition: Arc::downgrade(edition), variant: known });
         variant
     }
@@ -191,5 +225,26 @@ impl Known {
     fn forget_the_dead(&mut self) {
         self.configs.retain(|config| config.strong_count() > 0);
         self.routes.retain(|route| route.strong_count() > 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_may_pass_is_tried_again_later_and_later() {
+        let back_off = BackOff { base: Duration::from_secs(1), longest: Duration::from_secs(3) };
+        let (mut failures, mut waits) = (0, Vec::new());
+        for _ in 0..4 {
+            let failure = Failure::new(StartError::NoPlace(8), failures, back_off, 5);
+            waits.push((failure.again_at - 5) / 1_000_000_000);
+            failures = failure.in_a_row;
+        }
+        assert_eq!(waits, [1, 2, 3, 3]);
+        let refusal = Failure::new(StartError::ConfigureRefused, 0, back_off, 5);
+        assert_eq!(refusal.again_at, u64::MAX);
     }
 }

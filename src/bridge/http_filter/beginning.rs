@@ -134,6 +134,7 @@ mod tests {
     use crate::abi::HeadersStatus;
     use crate::abi::testing::{FakeConfig, FakeEnvoy, FakeStream};
     use crate::bridge::http_config::HttpConfig;
+    use crate::host::vm::StartError;
 
     /// Lets all requests go on, and traps in its tick.
     const GUEST: &str = r#"(module
@@ -222,6 +223,34 @@ mod tests {
         assert!(filter.routed(Some(&route)).is_err());
         assert_eq!((generation.begun(), generation.failures()), (1, 1));
         filter.on_destroy();
+        config.close();
+    }
+
+    #[test]
+    fn a_route_that_the_plugin_traps_on_is_tried_again() {
+        let envoy = FakeEnvoy::install();
+        let config = envoy.config();
+        // Traps the first time, and not when shared data say that it has.
+        let traps = r#"
+            (import "env" "proxy_get_shared_data" (func $get (param i32 i32 i32 i32 i32) (result i32)))
+            (import "env" "proxy_set_shared_data" (func $set (param i32 i32 i32 i32 i32) (result i32)))
+            (func (export "proxy_on_configure") (param i32 i32) (result i32)
+                (if (local.get 1) (then
+                    (if (call $get (i32.const 0) (i32.const 7) (i32.const 16) (i32.const 20) (i32.const 24)) (then
+                        (drop (call $set (i32.const 0) (i32.const 7) (i32.const 0) (i32.const 7) (i32.const 0)))
+                        unreachable))))
+                (i32.const 1))"#;
+        let guest = format!("(module {traps} {}", GUEST.trim_start_matches("(module"));
+        let loaded = load(&envoy, &config, &guest);
+        let route = RouteConfig::new(b"of nobody", br#"{"configuration": "a"}"#).unwrap();
+        let edition = loaded.slot.stable_edition().unwrap();
+        assert!(matches!(route.generation(&edition), Err(StartError::Trapped(_))));
+        assert!(route.generation(&edition).is_err(), "not at once");
+        let is_there = (0..1000).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            route.generation(&edition).is_ok()
+        });
+        assert!(is_there);
         config.close();
     }
 
