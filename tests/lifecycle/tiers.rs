@@ -11,7 +11,7 @@ use graft::lifecycle::slot::status::Role;
 use graft::lifecycle::slot::{Command, CommandError};
 
 use crate::guest::Guest;
-use crate::house::{House, config, configured};
+use crate::house::{FIRST_WAIT, House, config, configured};
 use crate::isolation::isolated;
 use crate::served::{Held, answer, begin, saying};
 use crate::supplier::Supplier;
@@ -134,6 +134,48 @@ fn padding(bytes: usize) -> Vec<u8> {
     section.extend([u8::try_from(size).unwrap(), 1, b'x']);
     section.resize(section.len() + bytes, 0);
     section
+}
+
+/// Starts well the first time, and not the second: then it does this. Shared data tell.
+fn starting_badly_once(what: &str) -> Guest {
+    let lacks = |key: &str| {
+        format!("(call $proxy_get_shared_data (text \"{key}\") (i32.const 16) (i32.const 20) (i32.const 24))")
+    };
+    let set = |key: &str| {
+        format!("(drop (call $proxy_set_shared_data (text \"{key}\") (text \"yes\") (i32.const 0)))")
+    };
+    let second = format!("(if {} (then {} {what}))", lacks("two"), set("two"));
+    let body = format!("(if {} (then {}) (else {second}))", lacks("one"), set("one"));
+    saying(1).on("proxy_on_configure", &body)
+}
+
+#[test]
+fn optimised_code_that_did_not_start_in_time_is_tried_again() {
+    let (house, _supply) = house(&starting_badly_once("(loop $again (br $again))"));
+    let mut config = tiered();
+    config.graft.limits.configure_deadline = Duration::from_millis(500);
+    let slot = house.open(&config);
+    house.registry.loader().work();
+    assert_eq!(generations(&slot), [(1, Role::Serving, Tier::Baseline)]);
+    let status = slot.status();
+    let why = status.optimizer_error.unwrap();
+    assert!(why.contains("graft.limits.configure_deadline"), "{why}");
+    assert_eq!((status.optimizer_retry_in, status.last_error), (Some(FIRST_WAIT), None));
+    house.after(FIRST_WAIT);
+    assert_eq!(generations(&slot).first().unwrap().2, Tier::Optimized);
+    assert_eq!((slot.status().optimizer_error, slot.status().optimizer_retry_in), (None, None));
+}
+
+#[test]
+fn what_the_plugin_refuses_is_not_optimised_again() {
+    let (house, _supply) = house(&starting_badly_once("(return (i32.const 0))"));
+    let slot = house.open(&tiered());
+    house.after(Duration::from_hours(1));
+    house.after(Duration::from_hours(1));
+    assert_eq!(generations(&slot), [(1, Role::Serving, Tier::Baseline)]);
+    let status = slot.status();
+    assert!(status.optimizer_error.unwrap().contains("refused its configuration"));
+    assert_eq!(status.optimizer_retry_in, None);
 }
 
 #[test]

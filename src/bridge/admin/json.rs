@@ -37,6 +37,8 @@ fn plugin(status: &Status, totals: &Totals) -> Value {
         ("stage_seconds", seconds(status.stage_for).into()),
         ("last_error", status.last_error.as_deref().into()),
         ("retry_in_seconds", status.retry_in.map(seconds).into()),
+        ("optimizer_error", status.optimizer_error.as_deref().into()),
+        ("optimizer_retry_in_seconds", status.optimizer_retry_in.map(seconds).into()),
         ("waiting_streams", status.waiting.into()),
         ("canary", status.trial.as_ref().map_or(Value::Null, canary)),
         ("generations", status.generations.iter().map(generation).collect()),

@@ -51,6 +51,10 @@ fn plugin(page: &mut String, status: &Status, totals: &Totals) {
         }
         None => {}
     }
+    if let Some(error) = &status.optimizer_error {
+        let again = status.optimizer_retry_in.map(|wait| format!("; next try in {}", span(wait)));
+        line!(page, "  optimiser   {}{}", plain(error), again.unwrap_or_default());
+    }
     if status.waiting > 0 {
         line!(page, "  waiting     {} streams, for the first generation", status.waiting);
     }

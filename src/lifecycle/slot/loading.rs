@@ -164,18 +164,22 @@ impl<S: Stream> Slot<S> {
         Some(error.map_or(Ok(()), |error| Err(LoadError::AsBefore(error))))
     }
 
+    /// When what has failed is tried again.
+    pub(super) fn back_off(&self) -> BackOff {
+        let retry = self.config.graft.swap.retry;
+        BackOff { base: retry.base_interval, longest: retry.max_interval }
+    }
+
     fn failed(&self, works: &Works<S>, revision: Option<Revision>, error: &LoadError) {
         self.tally.failed();
         let now = works.services.monotonic_nanoseconds();
-        let retry = self.config.graft.swap.retry;
-        let back_off = BackOff { base: retry.base_interval, longest: retry.max_interval };
         let mut progress = self.progress.lock();
         progress.enter(Stage::Failed, now);
         let why = error.describe_in_plugin(&self.config);
         progress.last_error = Some(why.clone());
         progress.is_passing = error.is_passing();
         progress.note_failure(revision, error, why);
-        let wait = telemetry::nanoseconds(back_off.wait(progress.failures_in_a_row));
+        let wait = telemetry::nanoseconds(self.back_off().wait(progress.failures_in_a_row));
         progress.failures_in_a_row = progress.failures_in_a_row.saturating_add(1);
         // What is wrong with the bytes stays wrong: only new ones help, and polling finds them.
         progress.retry_at = error.is_retryable().then(|| now.saturating_add(wait));

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::draining::{self, Draining, Look};
+use super::tiers::StaysQuick;
 use super::trial::{Trial, Verdict};
 use super::{Slot, Users};
 use crate::config::{Code, Place};
@@ -63,8 +64,8 @@ pub(super) struct Progress<S: Stream> {
     poll_at: Option<u64>,
     pub(super) last_error: Option<String>,
     pub(super) trial: Option<Trial<S>>,
-    /// Number of the generation that serves with code that was compiled quickly, because what was optimised did not start.
-    pub(super) stays_quick: Option<u64>,
+    /// What serves with code that was compiled quickly, because what was optimised did not start.
+    pub(super) stays_quick: Option<StaysQuick>,
     pub(super) draining: Draining<S>,
 }
 
@@ -233,16 +234,18 @@ impl<S: Stream> Slot<S> {
     /// go. Answers when to come again. Any thread, also while another one loads.
     pub(in crate::lifecycle) fn look(&self, works: &Works<S>) -> Option<u64> {
         // What nobody uses is not judged either: nothing would come of it.
-        let trial = if self.is_used() {
+        let due = if self.is_used() {
             self.look_at_trial(works);
             self.go_back(works);
             let now = works.services.monotonic_nanoseconds();
-            self.progress.lock().trial.as_ref().map(|trial| trial.next_look(now))
+            let progress = self.progress.lock();
+            let trial = progress.trial.as_ref().map(|trial| trial.next_look(now));
+            [trial, self.optimized_again_at(&progress)]
         } else {
-            None
+            [None, None]
         };
         let drained = self.drain(works);
-        [drained, trial].into_iter().flatten().min()
+        [drained].into_iter().chain(due).flatten().min()
     }
 
     /// Loads the plugin or asks its source, if that is due; answers when to come again. Takes as long as that.

@@ -36,6 +36,10 @@ pub struct Status {
     pub last_error: Option<String>,
     /// When it is tried again.
     pub retry_in: Option<Duration>,
+    /// Why what serves was compiled quickly and stays so.
+    pub optimizer_error: Option<String>,
+    /// When the optimiser tries it again.
+    pub optimizer_retry_in: Option<Duration>,
     /// Streams that wait for the first generation.
     pub waiting: usize,
     /// The trial that is under way.
@@ -128,6 +132,8 @@ impl<S: Stream> Slot<S> {
             }
         }
         generations.extend(progress.draining.list().map(|edition| describe(edition, Role::Draining, None)));
+        let stays_quick =
+            published.as_ref().and_then(|published| progress.stays_quick(published.edition.generation()));
         let status = Status {
             plugin: self.config.name.clone(),
             purpose: self.purpose,
@@ -138,6 +144,8 @@ impl<S: Stream> Slot<S> {
             stage_for: Duration::from_nanos(now.saturating_sub(progress.stage_since)),
             last_error: progress.last_error.clone(),
             retry_in: progress.retry_at.map(until),
+            optimizer_error: stays_quick.map(|quick| quick.why.clone()),
+            optimizer_retry_in: self.optimized_again_at(&progress).map(until),
             waiting: self.watch.waiting(),
             trial: progress.trial.as_ref().map(|trial| trial.describe(now)),
             generations,

@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::edition::Edition;
 use super::progress::Progress;
@@ -17,6 +18,7 @@ use super::{Before, Slot};
 use crate::config::CompileMode;
 use crate::engine::code::{Effort, Tier, Wasm};
 use crate::host::stream::{Services, Stream};
+use crate::host::vm::StartError;
 use crate::lifecycle::error::LoadError;
 use crate::lifecycle::generation::Generation;
 use crate::lifecycle::inventory::Use;
@@ -54,12 +56,19 @@ impl<S: Stream> Slot<S> {
     }
 
     /// The generation that serves, if it is this slot's own, was compiled quickly, and is worth more: not while another one is
-    /// on trial, nor again when what was optimised did not start.
+    /// on trial, nor again when what was optimised did not start and another try would be no use, or comes later.
     fn quick(&self) -> Option<Arc<Generation<S>>> {
         let stable = self.stable().filter(|stable| stable.wasm().is_some() && self.is_used())?;
         let progress = self.progress.lock();
-        let is_open = progress.trial.is_none() && progress.stays_quick != Some(stable.plugin().key);
-        (is_open && progress.loaded.is_some()).then_some(stable)
+        let is_due = progress.stays_quick(&stable).is_none_or(|quick| quick.again_at <= self.tally.now());
+        (progress.trial.is_none() && is_due && progress.loaded.is_some()).then_some(stable)
+    }
+
+    /// When what serves is optimised once more, if that is due later.
+    pub(super) fn optimized_again_at(&self, progress: &Progress<S>) -> Option<u64> {
+        let stable = self.stable()?;
+        let again_at = progress.stays_quick(&stable)?.again_at;
+        (again_at < u64::MAX && again_at > self.tally.now()).then_some(again_at)
     }
 
     /// Compiles what serves once more, and has the outcome serve in its place. Takes as long as the optimiser does.
@@ -76,9 +85,17 @@ impl<S: Stream> Slot<S> {
         let made = match made {
             Ok(made) => made,
             Err(error) => {
-                progress.stays_quick = Some(quick.plugin().key);
+                let before = progress.stays_quick(&quick).map_or(0, |quick| quick.in_a_row);
+                let now = works.services.monotonic_nanoseconds();
+                let wait = may_pass(&error, before).then(|| self.back_off().wait(before));
+                progress.stays_quick = Some(StaysQuick {
+                    number: quick.plugin().key,
+                    why: error.describe_in_plugin(&self.config),
+                    in_a_row: before.saturating_add(1),
+                    again_at: wait.map_or(u64::MAX, |wait| now.saturating_add(telemetry::nanoseconds(wait))),
+                });
                 drop(progress);
-                return self.stays_quick(&quick, &error);
+                return self.tell_of_failure(&quick, &error, wait);
             }
         };
         let twin = Arc::clone(made.generation());
@@ -115,16 +132,65 @@ impl<S: Stream> Slot<S> {
     /// The optimiser has panicked: another try would do so, too.
     pub(in crate::lifecycle) fn has_panicked_optimizing(&self) {
         if let Some(quick) = self.quick() {
-            self.progress.lock().stays_quick = Some(quick.plugin().key);
+            self.progress.lock().stays_quick = Some(StaysQuick {
+                number: quick.plugin().key,
+                why: "the optimiser panicked, which is a fault of Graft".to_owned(),
+                in_a_row: 1,
+                again_at: u64::MAX,
+            });
         }
     }
 
-    fn stays_quick(&self, quick: &Arc<Generation<S>>, error: &LoadError) {
+    fn tell_of_failure(&self, quick: &Arc<Generation<S>>, error: &LoadError, wait: Option<Duration>) {
+        let again = wait.map(|wait| format!("; tried again in {wait:?}")).unwrap_or_default();
         let line = format_args!(
-            "generation {} goes on with code that was compiled quickly, because that which is optimised did not start: {error}",
+            "generation {} goes on with code that was compiled quickly, because that which is optimised did not start: \
+             {error}{again}",
             quick.plugin().key
         );
         telemetry::log_plugin(Level::Warn, &self.config.name, line);
+    }
+}
+
+/// A generation that serves with code that was compiled quickly, because what was optimised did not start.
+pub(super) struct StaysQuick {
+    number: u64,
+    pub(super) why: String,
+    in_a_row: u32,
+    /// When the optimiser tries it again. Never: [`u64::MAX`].
+    pub(super) again_at: u64,
+}
+
+impl<S: Stream> Progress<S> {
+    /// What is known of that, if it is this generation.
+    pub(super) fn stays_quick(&self, stable: &Generation<S>) -> Option<&StaysQuick> {
+        self.stays_quick.as_ref().filter(|quick| quick.number == stable.plugin().key)
+    }
+}
+
+/// Most tries of code that traps when it starts.
+const MOST_TRAPS: u32 = 4;
+
+/// Whether what has failed so often before may go well later. What the plugin refuses it goes on to refuse; what traps may
+/// have missed a deadline.
+fn may_pass(error: &LoadError, before: u32) -> bool {
+    match error {
+        LoadError::Thread(_) | LoadError::Engine(_) => true,
+        LoadError::Start(error) | LoadError::Route(error) => match error {
+            StartError::NoPlace(_) => true,
+            StartError::Trapped(_) => before.saturating_add(1) < MOST_TRAPS,
+            StartError::Instantiate(_)
+            | StartError::WrongType(_)
+            | StartError::Copy(_)
+            | StartError::VmStartRefused
+            | StartError::ConfigureRefused => false,
+        },
+        LoadError::Config(_)
+        | LoadError::Fetch(_)
+        | LoadError::NotAtHand
+        | LoadError::AsBefore(_)
+        | LoadError::Compile(_)
+        | LoadError::Link(_) => false,
     }
 }
 
