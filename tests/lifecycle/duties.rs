@@ -248,6 +248,29 @@ fn one_that_is_kept_is_looked_at_when_its_time_is_over() {
     assert_eq!(roles(&served.slot), [Role::Serving]);
 }
 
+#[test]
+fn streams_do_not_end_what_one_may_go_back_to() {
+    let config = auth_with(|config| {
+        config.graft.swap.drain_deadline = DEADLINE;
+        config.graft.swap.keep_previous = Duration::from_mins(5);
+    });
+    let served = Served::with(&config, &saying(1));
+    let stays = begin(&served.slot);
+    served.offer(2);
+    served.poll();
+    served.poll();
+    wait(&served.house);
+    assert!(!stays.0.is_over());
+    served.command(Command::Rollback).unwrap();
+    assert_eq!(served.answer(), "1");
+
+    served.offer(3);
+    served.poll();
+    served.poll();
+    served.house.after(Duration::from_mins(5));
+    assert!(stays.0.is_over(), "it is kept no longer");
+}
+
 /// Nothing that makes another generation of it: two slots have one.
 #[test]
 fn what_two_slots_have_replaced_is_gone_from_both() {

@@ -151,9 +151,10 @@ impl<S: Stream> Old<S> {
         (self.previous.is_some() && times.now < until).then_some(until)
     }
 
-    /// When its streams are ended.
+    /// When its streams are ended: not while one may go back to it, for that would end the generation.
     fn ends_at(&self, times: &Times) -> Option<u64> {
-        (times.deadline > 0).then(|| self.since().saturating_add(times.deadline))
+        let kept_until = self.kept_until(times).filter(|_| self.may_come_back()).unwrap_or(0);
+        (times.deadline > 0).then(|| self.since().saturating_add(times.deadline).max(kept_until))
     }
 
     fn takes_too_long(&self, times: &Times) -> Option<Arc<Edition<S>>> {
