@@ -74,6 +74,27 @@ fn the_page_tells_of_each_plugin_in_a_few_lines() {
 }
 
 #[test]
+fn the_next_try_that_is_promised_is_one_that_comes() {
+    for (swap, expected) in [
+        (serde_json::json!({ "poll_interval": "5s" }), "when the source changes"),
+        (serde_json::json!({}), "with the next configuration"),
+    ] {
+        let house = House::with(&[]);
+        let plugin = serde_json::json!({
+            "name": "auth",
+            "vm_config": { "code": { "local": { "inline_bytes": STANDARD.encode("no Wasm") } } },
+            "graft": { "swap": swap },
+        });
+        let config = parse_plugin("filter", plugin.to_string().as_bytes()).unwrap();
+        let _slot = house.registry.open(Use::Filter, &config, true).unwrap();
+        house.registry.loader().work();
+        let (_, page) = house.ask("GET", "/graft");
+        let line = format!("  next try    {expected}, or with POST /graft/reload\n");
+        assert!(page.contains(&line), "{page}");
+    }
+}
+
+#[test]
 fn the_page_for_programs_has_the_keys_of_the_documentation_and_no_others() {
     let house = House::with(&[("auth", "")]);
     let (status, body) = house.ask("GET", "/graft?format=json");

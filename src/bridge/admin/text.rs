@@ -47,7 +47,9 @@ fn plugin(page: &mut String, status: &Status, totals: &Totals) {
     match status.retry_in {
         Some(wait) => line!(page, "  next try    in {}", span(wait)),
         None if status.stage == Stage::Failed => {
-            line!(page, "  next try    when the source changes, or with POST /graft/reload");
+            let looks = status.poll_interval.is_some();
+            let when = if looks { "when the source changes" } else { "with the next configuration" };
+            line!(page, "  next try    {when}, or with POST /graft/reload");
         }
         None => {}
     }
