@@ -18,10 +18,14 @@ pub enum LoadError {
     Fetch(#[from] FetchError),
     /// They are not on this machine, and the configuration is not to wait for them.
     #[error(
-        "the code is not in the cache, expected it to be there (vm_config.nack_on_code_cache_miss is set); it is fetched \
-         now, so that it will be when the configuration comes again"
+        "the code is not in the cache, expected it to be there (vm_config.nack_on_code_cache_miss is set); {}",
+        if *is_fetched { "it is fetched now, so that it will be when the configuration comes again" }
+        else { "nothing is fetched while a configuration is validated" }
     )]
-    NotAtHand,
+    NotAtHand {
+        /// It is fetched all the same.
+        is_fetched: bool,
+    },
     /// They are what could not be loaded before.
     #[error("{0}")]
     AsBefore(String),
@@ -53,7 +57,9 @@ impl LoadError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Fetch(error) => error.is_retryable(),
-            Self::NotAtHand | Self::Start(_) | Self::Route(_) | Self::Thread(_) | Self::Engine(_) => true,
+            Self::NotAtHand { .. } | Self::Start(_) | Self::Route(_) | Self::Thread(_) | Self::Engine(_) => {
+                true
+            }
             Self::Config(_) | Self::AsBefore(_) | Self::Compile(_) | Self::Link(_) => false,
         }
     }
@@ -69,7 +75,7 @@ impl LoadError {
             Self::Fetch(error) => error.is_out_of_reach() || error.is_of_a_file(),
             Self::Config(_)
             | Self::AsBefore(_)
-            | Self::NotAtHand
+            | Self::NotAtHand { .. }
             | Self::Compile(_)
             | Self::Link(_)
             | Self::Start(_)
@@ -104,7 +110,7 @@ impl LoadError {
         Some(match self {
             Self::Compile(CompileError::Snapshot(_)) => "graft.isolation",
             Self::Fetch(error) => error.field().unwrap_or(config.vm.code.path()),
-            Self::NotAtHand | Self::Compile(_) | Self::Link(_) => config.vm.code.path(),
+            Self::NotAtHand { .. } | Self::Compile(_) | Self::Link(_) => config.vm.code.path(),
             Self::Route(_) => "configuration",
             Self::Start(error) => match error {
                 StartError::ConfigureRefused => "configuration",

@@ -33,7 +33,7 @@ pub(super) struct Works<S: Stream> {
     pub(super) inventory: Inventory<S>,
     pub(super) supply: Arc<dyn Supply>,
     pub(super) services: Arc<S::Services>,
-    /// Nobody stays for long enough to be served with quick code.
+    /// The process validates configurations: nobody stays for long enough to be served with quick code.
     pub(super) optimizes_at_once: AtomicBool,
 }
 
@@ -67,7 +67,7 @@ impl<S: Stream> Loader<S> {
         self.shared.lock().most_threads = MOST_THREADS;
     }
 
-    /// No code is compiled quickly from here on, whatever configurations say.
+    /// The process validates configurations, and ends: no code is compiled quickly, whatever they say, nor fetched for later.
     pub fn optimize_at_once(&self) {
         self.works.optimizes_at_once.store(true, Ordering::Relaxed);
     }

@@ -104,9 +104,12 @@ impl<S: Stream> Registry<S> {
         let works = self.loader.works();
         if config.vm.nack_on_code_cache_miss && !self.serves(purpose, config) && !works.supply.is_kept(config)
         {
-            // So that it is when the configuration comes again.
-            self.loader.post_to_keep(config);
-            return Err(LoadError::NotAtHand);
+            // So that it is when the configuration comes again, which a process that validates does not live to see.
+            let is_fetched = !works.optimizes_at_once.load(Ordering::Relaxed);
+            if is_fetched {
+                self.loader.post_to_keep(config);
+            }
+            return Err(LoadError::NotAtHand { is_fetched });
         }
         let may_block = config.graft.swap.load == LoadMode::Auto && !has_served;
         let at_hand = if may_block { works.supply.at_hand(config) } else { None };

@@ -166,6 +166,17 @@ fn code_that_is_not_at_hand_is_refused_where_that_is_wanted_and_fetched_for_the_
 }
 
 #[test]
+fn what_is_validated_alone_is_not_fetched_for_the_next_time() {
+    let (house, supply) = offered();
+    house.registry.loader().optimize_at_once();
+    let refused = house.registry.open(Use::Filter, &impatient(), true).unwrap_err();
+    let line = refused.describe(&impatient());
+    assert!(line.ends_with("nothing is fetched while a configuration is validated"), "{line}");
+    house.registry.loader().work();
+    assert_eq!(supply.fetches(), 0);
+}
+
+#[test]
 fn what_serves_already_is_not_refused_though_it_is_in_no_cache() {
     let supply = Supplier::near();
     supply.offer("1", &Guest::new());

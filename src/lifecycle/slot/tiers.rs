@@ -187,7 +187,7 @@ fn may_pass(error: &LoadError, before: u32) -> bool {
         },
         LoadError::Config(_)
         | LoadError::Fetch(_)
-        | LoadError::NotAtHand
+        | LoadError::NotAtHand { .. }
         | LoadError::AsBefore(_)
         | LoadError::Compile(_)
         | LoadError::Link(_) => false,
