@@ -24,7 +24,7 @@ pub unsafe extern "C" fn envoy_dynamic_module_on_bootstrap_extension_config_new(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn envoy_dynamic_module_on_bootstrap_extension_config_destroy(config: *const c_void) {
     // SAFETY: F5.
-    unsafe { hook::config_destroy(config, Service::on_destroy) }
+    unsafe { hook::config_gone("on_bootstrap_extension_config_destroy", config, Service::on_destroy) }
 }
 
 /// Envoy's second object for it: the configuration is all that there is.
