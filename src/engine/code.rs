@@ -268,6 +268,11 @@ impl Code {
         self.original.as_ref().map_or(self.tier, |original| original.effort.tier)
     }
 
+    /// Which compiler makes the worst of what its streams may run.
+    pub fn least_tier(&self) -> Tier {
+        self.tier.min(self.tier_of_snapshots())
+    }
+
     /// wasmtime's module, for the linker of `host`.
     pub fn module(&self) -> &Module {
         &self.module

@@ -125,7 +125,7 @@ impl<S: Stream> Inventory<S> {
     ) -> Result<Arc<Generation<S>>, LoadError> {
         let variables = config.vm.environment.resolve(|name| std::env::var_os(name));
         let key = |tier| keys::pool_key(purpose, config, &wasm.digest(), &variables, tier);
-        // Held until its turn has come: what is made under a key is made with its tier.
+        // Held until its turn has come.
         let optimized = self.pool(&key(Tier::Optimized));
         let effort =
             Effort { tier: if optimized.is_some() { Tier::Optimized } else { effort.tier }, ..effort };
@@ -135,16 +135,24 @@ impl<S: Stream> Inventory<S> {
             Use::Singleton => Workers { places: 1, prepared: 1 },
         };
         let turn = self.turn(pool_key);
-        let _mine = turn.lock();
+        let mine = turn.lock();
         let pool = if let Some(pool) = self.pool(&pool_key) {
             pool
         } else {
             on_step(Step::Compiling);
             // Until the pool is there, in which others find the code.
             let turn = self.turn(keys::code_key(wasm, config, effort.tier));
-            let _mine = turn.lock();
+            let code_mine = turn.lock();
             let pool = self.make_pool(purpose, config, (wasm, effort), &variables, workers.places)?;
-            self.loaded.lock().pools.insert(pool_key, Arc::downgrade(&pool));
+            let made = pool.template().code().least_tier();
+            let pool = self.loaded.lock().enter(key(made), &pool);
+            if made != effort.tier {
+                // It came optimised from the cache, so it is found as what it is. Held until it is.
+                drop((code_mine, mine));
+                let found = self.load(purpose, config, wasm, Effort { tier: made, ..effort }, on_step);
+                drop(pool);
+                return found;
+            }
             pool
         };
         let plugin = Plugin {
@@ -279,6 +287,15 @@ impl<S: Stream> Loaded<S> {
         self.turns.retain(is_alive);
     }
 
+    /// One more pool, unless there is one with that key.
+    fn enter(&mut self, key: Key, pool: &Arc<Pool<S>>) -> Arc<Pool<S>> {
+        let found = self.pools.get(&key).and_then(Weak::upgrade);
+        found.unwrap_or_else(|| {
+            self.pools.insert(key, Arc::downgrade(pool));
+            Arc::clone(pool)
+        })
+    }
+
     fn generation(&self, key: &Key) -> Option<Arc<Generation<S>>> {
         self.generations.get(key).and_then(Weak::upgrade)
     }
@@ -294,7 +311,7 @@ impl<S: Stream> Loaded<S> {
             self.pools.values().filter_map(Weak::upgrade).map(|pool| pool.template().code().clone());
         codes.find(|code| {
             let is_it = code.digest() == wasm.digest() && code.is_for_snapshots() == is_for_snapshots;
-            is_it && code.tier().min(code.tier_of_snapshots()) >= tier
+            is_it && code.least_tier() >= tier
         })
     }
 }

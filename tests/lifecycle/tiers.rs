@@ -103,6 +103,26 @@ fn code_from_the_cache_is_optimised_already() {
 }
 
 #[test]
+fn a_new_configuration_finds_the_vms_of_code_from_the_cache() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = tiered();
+    config.graft.cache = CacheConfig { directory: Some(folder.path().join("c")), ..CacheConfig::default() };
+    let (first, _supply) = house(&saying(1));
+    let _fills_the_cache = first.load(&config);
+
+    let (house, _supply) = house(&saying(1));
+    let minute = Duration::from_mins(1);
+    config.graft.swap.canary =
+        Some(CanaryConfig { percent: 50, duration: minute, max_failures: 0, max_failure_percent: 0 });
+    let slot = house.open(&config);
+    let old = begin(&slot);
+    let next = house.open(&configured(&config, "other"));
+    assert_eq!(generations(&next)[1], (2, Role::OnTrial(50), Tier::Optimized));
+    let [one, other] = [begin(&next), begin(&next)];
+    assert!(one.is_on(&old.0.lease) && other.is_on(&old.0.lease), "of both generations");
+}
+
+#[test]
 fn by_default_small_code_and_services_are_optimised_at_once() {
     let large = saying(1).wasm().into_iter().chain(padding(2 << 20)).collect::<Vec<_>>();
     for (bytes, purpose, expected) in [
