@@ -85,6 +85,17 @@ impl Variant {
     }
 }
 
+impl Drop for RouteConfig {
+    fn drop(&mut self) {
+        let has_variants = !self.variants.get_mut().is_empty();
+        // First: whoever looks takes the route for one that is there as long as the bytes are.
+        drop(self.configuration.take());
+        if let (Ok(module), true) = (module::module(), has_variants) {
+            module.registry.forget_routes();
+        }
+    }
+}
+
 /// A route's configuration that its plugin refuses.
 #[derive(Debug, thiserror::Error)]
 #[error("plugin {plugin:?}: per-route configuration {route:?}: configuration: the plugin {error}")]

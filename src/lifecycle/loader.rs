@@ -6,8 +6,8 @@
 
 mod jobs;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -75,6 +75,12 @@ impl<S: Stream> Loader<S> {
     /// Something is to be done for a slot, now or at a moment.
     pub(super) fn post(self: &Arc<Self>, slot: &Arc<Slot<S>>, due: u64) {
         self.shared.lock().jobs.add(slot, due);
+        self.wake_one();
+    }
+
+    /// The same for what waits for nobody.
+    pub(super) fn post_looks(self: &Arc<Self>, slots: Vec<Weak<Slot<S>>>) {
+        self.shared.lock().jobs.add_looks(slots);
         self.wake_one();
     }
 

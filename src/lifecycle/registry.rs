@@ -220,16 +220,23 @@ impl<S: Stream> Registry<S> {
         self.loader.works().inventory.load_variant(generation, configuration)
     }
 
-    /// The same for a route of a slot: it is there for as long as the edition.
+    /// The same for a route of a slot: it is there for as long as the edition and the configuration.
     ///
     /// # Errors
     /// As for [`load_variant`](Self::load_variant).
     pub fn load_route(
         &self,
         edition: &Edition<S>,
-        configuration: &[u8],
+        configuration: &Arc<[u8]>,
     ) -> Result<Arc<Generation<S>>, StartError> {
         edition.variant(&self.loader.works().inventory, configuration)
+    }
+
+    /// A route is gone: what it made of plugins goes, too, on a thread of the loader.
+    pub fn forget_routes(&self) {
+        // None is held, since whoever drops a route may be inside a guest, where no slot may end.
+        let slots = self.slots.lock().clone();
+        self.loader.post_looks(slots);
     }
 }
 

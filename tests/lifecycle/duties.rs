@@ -171,8 +171,9 @@ fn two_that_are_routes_of_each_other_hold_nothing() {
     let two = house.open(&sized(2));
     house.registry.loader().work();
     let gone = [&one, &two].map(|slot| Arc::downgrade(&slot.stable().unwrap()));
-    for (slot, route) in [(&one, "cc"), (&two, "c")] {
-        house.registry.load_route(&slot.stable_edition().unwrap(), route.as_bytes()).unwrap();
+    let routes = ["cc", "c"].map(|bytes| Arc::from(bytes.as_bytes()));
+    for (slot, route) in [&one, &two].into_iter().zip(&routes) {
+        house.registry.load_route(&slot.stable_edition().unwrap(), route).unwrap();
     }
     give_up(one);
     wait(&house);
@@ -188,7 +189,8 @@ fn two_that_are_routes_of_each_other_hold_nothing() {
 fn streams_of_routes_are_ended_with_those_of_their_plugin() {
     let Served { house, slot: one, .. } = Served::with(&sized(1), &sizing());
     let edition = one.stable_edition().unwrap();
-    let routed = open(&house.registry.load_route(&edition, b"a route").unwrap(), 0);
+    let route = Arc::from(&b"a route"[..]);
+    let routed = open(&house.registry.load_route(&edition, &route).unwrap(), 0);
     drop(edition);
     let two = house.open(&sized(2));
     give_up(one);
@@ -196,6 +198,33 @@ fn streams_of_routes_are_ended_with_those_of_their_plugin() {
     assert!(routed.0.is_over() && !begin(&two).0.is_over());
     assert_eq!(two.status().generations.iter().map(|found| found.streams).collect::<Vec<_>>(), [0, 1]);
     Open::end(routed);
+}
+
+#[test]
+fn what_a_route_made_of_the_plugin_goes_with_the_route() {
+    let Served { house, slot, .. } = Served::with(&sized(1), &sizing());
+    let edition = slot.stable_edition().unwrap();
+    let route = |size: usize| Arc::<[u8]>::from(vec![b'c'; size]);
+    let make = |route| house.registry.load_route(&edition, route).unwrap();
+    let (stays, twin, of_stream) = (route(2), route(2), route(3));
+    let variants = [make(&stays), make(&of_stream)];
+    assert!(Arc::ptr_eq(&variants[0], &make(&twin)));
+    let stream = open(&variants[1], 0);
+    let variants = variants.map(|variant| Arc::downgrade(&variant));
+    let are_there = || {
+        house.registry.forget_routes();
+        house.after(Duration::from_secs(5));
+        variants.each_ref().map(|variant| variant.strong_count() > 0)
+    };
+    drop((twin, of_stream));
+    assert_eq!(are_there(), [true, true], "one has another route, the other a stream");
+    stream.request().unwrap();
+    assert_eq!(house.said(), ["3"]);
+    stream.end();
+    assert_eq!(are_there(), [true, false]);
+    drop(stays);
+    assert_eq!(are_there(), [false, false]);
+    assert_eq!((edition.generation().streams(), slot.status().generations[0].begun), (0, 1));
 }
 
 #[test]

@@ -312,7 +312,7 @@ fn a_trial_of_what_nobody_used_meanwhile_begins_anew() {
 fn route_on_trial(trial: &Served, slot: &Held) -> Loaded {
     let mut streams = std::iter::repeat_with(|| slot.current().unwrap()).take(4);
     let candidate = streams.find(Current::is_candidate).unwrap();
-    trial.house.registry.load_route(candidate.edition(), b"route").unwrap()
+    trial.house.registry.load_route(candidate.edition(), &Arc::from(&b"route"[..])).unwrap()
 }
 
 /// Streams come to a route, and fail.
@@ -337,7 +337,8 @@ fn replaced(trial: &Served) -> Held {
 fn a_route_that_what_serves_has_as_well_does_not_count() {
     let trial = Served::with(&careful(), &sizing());
     let stable = trial.slot.stable_edition().unwrap();
-    let route = trial.house.registry.load_route(&stable, b"route").unwrap();
+    let bytes = Arc::from(&b"route"[..]);
+    let route = trial.house.registry.load_route(&stable, &bytes).unwrap();
     fail(&route, 20);
     let new = replaced(&trial);
     let same = route_on_trial(&trial, &new);

@@ -134,6 +134,7 @@ mod tests {
     use crate::abi::HeadersStatus;
     use crate::abi::testing::{FakeConfig, FakeEnvoy, FakeStream};
     use crate::bridge::http_config::HttpConfig;
+    use crate::bridge::module;
     use crate::host::vm::StartError;
 
     /// Lets all requests go on, and traps in its tick.
@@ -251,6 +252,24 @@ mod tests {
             route.generation(&edition).is_ok()
         });
         assert!(is_there);
+        config.close();
+    }
+
+    #[test]
+    fn what_a_route_made_of_the_plugin_goes_with_the_route() {
+        let envoy = FakeEnvoy::install();
+        let config = envoy.config();
+        let loaded = load(&envoy, &config, &GUEST.replace("proxy_on_tick", "of_that_test"));
+        let route = RouteConfig::new(b"of nobody", br#"{"configuration": "a"}"#).unwrap();
+        let variant = Arc::downgrade(&route.generation(&loaded.slot.stable_edition().unwrap()).unwrap());
+        assert!(variant.strong_count() > 0);
+        let work = || module::module().unwrap().registry.loader().work();
+        work();
+        assert!(variant.strong_count() > 0);
+        drop(route);
+        assert!(variant.strong_count() > 0, "the loader ends it");
+        work();
+        assert_eq!(variant.strong_count(), 0, "though the plugin is there");
         config.close();
     }
 

@@ -64,6 +64,13 @@ impl<S: Stream> Jobs<S> {
         self.looks.add(slot, due, false);
     }
 
+    /// Slots are to be looked at now.
+    pub(super) fn add_looks(&mut self, slots: Vec<Weak<Slot<S>>>) {
+        for slot in slots {
+            self.looks.add_weak(slot, 0, false);
+        }
+    }
+
     fn add_load(&mut self, slot: &Arc<Slot<S>>, due: u64) {
         self.loads.add(slot, due, slot.asks_a_server(due));
     }
@@ -208,8 +215,11 @@ impl<S: Stream> Queue<S> {
 
     /// What is asked for already is done once, as soon as anybody wants it.
     fn add(&mut self, slot: &Arc<Slot<S>>, due: u64, is_asking: bool) {
+        self.add_weak(Arc::downgrade(slot), due, is_asking);
+    }
+
+    fn add_weak(&mut self, slot: Weak<Slot<S>>, due: u64, is_asking: bool) {
         self.list.retain(|job| job.slot.strong_count() > 0);
-        let slot = Arc::downgrade(slot);
         match self.list.iter_mut().find(|job| job.slot.ptr_eq(&slot)) {
             Some(job) => (job.due, job.is_asking) = (job.due.min(due), job.is_asking || is_asking),
             None => self.list.push(Job { slot, due, is_asking }),

@@ -7,9 +7,10 @@
 //! ```
 //!
 //! An edition is on duty from its beginning, and its generations with it, until it is [retired](Edition::retire). That is
-//! for good: a slot that goes back to its generation makes another one.
+//! for good: a slot that goes back to its generation makes another one. What a route makes of the plugin goes with the
+//! last route that configures it so.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
@@ -26,15 +27,27 @@ pub struct Edition<S: Stream> {
 }
 
 struct Members<S: Stream> {
-    /// The plugin with configurations of routes.
-    variants: Vec<Variant<S>>,
-    /// Of all of them. `None`: the edition is retired.
-    duties: Option<Vec<Duty<S>>>,
+    /// The plugin with configurations of routes, each on duty if the edition is.
+    variants: Vec<(Variant<S>, Option<Duty<S>>)>,
+    /// What has begun on those that went with their routes.
+    gone: Counts,
+    /// `None`: the edition is retired.
+    duty: Option<Duty<S>>,
 }
 
 struct Variant<S: Stream> {
     generation: Arc<Generation<S>>,
     before: Counts,
+    /// The configurations of those that have it, each for as long as its route is there.
+    routes: Vec<Weak<[u8]>>,
+}
+
+/// What went with its routes: to be dropped without a lock, for guests say goodbye.
+#[must_use]
+pub(super) struct Forgotten<S: Stream> {
+    _variants: Vec<(Variant<S>, Option<Duty<S>>)>,
+    /// One whose routes are gone has streams yet.
+    pub(super) are_more: bool,
 }
 
 /// Streams of a generation: those of all editions that have it. So what was before it came to one is none of that one's.
@@ -70,7 +83,7 @@ impl Counts {
 
 impl<S: Stream> Clone for Variant<S> {
     fn clone(&self) -> Self {
-        Self { generation: Arc::clone(&self.generation), before: self.before }
+        Self { generation: Arc::clone(&self.generation), before: self.before, routes: self.routes.clone() }
     }
 }
 
@@ -78,7 +91,7 @@ impl<S: Stream> Edition<S> {
     /// A generation goes on duty. `None`: its streams were ended, so none may begin there.
     pub(super) fn new(generation: &Arc<Generation<S>>) -> Option<Self> {
         let duty = generation.go_on_duty()?;
-        let members = Members { variants: Vec::new(), duties: Some(vec![duty]) };
+        let members = Members { variants: Vec::new(), gone: Counts::default(), duty: Some(duty) };
         let (generation, before) = (Arc::clone(generation), Counts::of(generation));
         Some(Self { generation, before, members: Mutex::new(members) })
     }
@@ -88,8 +101,9 @@ impl<S: Stream> Edition<S> {
     pub(super) fn renewed(&self) -> Option<Self> {
         let renewed = Self { before: self.before, ..Self::new(&self.generation)? };
         for variant in self.variants() {
-            let _may_have_ended = renewed.add(&variant.generation, variant.before);
+            let _may_have_ended = renewed.add(variant);
         }
+        renewed.members.lock().gone = self.members.lock().gone;
         Some(renewed)
     }
 
@@ -103,58 +117,82 @@ impl<S: Stream> Edition<S> {
         Arc::ptr_eq(&self.generation, generation)
     }
 
-    /// The plugin with the configuration of a route, for as long as the edition is there.
+    /// The plugin with the configuration of a route, for as long as the edition and the route are there.
     ///
     /// # Errors
     /// The plugin refused the configuration or trapped on it.
     pub(in crate::lifecycle) fn variant(
         &self,
         inventory: &Inventory<S>,
-        configuration: &[u8],
+        configuration: &Arc<[u8]>,
     ) -> Result<Arc<Generation<S>>, StartError> {
         loop {
-            let variant = inventory.load_variant(&self.generation, configuration)?;
+            let generation = inventory.load_variant(&self.generation, configuration)?;
             // One whose streams were ended meanwhile is not found again.
-            if self.add(&variant, Counts::of(&variant)) {
-                return Ok(variant);
+            let (before, routes) = (Counts::of(&generation), vec![Arc::downgrade(configuration)]);
+            if self.add(Variant { generation: Arc::clone(&generation), before, routes }) {
+                return Ok(generation);
             }
         }
     }
 
     /// Answers whether streams may begin on it.
-    fn add(&self, variant: &Arc<Generation<S>>, before: Counts) -> bool {
-        let mut members = self.members.lock();
-        let Members { variants, duties } = &mut *members;
-        if self.is_of(variant) || variants.iter().any(|other| Arc::ptr_eq(&other.generation, variant)) {
+    fn add(&self, variant: Variant<S>) -> bool {
+        if self.is_of(&variant.generation) {
             return true;
         }
-        match duties {
-            Some(duties) => match variant.go_on_duty() {
-                Some(duty) => duties.push(duty),
+        let mut members = self.members.lock();
+        let Members { variants, duty, .. } = &mut *members;
+        let is_it = |other: &&mut (Variant<S>, _)| Arc::ptr_eq(&other.0.generation, &variant.generation);
+        if let Some((known, _)) = variants.iter_mut().find(is_it) {
+            known.routes.retain(|route| route.strong_count() > 0);
+            known.routes.extend(variant.routes);
+            return true;
+        }
+        let duty = match duty {
+            Some(_) => match variant.generation.go_on_duty() {
+                Some(duty) => Some(duty),
                 None => return false,
             },
-            None if variant.has_ended() => return false,
-            None => {}
-        }
-        variants.push(Variant { generation: Arc::clone(variant), before });
+            None if variant.generation.has_ended() => return false,
+            None => None,
+        };
+        variants.push((variant, duty));
         true
+    }
+
+    /// Lets the variants go whose routes are gone, each when it has no streams.
+    pub(super) fn forget_routes(&self) -> Forgotten<S> {
+        let mut members = self.members.lock();
+        let Members { variants, gone, .. } = &mut *members;
+        let is_over = |variant: &Variant<S>| variant.routes.iter().all(|route| route.strong_count() == 0);
+        let forgotten: Vec<_> = variants
+            .extract_if(.., |(variant, _)| is_over(variant) && variant.generation.streams() == 0)
+            .collect();
+        *gone = forgotten.iter().map(|(variant, _)| Counts::of(&variant.generation)).fold(*gone, Counts::and);
+        let are_more = variants.iter().any(|(variant, _)| is_over(variant));
+        Forgotten { _variants: forgotten, are_more }
     }
 
     /// Those that are there now. Whoever has these may be the last to hold one: to be dropped without a lock.
     fn variants(&self) -> Vec<Variant<S>> {
-        self.members.lock().variants.clone()
+        self.members.lock().variants.iter().map(|(variant, _)| variant.clone()).collect()
     }
 
     /// Has the variants of another edition of its generation.
     pub(super) fn adopt(&self, other: &Self) {
-        for Variant { generation, .. } in other.variants() {
-            let _may_have_ended = self.add(&generation, Counts::of(&generation));
+        for variant in other.variants() {
+            let before = Counts::of(&variant.generation);
+            let _may_have_ended = self.add(Variant { before, ..variant });
         }
     }
 
     /// It is off duty from here on.
     pub(super) fn retire(&self) {
-        let duties = self.members.lock().duties.take();
+        let mut members = self.members.lock();
+        let of_variants = members.variants.iter_mut().map(|(_, duty)| duty.take()).collect::<Vec<_>>();
+        let duties = (members.duty.take(), of_variants);
+        drop(members);
         drop(duties);
     }
 
@@ -165,12 +203,12 @@ impl<S: Stream> Edition<S> {
 
     /// How many have begun on it.
     pub(super) fn begun(&self) -> u64 {
-        self.sum(Generation::begun)
+        self.sum(Generation::begun).saturating_add(self.members.lock().gone.begun)
     }
 
     /// How many of those failed.
     pub(super) fn failures(&self) -> u64 {
-        self.sum(Generation::failures)
+        self.sum(Generation::failures).saturating_add(self.members.lock().gone.failures)
     }
 
     /// How many are on those of its generations that are nobody's duty.
@@ -192,6 +230,7 @@ impl<S: Stream> Edition<S> {
         members
             .variants
             .iter()
+            .map(|(variant, _)| variant)
             .filter(|variant| !theirs.contains(&variant.generation.plugin().key))
             .map(|variant| Counts::of(&variant.generation).since(variant.before))
             .fold(Counts::of(&self.generation).since(self.before), Counts::and)
@@ -200,7 +239,7 @@ impl<S: Stream> Edition<S> {
     /// The numbers of its generations.
     fn keys(&self) -> Vec<u64> {
         let members = self.members.lock();
-        let variants = members.variants.iter().map(|variant| &variant.generation);
+        let variants = members.variants.iter().map(|(variant, _)| &variant.generation);
         std::iter::once(&self.generation).chain(variants).map(|generation| generation.plugin().key).collect()
     }
 
@@ -209,7 +248,7 @@ impl<S: Stream> Edition<S> {
         members
             .variants
             .iter()
-            .map(|variant| count(&variant.generation))
+            .map(|(variant, _)| count(&variant.generation))
             .fold(count(&self.generation), u64::saturating_add)
     }
 

@@ -33,6 +33,9 @@ use crate::telemetry::{self, Level};
 /// How soon a slot that nobody uses is looked at again, whether streams wait for it, in nanoseconds.
 const LOOK_FOR_WAITING: u64 = 1_000_000_000;
 
+/// How soon a slot is looked at again that has streams of routes which are gone, in nanoseconds.
+const LOOK_AT_ROUTES: u64 = 5_000_000_000;
+
 /// What is known of a slot beside what it publishes.
 pub(super) struct Progress<S: Stream> {
     pub(super) stage: Stage,
@@ -245,7 +248,17 @@ impl<S: Stream> Slot<S> {
             [None, None]
         };
         let drained = self.drain(works);
-        [drained].into_iter().chain(due).flatten().min()
+        let routes = self.forget_routes(works.services.monotonic_nanoseconds());
+        [drained, routes].into_iter().chain(due).flatten().min()
+    }
+
+    /// Lets what routes made of the plugin go with them; answers when to look again. Not while a trial counts their streams.
+    fn forget_routes(&self, now: u64) -> Option<u64> {
+        if self.progress.lock().trial.is_some() {
+            return None;
+        }
+        let forgotten = self.stable_edition()?.forget_routes();
+        forgotten.are_more.then(|| now.saturating_add(LOOK_AT_ROUTES))
     }
 
     /// Loads the plugin or asks its source, if that is due; answers when to come again. Takes as long as that.
