@@ -73,12 +73,10 @@ impl Code {
             fields.one_of(&["filename", "inline_bytes", "inline_string", "environment_variable"])?;
         match name {
             "filename" => {
-                let path = source.filled_string("the path of a Wasm file")?;
+                let path = source.file_path("the path of a Wasm file")?;
                 Ok(Self::File(path.strip_prefix("file://").unwrap_or(path).into()))
             }
-            "environment_variable" => {
-                Ok(Self::Environment(source.filled_string("the name of an environment variable")?.to_owned()))
-            }
+            "environment_variable" => Ok(Self::Environment(source.variable_name()?.to_owned())),
             "inline_bytes" => Self::inline(source, source.clone().secret().base64()?),
             _ => Self::inline(source, source.clone().secret().string()?.as_bytes().to_vec()),
         }
@@ -150,7 +148,11 @@ mod tests {
         for (value, expected) in [
             (json!({}), "missing, expected one of local, remote, oci"),
             (json!({"local": null}), "missing, expected one of local, remote, oci"),
-            (json!("x.wasm"), "the string \"x.wasm\", expected an object"),
+            (json!("x.wasm"), "a string that is not quoted here, expected an object"),
+            (
+                json!({"local": {"filename": "https://user:hunter2@a.example/x"}}),
+                "local.filename: a string that is not quoted here, expected the path of a Wasm file",
+            ),
             (json!({"filename": "x"}), "filename: unknown field, expected local, remote, oci"),
             (
                 json!({"local": {}}),

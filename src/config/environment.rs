@@ -135,7 +135,10 @@ mod tests {
                 json!({"host_env_keys": ["A", "A"]}),
                 "host_env_keys[1]: the string \"A\", expected a name that is not given twice",
             ),
-            (json!({"host_env_keys": "A"}), "host_env_keys: the string \"A\", expected an array"),
+            (
+                json!({"host_env_keys": "A"}),
+                "host_env_keys: a string that is not quoted here, expected an array",
+            ),
             (json!({"key_values": {"A": 4711}}), "key_values.A: a number, expected a string"),
             (
                 json!({"key_values": {"A": "hunter2\0"}}),

@@ -60,6 +60,27 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// The path of a file. An address, or what should stand in the file, may hold a password and is not quoted.
+    pub(super) fn file_path(&self, expected: &str) -> Result<&'a str, ConfigError> {
+        let text = self.filled_string(expected)?;
+        let path = text.strip_prefix("file://").unwrap_or(text);
+        if path.contains(['\n', '"']) || path.contains("://") || is_base64_of_json(path) {
+            return Err(self.clone().secret().unexpected(expected));
+        }
+        Ok(text)
+    }
+
+    /// The name of an environment variable. What stands in one may be a secret, and is not quoted in the place of its name.
+    pub(super) fn variable_name(&self) -> Result<&'a str, ConfigError> {
+        let expected = "the name of an environment variable";
+        let name = self.filled_string(expected)?;
+        let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'));
+        if !is_name || is_base64_of_json(name) {
+            return Err(self.clone().secret().unexpected(expected));
+        }
+        Ok(name)
+    }
+
     /// A boolean, or its name as text.
     pub(super) fn boolean(&self) -> Result<bool, ConfigError> {
         match (self.value.as_bool(), self.value.as_str()) {
@@ -111,7 +132,7 @@ impl<'a> Node<'a> {
 
     /// The elements of an array.
     pub(super) fn elements(&self) -> Result<impl Iterator<Item = Node<'a>>, ConfigError> {
-        let array = self.value.as_array().ok_or_else(|| self.unexpected("an array"))?;
+        let array = self.value.as_array().ok_or_else(|| self.not_a("an array"))?;
         Ok(array.iter().enumerate().map(|(index, value)| Node {
             path: path::element(&self.path, index),
             value,
@@ -121,7 +142,7 @@ impl<'a> Node<'a> {
 
     /// The entries of an object whose keys are free, as in a protobuf map.
     pub(super) fn entries(&self) -> Result<impl Iterator<Item = (&'a str, Node<'a>)>, ConfigError> {
-        let object = self.value.as_object().ok_or_else(|| self.unexpected("an object"))?;
+        let object = self.value.as_object().ok_or_else(|| self.not_a("an object"))?;
         Ok(object.iter().map(|(key, value)| {
             let child = Node { path: path::field(&self.path, key), value, ..self.clone() };
             (key.as_str(), child)
@@ -131,6 +152,14 @@ impl<'a> Node<'a> {
     /// The node with `expected` in the place of what it holds.
     pub(super) fn unexpected(&self, expected: &str) -> ConfigError {
         ConfigError::Unexpected { at: self.location(), found: self.describe(), expected: expected.to_owned() }
+    }
+
+    /// Something stands where there should be a level more. Text may be the secret that belongs below, and is not quoted.
+    fn not_a(&self, expected: &str) -> ConfigError {
+        if self.value.is_string() {
+            return self.clone().secret().unexpected(expected);
+        }
+        self.unexpected(expected)
     }
 
     /// The node is set, which `other` excludes.
@@ -169,6 +198,11 @@ const LENIENT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
+
+/// Whether a text begins as an object of JSON does in base64, in which Kubernetes shows a `config.json`.
+fn is_base64_of_json(text: &str) -> bool {
+    ["eyJ", "eyAi", "ewoJ", "ewog"].iter().any(|start| text.starts_with(start))
+}
 
 /// A duration as protobuf writes it in JSON. Negative ones are nothing that this configuration knows.
 fn seconds(text: &str) -> Option<Duration> {
@@ -300,6 +334,34 @@ mod tests {
             ("not base64", None),
         ] {
             assert_eq!(with(&json!(text), |node| node.base64()).ok().as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_the_secret_itself_is_not_quoted_where_its_place_should_stand() {
+        let secrets = [
+            "https://user:hunter2@a.example/x",
+            "file://https://user:hunter2@a.example/x",
+            "{\"auths\": \"hunter2\"}",
+            "-----BEGIN PRIVATE KEY-----\nhunter2",
+            "eyJhdXRocyI6e319hunter2",
+        ];
+        for text in secrets {
+            let value = json!(text);
+            for error in [
+                with(&value, |node| node.file_path("a path").map(str::to_owned)).unwrap_err(),
+                with(&value, |node| node.variable_name().map(str::to_owned)).unwrap_err(),
+                with(&value, |node| node.elements().map(|_| ())).unwrap_err(),
+                with(&value, |node| node.entries().map(|_| ())).unwrap_err(),
+            ] {
+                assert!(!error.contains("hunter2") && error.contains("not quoted here"), "{error}");
+            }
+        }
+        for path in ["/x.wasm", "x.wasm", "file:///x.wasm", "/a b/{c}@d:e.wasm"] {
+            assert_eq!(with(&json!(path), |node| node.file_path("").map(str::to_owned)).unwrap(), path);
+        }
+        for name in ["AUTH", "auth.config-json_2"] {
+            assert_eq!(with(&json!(name), |node| node.variable_name().map(str::to_owned)).unwrap(), name);
         }
     }
 

@@ -265,6 +265,10 @@ mod tests {
         let hidden = "a string that is not quoted here";
         for (value, expected) in [
             (json!({}), "http_uri: missing, expected an object with the address of the code".to_owned()),
+            (
+                json!({"http_uri": "https://user:hunter2@a.example/x"}),
+                format!("http_uri: {hidden}, expected an object"),
+            ),
             (json!({"http_uri": {}}), format!("http_uri.uri: missing, expected {WHERE}")),
             (
                 json!({"http_uri": {"uri": "ftp://user:hunter2@a.example/x"}}),

@@ -153,7 +153,7 @@ impl SourceConfig {
             verification_key: fields
                 .read_or("verification_key", None, |node| VerificationKey::read(node).map(Some))?,
             ca_file: fields.read_or("ca_file", None, |node| {
-                Ok(Some(node.filled_string("the path of a file of certificates (PEM)")?.into()))
+                Ok(Some(node.file_path("the path of a file of certificates (PEM)")?.into()))
             })?,
             insecure_registries: fields.read_or("insecure_registries", Vec::new(), |node| {
                 node.elements()?.map(|element| host(&element)).collect()
@@ -244,10 +244,8 @@ impl PullSecret {
     fn read(node: &Node<'_>) -> Result<Self, ConfigError> {
         let fields = node.fields(PULL_SECRET_FIELDS)?;
         Ok(match fields.one_of(PULL_SECRET_FIELDS)? {
-            ("file", node) => Self::File(node.filled_string("the path of a config.json of Docker")?.into()),
-            ("environment_variable", node) => {
-                Self::Environment(node.filled_string("the name of an environment variable")?.to_owned())
-            }
+            ("file", node) => Self::File(node.file_path("the path of a config.json of Docker")?.into()),
+            ("environment_variable", node) => Self::Environment(node.variable_name()?.to_owned()),
             (_, node) => {
                 Self::Inline(Secret::new(node.clone().secret().filled_string("a config.json of Docker")?))
             }
@@ -259,9 +257,7 @@ impl VerificationKey {
     fn read(node: &Node<'_>) -> Result<Self, ConfigError> {
         let fields = node.fields(KEY_FIELDS)?;
         Ok(match fields.one_of(KEY_FIELDS)? {
-            ("file", node) => {
-                Self::File(node.filled_string("the path of a file of public keys (PEM)")?.into())
-            }
+            ("file", node) => Self::File(node.file_path("the path of a file of public keys (PEM)")?.into()),
             (_, node) => {
                 let text = node.filled_string("public keys (PEM)")?;
                 if !text.contains("-----BEGIN PUBLIC KEY-----") {
@@ -414,6 +410,19 @@ mod tests {
             (
                 json!({"pull_secret": {"inline": {"auths": "hunter2"}}}),
                 "pull_secret.inline: an object, expected a config.json of Docker",
+            ),
+            (
+                json!({"pull_secret": "hunter2"}),
+                "pull_secret: a string that is not quoted here, expected an object",
+            ),
+            (
+                json!({"pull_secret": {"file": "{\"auths\": {}}"}}),
+                "pull_secret.file: a string that is not quoted here, expected the path of a config.json of Docker",
+            ),
+            (
+                json!({"pull_secret": {"environment_variable": "{\"auths\": {}}"}}),
+                "pull_secret.environment_variable: a string that is not quoted here, expected the name of an \
+                 environment variable",
             ),
             (
                 json!({"credential_helpers": ["../x"]}),
