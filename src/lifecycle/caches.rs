@@ -44,7 +44,10 @@ impl Caches {
         let known = opened.get(&directory);
         if let Some(Opened::Cache(cache)) = known {
             cache.set_limits(limits);
-            return Some(Arc::clone(cache));
+            let cache = Arc::clone(cache);
+            drop(opened);
+            cache.look_after();
+            return Some(cache);
         }
         let refusal = match &directory {
             Some(path) => match Cache::open(path, limits) {

@@ -14,10 +14,13 @@
 //!
 //! Several processes may share a folder. A file appears whole or not at all, and one that is taken away can still be
 //! read by whoever has it open, so nobody needs a lock. A file's time of modification is when it was last used, to the minute.
+//! What a process has read or written it uses for as long as it runs, and needs when it starts again: with each purge it
+//! marks these files as used, for the others too.
 
 mod entry;
 mod folder;
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -77,9 +80,10 @@ impl Kind {
 /// How much is kept, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of all files together. The least recently used ones go first.
+    /// Bytes of all files together. The least recently used ones go first, and of what this process runs what it cannot compile
+    /// anew goes last.
     pub max_bytes: u64,
-    /// How long a file is kept that nobody uses.
+    /// How long a file is kept that nobody uses. A process uses what it has read or written until it ends.
     pub max_age: Duration,
 }
 
@@ -111,6 +115,8 @@ struct Ledger {
     /// What the folder held when it was last looked at, and what was written since.
     bytes: u64,
     purged: SystemTime,
+    /// When this process read or wrote a file last, by its name.
+    used: HashMap<String, SystemTime>,
 }
 
 impl Cache {
@@ -127,16 +133,18 @@ impl Cache {
         let directory: PathBuf = directory.components().collect();
         let folder = Folder::open(&directory, owner)?;
         let now = clock();
-        let bytes = folder.files().map_err(|source| folder::unreadable(&directory, source))?;
-        let bytes = bytes.iter().map(|stored| stored.bytes).fold(0, u64::saturating_add);
+        let files = folder.files().map_err(|source| folder::unreadable(&directory, source))?;
+        // One that is unfinished counts when it is finished.
+        let bytes = files.iter().filter(|stored| is_entry(&stored.name)).map(|stored| stored.bytes);
+        let bytes = bytes.fold(0, u64::saturating_add);
         let cache = Self {
             directory,
             owner,
-            ledger: Mutex::new(Ledger { limits, bytes, purged: now }),
+            ledger: Mutex::new(Ledger { limits, bytes, purged: now, used: HashMap::new() }),
             clock,
             gate: Gate::new(3, Duration::from_mins(1)),
         };
-        cache.purge_if_due(now, None);
+        cache.purge_if_due(None);
         Ok(cache)
     }
 
@@ -150,6 +158,11 @@ impl Cache {
         self.ledger.lock().limits = limits;
     }
 
+    /// Purges it if that is due. For those who come by: a process may write nothing for months.
+    pub fn look_after(&self) {
+        self.purge_if_due(None);
+    }
+
     /// What was written under a key. A file that is damaged, foreign or of another key is thrown away.
     pub fn read(&self, kind: Kind, key: &[u8; 32]) -> Option<Vec<u8>> {
         let folder = self.folder()?;
@@ -157,6 +170,7 @@ impl Cache {
         let read = folder.open_file(&name).and_then(|file| {
             let bytes = entry::read(&file, kind, key)?;
             self.touch(&file);
+            self.note(&name, (self.clock)());
             Ok(bytes)
         });
         match read {
@@ -203,7 +217,8 @@ impl Cache {
                 let mut ledger = self.ledger.lock();
                 ledger.bytes = ledger.bytes.saturating_add(size);
                 drop(ledger);
-                self.purge_if_due(now, Some(&name));
+                self.note(&name, now);
+                self.purge_if_due(Some(&name));
             }
             Err(error) => self.warn(format_args!(
                 "{}: not written ({error}); nothing depends on it",
@@ -213,21 +228,32 @@ impl Cache {
     }
 
     /// Takes away what is too old, and, as long as the rest is too large, what was not used for the longest time. Done
-    /// by itself when the cache has grown too large, and with a write at most once an hour.
+    /// by itself when the cache has grown too large, and at most once an hour with a write or a [look](Self::look_after).
     pub fn purge(&self, now: SystemTime) -> Purged {
         self.purge_but(now, None)
     }
 
     /// The same; a file with that name goes last, however old the clock says that it is.
     fn purge_but(&self, now: SystemTime, newest: Option<&str>) -> Purged {
+        self.ledger.lock().purged = now;
         let Some(folder) = self.folder() else { return Purged::default() };
-        let limits = self.ledger.lock().limits;
         match folder.files() {
             Ok(files) => {
+                let ledger = self.ledger.lock();
+                let limits = ledger.limits;
+                let with_use = |stored: Stored| (ledger.used.get(&stored.name).copied(), stored);
+                let files: Vec<_> = files.into_iter().map(with_use).collect();
+                drop(ledger);
+                for (_, stored) in files.iter().filter(|(used, _)| used.is_some()) {
+                    // Another process with this folder is told in this way that it is in use here.
+                    if since(stored.used, now) >= TOUCH
+                        && let Ok(file) = folder.open_file(&stored.name)
+                    {
+                        self.touch(&file);
+                    }
+                }
                 let (left, purged) = purge(&folder, files, limits, (now, newest));
-                let mut ledger = self.ledger.lock();
-                ledger.bytes = left;
-                ledger.purged = now;
+                self.ledger.lock().bytes = left;
                 purged
             }
             Err(error) => {
@@ -237,7 +263,8 @@ impl Cache {
         }
     }
 
-    fn purge_if_due(&self, now: SystemTime, newest: Option<&str>) {
+    fn purge_if_due(&self, newest: Option<&str>) {
+        let now = (self.clock)();
         let ledger = self.ledger.lock();
         let is_due = ledger.bytes > ledger.limits.max_bytes || since(ledger.purged, now) >= PURGE;
         drop(ledger);
@@ -260,6 +287,11 @@ impl Cache {
         Folder::open(&self.directory, self.owner)
             .inspect_err(|error| self.warn(format_args!("{error}; it is not used")))
             .ok()
+    }
+
+    /// Remembers that this process uses a file.
+    fn note(&self, name: &str, now: SystemTime) {
+        self.ledger.lock().used.insert(name.to_owned(), now);
     }
 
     fn touch(&self, file: &std::fs::File) {
@@ -298,6 +330,11 @@ fn name(kind: Kind, key: &[u8; 32]) -> String {
     name
 }
 
+/// Whether a file is of a kind that may not be had again.
+fn is_precious(name: &str) -> bool {
+    Kind::ALL.iter().any(|kind| kind.is_precious() && name.starts_with(kind.prefix()))
+}
+
 /// Whether a file is one of a cache: others are left alone, should the directory be of another use as well.
 fn is_entry(name: &str) -> bool {
     Kind::ALL.iter().any(|kind| {
@@ -306,10 +343,10 @@ fn is_entry(name: &str) -> bool {
     })
 }
 
-/// Takes files away; answers what the others hold.
+/// Takes files away; answers what the others hold. With each stands when this process used it last, if it did.
 fn purge(
     folder: &Folder,
-    files: Vec<Stored>,
+    files: Vec<(Option<SystemTime>, Stored)>,
     limits: Limits,
     (now, newest): (SystemTime, Option<&str>),
 ) -> (u64, Purged) {
@@ -325,17 +362,21 @@ fn purge(
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         }
     };
-    let mut kept: Vec<Stored> = Vec::new();
-    for stored in files {
-        let longest = if is_entry(&stored.name) { limits.max_age } else { UNFINISHED };
-        let is_old = since(stored.used, now) > longest;
-        if !(is_old && take_away(&stored)) {
-            kept.push(stored);
+    let mut kept = Vec::new();
+    for (used_here, stored) in files {
+        let is_entry = is_entry(&stored.name);
+        let longest = if is_entry { limits.max_age } else { UNFINISHED };
+        let is_old = used_here.is_none() && since(stored.used, now) > longest;
+        if !(is_old && take_away(&stored)) && is_entry {
+            kept.push((used_here, stored));
         }
     }
-    kept.sort_by_key(|stored| (Some(stored.name.as_str()) == newest, stored.used));
-    let mut left = kept.iter().map(|stored| stored.bytes).fold(0, u64::saturating_add);
-    for stored in kept.iter().filter(|stored| is_entry(&stored.name)) {
+    kept.sort_by_key(|(used_here, stored)| {
+        let is_needed = used_here.is_some() && is_precious(&stored.name);
+        (Some(stored.name.as_str()) == newest, is_needed, used_here.unwrap_or(stored.used))
+    });
+    let mut left = kept.iter().map(|(_, stored)| stored.bytes).fold(0, u64::saturating_add);
+    for (_, stored) in &kept {
         if left <= limits.max_bytes {
             break;
         }

@@ -38,6 +38,14 @@ impl Place {
         Self { _folder: folder, cache, seconds }
     }
 
+    /// The cache of another process in the same folder.
+    fn another(&self) -> Cache {
+        let clock = Arc::clone(&self.seconds);
+        let now = move || at(clock.load(Ordering::Relaxed));
+        let us = rustix::process::geteuid().as_raw();
+        Cache::with(self.cache.directory(), LIMITS, us, Box::new(now)).unwrap()
+    }
+
     fn now(&self) -> SystemTime {
         (self.cache.clock)()
     }
@@ -328,17 +336,59 @@ fn what_nobody_used_for_long_goes_but_not_when_the_cache_is_opened() {
     let place = Place::new();
     place.write(&KEY, b"old");
     place.pass(LIMITS.max_age + Duration::from_secs(1));
-    let seconds = Arc::clone(&place.seconds);
-    let clock = move || at(seconds.load(Ordering::Relaxed));
-    let us = rustix::process::geteuid().as_raw();
-    let again = Cache::with(place.cache.directory(), LIMITS, us, Box::new(clock)).unwrap();
+    let again = place.another();
     again.write(Kind::Wasm, &OTHER, b"new");
     assert_eq!(again.read(Kind::Wasm, &KEY).as_deref(), Some(&b"old"[..]), "a process that begins finds it");
     assert_eq!(place.cache.purge(place.now()), Purged::default(), "reading is using");
 
     place.pass(LIMITS.max_age + Duration::from_secs(1));
-    place.write(&OTHER, b"new");
+    let third = place.another();
+    third.write(Kind::Wasm, &OTHER, b"new");
+    assert_eq!(place.names().len(), 2, "not within the first hour");
+    place.pass(LIMITS.max_age + Duration::from_secs(1));
+    third.write(Kind::Wasm, &OTHER, b"newer");
     assert_eq!(place.names(), [name(Kind::Wasm, &OTHER)], "once an hour a write has an eye on it");
+}
+
+/// A process that ran for months has to find at its next start what it runs, while others come and go.
+#[test]
+fn what_a_process_uses_does_not_grow_old() {
+    let place = Place::new();
+    place.write(&KEY, b"running");
+    let (runs, other) = (place.another(), place.another());
+    assert!(runs.read(Kind::Wasm, &KEY).is_some());
+    for _ in 0..5 {
+        place.pass(Duration::from_hours(23));
+        other.write(Kind::Compiled, &OTHER, b"of another process");
+        runs.look_after();
+    }
+    other.look_after();
+    assert_eq!(place.names().len(), 2);
+    // It ends, and does not come back.
+    drop((runs, place.cache.ledger.lock().used.drain()));
+    place.pass(LIMITS.max_age + Duration::from_secs(1));
+    other.look_after();
+    assert_eq!(place.names(), [name(Kind::Compiled, &OTHER)], "nothing was written, and it was looked after");
+}
+
+#[test]
+fn what_runs_goes_last_if_it_cannot_be_made_anew() {
+    let place = Place::new();
+    place.write(&KEY, &[0; 1000]);
+    // New versions of something else, with what they are compiled to.
+    for number in 0..4 {
+        place.pass(Duration::from_mins(2));
+        place.write(&[number; 32], &[0; 500]);
+        place.cache.write(Kind::Compiled, &[number; 32], &[0; 3000]);
+    }
+    assert!(place.path(&KEY).exists());
+    assert!(place.cache.ledger.lock().bytes <= LIMITS.max_bytes);
+    // Of what no process runs, the age alone counts.
+    let other = place.another();
+    place.pass(Duration::from_mins(2));
+    other.write(Kind::Compiled, &OTHER, &[0; 3000]);
+    other.write(Kind::Compiled, &KEY, &[0; 3000]);
+    assert!(!place.path(&KEY).exists());
 }
 
 #[test]
@@ -355,8 +405,13 @@ fn unfinished_files_of_the_dead_go_and_files_of_others_stay() {
     aged(Duration::from_hours(1000), "notes.txt");
     aged(Duration::from_hours(1000), "wasm-abc");
     let purged = place.cache.purge(place.now());
-    assert_eq!(purged.bytes, 20_000 + 93, "the dead one, and for the size of the other all that there is");
-    assert_eq!(place.names(), [".new-4-5-6", "notes.txt", "wasm-abc"]);
+    assert_eq!(purged.bytes, 20_000, "the dead one");
+    let kept = name(Kind::Wasm, &KEY);
+    assert_eq!(
+        place.names(),
+        [".new-4-5-6", "notes.txt", &kept, "wasm-abc"],
+        "none is taken for the other's size"
+    );
 }
 
 #[test]
@@ -365,8 +420,9 @@ fn a_file_that_is_purged_while_it_is_read_can_be_read() {
     place.write(&KEY, b"bytes");
     let folder = Folder::open(place.cache.directory(), rustix::process::geteuid().as_raw()).unwrap();
     let file = folder.open_file(&name(Kind::Wasm, &KEY)).unwrap();
+    let other = place.another();
     place.pass(LIMITS.max_age * 2);
-    assert_eq!(place.cache.purge(place.now()), Purged { files: 1, bytes: 93 });
+    assert_eq!(other.purge(place.now()), Purged { files: 1, bytes: 93 });
     assert_eq!(entry::read(&file, Kind::Wasm, &KEY).unwrap(), b"bytes");
 }
 
