@@ -202,9 +202,15 @@ impl Cache {
         let max_bytes = self.ledger.lock().limits.max_bytes;
         let header = entry::header(kind, key, bytes);
         let size = entry::size(bytes);
-        if size > max_bytes {
+        // A larger file would be discarded by whoever reads it.
+        let (limit, field) = if max_bytes <= entry::LARGEST {
+            (max_bytes, " (graft.cache.max_bytes)")
+        } else {
+            (entry::LARGEST, "")
+        };
+        if size > limit {
             self.warn(format_args!(
-                "{}: {size} bytes are not kept, expected at most {max_bytes} (graft.cache.max_bytes)",
+                "{}: {size} bytes are not kept, expected at most {limit}{field}",
                 self.directory.display()
             ));
             return;

@@ -25,7 +25,8 @@ const VERSION: u32 = 1;
 /// Bytes of a header.
 const HEADER: usize = 88;
 
-/// Most bytes of a file. Compiled code is a few times as large as its Wasm, of which there is less than 256 MiB.
+/// Most bytes of a file, so that a damaged length costs no more memory. Compiled code is a few times as large as its Wasm, of which
+/// there may be 1 GiB (`graft.source.max_bytes`): what is larger is not kept.
 pub(super) const LARGEST: u64 = 2 * 1024 * 1024 * 1024;
 
 /// Why a file is not what was asked for. The messages complete "the file …".
