@@ -14,7 +14,7 @@ use ureq::{Agent, RequestBuilder};
 
 use super::clock::Clock;
 use super::guard::GuardedResolver;
-use super::http_error::{HttpError, Peer};
+use super::http_error::{Asked, HttpError, Peer};
 use super::retry::retrying;
 use super::tls::Trust;
 use crate::config::{HttpUrl, Retries, Secret, SourceConfig};
@@ -37,6 +37,8 @@ pub(super) struct Client<'a> {
     retries: Retries,
     /// When the fetch ends, by the clock.
     deadline: Duration,
+    /// The field that says so.
+    bound: &'static str,
 }
 
 /// How a request is made.
@@ -103,12 +105,12 @@ impl Response {
 }
 
 impl<'a> Client<'a> {
-    /// A client for a fetch that begins now.
+    /// A client for a fetch that begins now and takes at most so long, as that field says.
     pub(super) fn new(
         config: &'a SourceConfig,
         trust: &Trust,
         clock: &'a dyn Clock,
-        (timeout, retries): (Duration, Retries),
+        ((timeout, bound), retries): ((Duration, &'static str), Retries),
     ) -> Self {
         let agent = |is_lax: bool| {
             let (tls, connector) = trust.parts(is_lax);
@@ -128,7 +130,7 @@ impl<'a> Client<'a> {
         };
         let lax = (!config.insecure_registries.is_empty()).then(|| agent(true));
         let deadline = clock.now().saturating_add(timeout);
-        Self { strict: agent(false), lax, config, clock, retries, deadline }
+        Self { strict: agent(false), lax, config, clock, retries, deadline, bound }
     }
 
     /// Largest code.
@@ -155,22 +157,28 @@ impl<'a> Client<'a> {
 
     /// Makes a request and follows where it leads, once, within so much time.
     pub(super) fn send_once(&self, request: &Request<'_>, within: Duration) -> Result<Response, HttpError> {
-        let within = within.min(self.config.try_timeout).min(self.left());
+        let (each, left) = (within.min(self.config.try_timeout), self.left());
+        let (within, field) =
+            if each < left { (each, "graft.source.try_timeout") } else { (left, self.bound) };
+        if within.is_zero() {
+            return Err(HttpError::NoTime { url: request.url.to_string(), field });
+        }
+        let asked = Asked { peer: request.peer, within, field };
         let end = self.clock.now().saturating_add(within);
         let mut url = request.url.clone();
         for _ in 0..=self.config.max_redirects {
             let time = end.saturating_sub(self.clock.now());
             let shown = url.to_string();
             if time.is_zero() {
-                return Err(HttpError::TimedOut { url: shown, within });
+                return Err(HttpError::timed_out(shown, asked));
             }
             let answer = self
                 .call(request, &url, time)
-                .map_err(|error| HttpError::from_client(error, &shown, within))?;
+                .map_err(|error| HttpError::from_client(error, &shown, asked))?;
             let status = answer.status().as_u16();
             let is_redirect = matches!(status, 301 | 302 | 303 | 307 | 308);
             if !is_redirect || matches!(request.method, Method::Post(_)) {
-                return read(request, url, within, answer);
+                return read(request, url, asked, answer);
             }
             url = self.redirected(&url, &answer)?;
         }
@@ -233,7 +241,7 @@ fn with<B>(
 fn read(
     request: &Request<'_>,
     url: HttpUrl,
-    within: Duration,
+    asked: Asked,
     answer: http::Response<ureq::Body>,
 ) -> Result<Response, HttpError> {
     let shown = || url.to_string();
@@ -276,7 +284,7 @@ fn read(
             Ok(_) if announced.is_some_and(|length| length != received) => return Err(truncated()),
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Err(truncated()),
-            Err(error) => return Err(HttpError::from_client(error.into(), &shown(), within)),
+            Err(error) => return Err(HttpError::from_client(error.into(), &shown(), asked)),
         }
     }
     Ok(Response { url, status, headers: parts.headers, body: bytes })

@@ -298,7 +298,10 @@ impl Sources {
         has_fallback: bool,
     ) -> Result<Client<'a>, FetchError> {
         let source = wanted.source;
-        let time = remote.timeout.unwrap_or(source.timeout);
+        let time = match remote.timeout {
+            Some(timeout) => (timeout, "vm_config.code.remote.http_uri.timeout"),
+            None => (source.timeout, "graft.source.timeout"),
+        };
         let retries = remote.retries.unwrap_or(source.retries);
         let client = Client::new(source, &self.authorities.of(source)?, &*self.clock, (time, retries));
         Ok(if has_fallback { client.with_attempts(ATTEMPTS_WITH_A_FALLBACK) } else { client })

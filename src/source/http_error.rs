@@ -15,6 +15,16 @@ pub enum Peer {
     Registry,
 }
 
+/// How a request was made: what its failures are told with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) peer: Peer,
+    /// The time that there was.
+    pub(super) within: Duration,
+    /// The field that sets it.
+    pub(super) field: &'static str,
+}
+
 /// Why a request got no answer that can be used. Addresses are without user name, password and query.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HttpError {
@@ -27,12 +37,22 @@ pub enum HttpError {
         reason: String,
     },
     /// No answer, or not all of it, in time.
-    #[error("{url} did not answer within {:.1} s, expected the whole answer by then", within.as_secs_f64())]
+    #[error("{url} did not answer within {}, expected the whole answer by then ({field})", time(*within))]
     TimedOut {
         /// What was asked for.
         url: String,
         /// The time that there was.
         within: Duration,
+        /// The field that sets it.
+        field: &'static str,
+    },
+    /// The fetch was over before this could be asked.
+    #[error("there was no time left to ask {url}, expected the fetch to end in time ({field})")]
+    NoTime {
+        /// What was not asked for.
+        url: String,
+        /// The field that says how long a fetch takes.
+        field: &'static str,
     },
     /// The server is where no code is fetched from.
     #[error(
@@ -80,14 +100,14 @@ pub enum HttpError {
         url: String,
     },
     /// No TLS, or a certificate that is not trusted.
-    #[error(
-        "TLS with {url} failed ({reason}), expected a certificate of an authority that is known (graft.source.ca_file)"
-    )]
+    #[error("TLS with {url} failed ({reason}), expected {expected}")]
     Tls {
         /// What was asked for.
         url: String,
         /// What the TLS library says.
         reason: String,
+        /// What would help.
+        expected: &'static str,
     },
     /// What came is no HTTP.
     #[error("{url} answered with what is no valid HTTP ({reason}), expected a web server")]
@@ -125,7 +145,10 @@ impl HttpError {
     /// Whether the same request may go well a little later.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Truncated { .. } => true,
+            Self::Unreachable { .. }
+            | Self::TimedOut { .. }
+            | Self::NoTime { .. }
+            | Self::Truncated { .. } => true,
             // Istio's rule, and what asks for it.
             Self::Status { status, .. } => {
                 matches!(status, 408 | 429) || (*status >= 500 && !matches!(status, 501 | 505 | 511))
@@ -146,6 +169,7 @@ impl HttpError {
             Self::Tls { .. } | Self::Malformed { .. } => true,
             Self::Unreachable { .. }
             | Self::TimedOut { .. }
+            | Self::NoTime { .. }
             | Self::Truncated { .. }
             | Self::Status { .. } => self.is_retryable(),
             Self::Forbidden { .. }
@@ -158,7 +182,7 @@ impl HttpError {
 
     /// What the client says, in our words. Its own may quote the address.
     #[allow(clippy::wildcard_enum_match_arm, reason = "the client's error may grow")]
-    pub(super) fn from_client(error: ureq::Error, url: &str, within: Duration) -> Self {
+    pub(super) fn from_client(error: ureq::Error, url: &str, asked: Asked) -> Self {
         let url = url.to_owned();
         let unreachable = |reason: &str| Self::Unreachable { url: url.clone(), reason: reason.to_owned() };
         match error {
@@ -166,11 +190,11 @@ impl HttpError {
                 Some(Forbidden(address)) => Self::Forbidden { url, address: *address },
                 None => unreachable("the connection failed"),
             },
-            ureq::Error::Timeout(_) => Self::TimedOut { url, within },
+            ureq::Error::Timeout(_) => Self::timed_out(url, asked),
             ureq::Error::HostNotFound => unreachable("the name of the host does not resolve"),
-            ureq::Error::Io(error) => Self::from_io(&error, url, within),
-            ureq::Error::Rustls(error) => Self::Tls { url, reason: error.to_string() },
-            ureq::Error::Tls(reason) => Self::Tls { url, reason: reason.to_owned() },
+            ureq::Error::Io(error) => Self::from_io(&error, url, asked),
+            ureq::Error::Rustls(error) => Self::from_tls(&error, url, asked.peer),
+            ureq::Error::Tls(reason) => Self::Tls { url, reason: reason.to_owned(), expected: CERTIFICATE },
             ureq::Error::Protocol(error) => Self::Malformed { url, reason: error.to_string() },
             ureq::Error::LargeResponseHeader(..) => {
                 Self::Malformed { url, reason: "its headers are too large".to_owned() }
@@ -182,16 +206,44 @@ impl HttpError {
         }
     }
 
-    fn from_io(error: &io::Error, url: String, within: Duration) -> Self {
+    /// It did not answer in the time that there was.
+    pub(super) fn timed_out(url: String, Asked { within, field, .. }: Asked) -> Self {
+        Self::TimedOut { url, within, field }
+    }
+
+    fn from_tls(error: &rustls::Error, url: String, peer: Peer) -> Self {
+        let expected = match (error, peer) {
+            // What came is not TLS at all.
+            (rustls::Error::InvalidMessage(_), Peer::Registry) => {
+                "a registry that speaks TLS, or graft.source.insecure_registries to list it"
+            }
+            (rustls::Error::InvalidMessage(_), Peer::WebServer) => "a server that speaks TLS",
+            _ => CERTIFICATE,
+        };
+        Self::Tls { url, reason: error.to_string(), expected }
+    }
+
+    fn from_io(error: &io::Error, url: String, asked: Asked) -> Self {
         if let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            return Self::Tls { url, reason: tls.to_string() };
+            return Self::from_tls(tls, url, asked.peer);
         }
         let kind = error.kind();
         if matches!(kind, io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock) {
-            return Self::TimedOut { url, within };
+            return Self::timed_out(url, asked);
         }
         Self::Unreachable { url, reason: kind.to_string() }
     }
+}
+
+/// What a server mostly lacks with which TLS fails.
+const CERTIFICATE: &str = "a certificate of an authority that is known (graft.source.ca_file)";
+
+/// A time, for people.
+fn time(within: Duration) -> String {
+    if within < Duration::from_millis(100) {
+        return format!("{} ms", within.as_millis());
+    }
+    format!("{:.1} s", within.as_secs_f64())
 }
 
 fn meaning(status: u16, peer: Peer) -> &'static str {
@@ -280,14 +332,32 @@ mod tests {
 
     #[test]
     fn words_of_the_client_quote_no_address() {
-        let within = Duration::from_secs(1);
+        let asked = Asked {
+            peer: Peer::WebServer,
+            within: Duration::from_secs(1),
+            field: "graft.source.try_timeout",
+        };
         for error in [
             ureq::Error::BadUri("https://a.example/?sig=hunter2".to_owned()),
             ureq::Error::RequireHttpsOnly("https://a.example/?sig=hunter2".to_owned()),
             ureq::Error::Other("hunter2".into()),
         ] {
-            let error = HttpError::from_client(error, "https://a.example/?<redacted>", within);
+            let error = HttpError::from_client(error, "https://a.example/?<redacted>", asked);
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_time_that_was_too_short_is_that_of_a_field() {
+        let shown = |within: Duration| {
+            let asked = Asked { peer: Peer::Registry, within, field: "graft.source.timeout" };
+            HttpError::from_client(ureq::Error::Timeout(ureq::Timeout::Global), "https://a.example/", asked)
+                .to_string()
+        };
+        assert_eq!(
+            shown(Duration::from_millis(1500)),
+            "https://a.example/ did not answer within 1.5 s, expected the whole answer by then (graft.source.timeout)"
+        );
+        assert!(shown(Duration::from_millis(7)).contains(" within 7 ms, "));
     }
 }

@@ -40,6 +40,7 @@ fn retry_after(error: &HttpError) -> Duration {
         HttpError::Status { retry_after, .. } => retry_after.unwrap_or_default(),
         HttpError::Unreachable { .. }
         | HttpError::TimedOut { .. }
+        | HttpError::NoTime { .. }
         | HttpError::Forbidden { .. }
         | HttpError::TooManyRedirects { .. }
         | HttpError::Downgrade { .. }

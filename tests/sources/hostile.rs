@@ -43,6 +43,7 @@ fn slow_servers_are_given_up() {
     ] {
         let (error, time) = fetch(reply, &hasty());
         assert!(matches!(error, FetchError::Http(HttpError::TimedOut { .. })), "{error:?}");
+        assert!(error.to_string().ends_with("(graft.source.try_timeout)"), "{error}");
         assert!(time < LONG, "{time:?}");
     }
 }
@@ -51,7 +52,11 @@ fn slow_servers_are_given_up() {
 fn the_whole_fetch_has_an_end_too() {
     let source = json!({"timeout": "0.3s"});
     let (error, time) = fetch(Reply::Drip(head("1000000")), &source);
-    assert!(error.to_string().contains("did not answer within 0.3 s"), "{error}");
+    let line = error.to_string();
+    assert!(
+        line.contains("did not answer within 0.3 s") && line.ends_with("(graft.source.timeout)"),
+        "{line}"
+    );
     assert!(time < LONG, "{time:?}");
 }
 

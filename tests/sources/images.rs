@@ -242,5 +242,8 @@ fn a_registry_that_is_not_listed_must_speak_tls() {
         matches!(error, FetchError::Http(HttpError::Tls { .. } | HttpError::Unreachable { .. })),
         "{error:?}"
     );
+    if matches!(error, FetchError::Http(HttpError::Tls { .. })) {
+        assert!(error.to_string().contains("graft.source.insecure_registries"), "{error}");
+    }
     assert_eq!(registry.log(), [""; 0]);
 }

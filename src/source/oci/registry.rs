@@ -291,7 +291,7 @@ fn speaks_tls(client: &Client<'_>, tls: &HttpUrl, plain: &HttpUrl) -> bool {
     match probe(tls) {
         Err(HttpError::Tls { .. } | HttpError::Unreachable { .. } | HttpError::Malformed { .. }) => false,
         // It is slow; or it takes the beginning of TLS for that of a request, and waits for the end.
-        Err(HttpError::TimedOut { .. }) => probe(plain).is_err(),
+        Err(HttpError::TimedOut { .. } | HttpError::NoTime { .. }) => probe(plain).is_err(),
         Ok(_)
         | Err(
             HttpError::Forbidden { .. }
