@@ -152,7 +152,12 @@ impl<'a> Client<'a> {
     /// Makes a request, and again while that may help.
     pub(super) fn send(&self, request: &Request<'_>) -> Result<Response, HttpError> {
         let within = self.config.try_timeout;
-        retrying(self.retries, self.clock, self.deadline, || self.send_once(request, within))
+        self.retrying(|| self.send_once(request, within))
+    }
+
+    /// Does something, and again while that may help.
+    pub(super) fn retrying<T>(&self, attempt: impl FnMut() -> Result<T, HttpError>) -> Result<T, HttpError> {
+        retrying(self.retries, self.clock, self.deadline, attempt)
     }
 
     /// Makes a request and follows where it leads, once, within so much time.

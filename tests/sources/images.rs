@@ -1,11 +1,13 @@
 //! Images in each form, and what is wrong with some.
 
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
 use graft::source::{FetchError, HttpError, ImageError, Origin, UnpackError};
 use serde_json::{Value, json};
 
 use crate::registry::{DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Registry};
-use crate::server::Reply;
-use crate::world::{WASM, World, archive, gzip, line, sha256};
+use crate::server::{Reply, Tls};
+use crate::world::{WASM, World, archive, gzip, line, plugin, sha256};
 
 const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
@@ -246,4 +248,37 @@ fn a_registry_that_is_not_listed_must_speak_tls() {
         assert!(error.to_string().contains("graft.source.insecure_registries"), "{error}");
     }
     assert_eq!(registry.log(), [""; 0]);
+}
+
+/// In front of a server, and hangs up on the first connections.
+fn flaky(server: SocketAddr, hang_ups: usize) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for connection in listener.incoming().skip(hang_ups) {
+            let (client, server) = (connection.unwrap(), TcpStream::connect(server).unwrap());
+            for (mut from, mut to) in
+                [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)]
+            {
+                std::thread::spawn(move || {
+                    drop(std::io::copy(&mut from, &mut to));
+                    drop(to.shutdown(std::net::Shutdown::Write));
+                });
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn a_registry_whose_first_connections_fail_is_not_taken_for_one_without_tls() {
+    // A plain one that comes back is understood, too.
+    for registry in [Registry::secure(&Tls::new()), Registry::new()] {
+        registry.contents.artifact("1", WASM);
+        // Both questions, with TLS and without.
+        let address = flaky(registry.server.address, 2);
+        let source = json!({"insecure_registries": [address.to_string()], "retries": {"attempts": 2}});
+        let plugin = plugin(&json!({"oci": format!("{address}/acme/auth:1")}), &source);
+        assert_eq!(World::new().fetch(&plugin).unwrap().bytes, WASM);
+    }
 }

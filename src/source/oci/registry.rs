@@ -57,7 +57,7 @@ impl<'a> Registry<'a> {
         let address = |scheme: &str| format!("{scheme}://{}/v2/", image.host());
         let tls = url(&address("https"), image)?;
         let is_plain = config.is_insecure(tls.host(), tls.port())
-            && !speaks_tls(client, &tls, &url(&address("http"), image)?);
+            && !speaks_tls(client, &tls, &url(&address("http"), image)?)?;
         let scheme = if is_plain { "http" } else { "https" };
         let base = format!("{}{}", address(scheme), image.repository());
         Ok(Self { client, config, image, credentials, base, authorization: RefCell::new(None) })
@@ -282,16 +282,30 @@ impl<'a> Registry<'a> {
     }
 }
 
-/// Whether a registry that may do without speaks TLS.
-fn speaks_tls(client: &Client<'_>, tls: &HttpUrl, plain: &HttpUrl) -> bool {
+/// Whether a registry that may do without speaks TLS. It does not if it answers without: a connection that fails says nothing,
+/// and is tried again.
+fn speaks_tls(client: &Client<'_>, tls: &HttpUrl, plain: &HttpUrl) -> Result<bool, HttpError> {
     let probe = |url: &HttpUrl| {
         let request = Request { also: &[401, 403, 404], ..Request::of_registry(url, LARGEST_MANIFEST) };
         client.send_once(&request, PROBE)
     };
-    match probe(tls) {
-        Err(HttpError::Tls { .. } | HttpError::Unreachable { .. } | HttpError::Malformed { .. }) => false,
+    let is_plain = || match probe(plain) {
+        // With 400 servers say that they are spoken to without the TLS that they want.
+        Err(HttpError::Status { status, .. }) => status != 400,
+        answer => answer.is_ok(),
+    };
+    client.retrying(|| match probe(tls) {
+        Err(
+            error @ (HttpError::Tls { .. } | HttpError::Unreachable { .. } | HttpError::Malformed { .. }),
+        ) => {
+            if is_plain() {
+                Ok(false)
+            } else {
+                Err(error)
+            }
+        }
         // It is slow; or it takes the beginning of TLS for that of a request, and waits for the end.
-        Err(HttpError::TimedOut { .. } | HttpError::NoTime { .. }) => probe(plain).is_err(),
+        Err(HttpError::TimedOut { .. } | HttpError::NoTime { .. }) => Ok(!is_plain()),
         Ok(_)
         | Err(
             HttpError::Forbidden { .. }
@@ -301,8 +315,8 @@ fn speaks_tls(client: &Client<'_>, tls: &HttpUrl, plain: &HttpUrl) -> bool {
             | HttpError::Lost { .. }
             | HttpError::Truncated { .. }
             | HttpError::TooLarge { .. },
-        ) => true,
-    }
+        ) => Ok(true),
+    })
 }
 
 fn bearer(token: &str) -> Secret {
