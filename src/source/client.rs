@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, IF_NONE_MATCH, LOCATION, RETRY_AFTER,
+    TRANSFER_ENCODING,
 };
 use http::{HeaderMap, HeaderName};
 use ureq::{Agent, RequestBuilder};
@@ -74,6 +75,8 @@ pub(super) struct Response {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
+    /// Whether a body that was cut would have been noticed: its end was announced, and is not that of the connection alone.
+    pub(super) is_whole: bool,
 }
 
 impl<'a> Request<'a> {
@@ -256,11 +259,12 @@ fn read(
     let seconds = |text: &str| text.trim().parse().ok().map(Duration::from_secs);
     if status != 200 {
         if request.also.contains(&status) {
-            return Ok(Response { url, status, headers: parts.headers, body: Vec::new() });
+            return Ok(Response { url, status, headers: parts.headers, body: Vec::new(), is_whole: true });
         }
         let retry_after = header(RETRY_AFTER).and_then(seconds);
         return Err(HttpError::Status { url: shown(), status, retry_after, peer: request.peer });
     }
+    let is_whole = [CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| parts.headers.contains_key(name));
     let mut bytes = Vec::new();
     if request.method != Method::Head {
         let announced: Option<u64> = header(CONTENT_LENGTH).and_then(|text| text.parse().ok());
@@ -292,5 +296,5 @@ fn read(
             Err(error) => return Err(HttpError::from_client(error.into(), &shown(), asked)),
         }
     }
-    Ok(Response { url, status, headers: parts.headers, body: bytes })
+    Ok(Response { url, status, headers: parts.headers, body: bytes, is_whole })
 }

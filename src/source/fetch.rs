@@ -223,8 +223,11 @@ impl Sources {
             Some(digest) => format!("sha256:{digest}"),
             None => page.revision,
         };
-        shelf::keep_wasm(store, &page.wasm);
-        Record::of(revision.clone(), &page.wasm).write(store, page_name(wanted, remote, url));
+        // What may have been cut would be found again and again.
+        if page.is_whole || remote.sha256.is_some() {
+            shelf::keep_wasm(store, &page.wasm);
+            Record::of(revision.clone(), &page.wasm).write(store, page_name(wanted, remote, url));
+        }
         Ok(Fetched::of_network(page.wasm, revision))
     }
 

@@ -14,6 +14,8 @@ const LONGEST_MARK: usize = 256;
 pub(super) struct Page {
     pub(super) wasm: Vec<u8>,
     pub(super) revision: String,
+    /// Whether it is certain that nothing is missing at its end.
+    pub(super) is_whole: bool,
 }
 
 /// Asks for the code. `None`: it still is that of the revision.
@@ -29,7 +31,8 @@ pub(super) fn fetch(
         return if tag.is_some() { Ok(None) } else { Err(not_modified(url).into()) };
     }
     let revision = mark(&answer).unwrap_or_else(|| format!("sha256:{}", sha256(&answer.body)));
-    Ok(Some(Page { wasm: unpack::wasm(answer.body, client.max_bytes())?, revision }))
+    let is_whole = answer.is_whole;
+    Ok(Some(Page { wasm: unpack::wasm(answer.body, client.max_bytes())?, revision, is_whole }))
 }
 
 /// A server that says that nothing has changed, and was not asked that.

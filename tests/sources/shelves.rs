@@ -235,6 +235,21 @@ fn a_page_is_asked_for_with_the_mark_of_what_is_on_the_shelf() {
     assert_eq!((fetched.bytes.as_slice(), fetched.warning.is_some()), (NEW, true));
 }
 
+/// A connection that breaks ends it like one that is closed.
+#[test]
+fn a_page_that_may_have_been_cut_is_not_kept() {
+    let head = "HTTP/1.1 200 OK\r\nconnection: close\r\netag: \"v1\"\r\n\r\n";
+    let server = Server::start(move |_| Reply::Raw([head.as_bytes(), WASM].concat()));
+    let world = World::new();
+    let present = page(&server.url("/x"), &json!({"pull_policy": "if_not_present"}));
+    assert_eq!(world.fetch(&present).unwrap().bytes, WASM);
+    assert!(world.at_hand(&present).is_none() && world.shelf.0.lock().unwrap().is_empty());
+    // Its digest says that this one was not.
+    let pinned = pinned_page(&server.url("/x"), &sha256(WASM));
+    assert_eq!(world.fetch(&pinned).unwrap().bytes, WASM);
+    assert!(world.at_hand(&pinned).is_some());
+}
+
 #[test]
 fn a_page_whose_code_is_gone_from_the_shelf_is_fetched_without_a_condition() {
     let server = Server::start(|request| match request.header("if-none-match") {
