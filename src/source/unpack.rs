@@ -16,6 +16,9 @@ const LAYERS: usize = 3;
 /// Entries of an archive that are looked at.
 const ENTRIES: usize = 10_000;
 
+/// So much is read of what an entry says of the next one.
+const LONGEST_NAME: u64 = 64 * 1024;
+
 /// Why there is no Wasm in what was fetched.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnpackError {
@@ -49,7 +52,7 @@ pub enum UnpackError {
     },
     /// An archive of other things.
     #[error(
-        "what was fetched is an archive with {files} files and none that is called {PLUGIN}, expected it or one file alone"
+        "what was fetched is an archive with {files} files and none that is called {PLUGIN}, expected it, one file alone, or one alone whose name ends in .wasm"
     )]
     NoPlugin {
         /// How many files there are.
@@ -112,29 +115,66 @@ fn bounded(reader: impl Read, limit: u64, format: &'static str) -> Result<Vec<u8
     Ok(bytes)
 }
 
-/// The file of an archive that is called `plugin.wasm` in whatever folder, or else the only file that there is.
+/// The file of an archive that is called `plugin.wasm` in whatever folder, or else the only file that there is, or the only one
+/// whose name ends in `.wasm`.
+///
+/// The headers are read as they are. The library would else read long names whole, and keep a list of the pieces of a sparse file,
+/// before an entry is seen.
 fn file_of_archive(reader: impl Read, limit: u64) -> Result<Vec<u8>, UnpackError> {
     let failed = |error: &std::io::Error| corrupt("tar", limit, error);
     let mut archive = tar::Archive::new(reader);
-    let (mut only, mut files) = (None, 0_usize);
-    for (number, entry) in archive.entries().map_err(|error| failed(&error))?.enumerate() {
+    let (mut only, mut module) = (None, None);
+    let (mut files, mut modules) = (0_usize, 0_usize);
+    let mut long_name = None;
+    for (number, entry) in archive.entries().map_err(|error| failed(&error))?.raw(true).enumerate() {
         if number >= ENTRIES {
             return Err(UnpackError::TooManyEntries { limit: ENTRIES });
         }
-        let entry = entry.map_err(|error| failed(&error))?;
-        if !entry.header().entry_type().is_file() {
+        let mut entry = entry.map_err(|error| failed(&error))?;
+        let kind = entry.header().entry_type();
+        if kind.is_gnu_longname() || kind.is_pax_local_extensions() {
+            // Of the next entry. One may come behind the other.
+            long_name = name_in(&mut entry).map_err(|error| failed(&error))?.or(long_name);
             continue;
         }
-        let path = entry.path_bytes();
-        let is_plugin = path.rsplit(|byte| *byte == b'/').next() == Some(PLUGIN.as_bytes());
-        drop(path);
+        if kind.is_gnu_sparse() {
+            return Err(UnpackError::Corrupt { format: "tar", reason: "it has a sparse file".to_owned() });
+        }
+        let path = long_name.take().unwrap_or_else(|| entry.path_bytes().into_owned());
+        if !kind.is_file() {
+            continue;
+        }
+        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         files = files.saturating_add(1);
-        if is_plugin {
+        if name == PLUGIN.as_bytes() {
             return whole(entry, limit);
         }
-        only = if files == 1 { Some(whole(entry, limit)?) } else { None };
+        // macOS puts what it knows of a file beside it, under its name behind these two characters.
+        let is_module = name.ends_with(b".wasm") && !name.starts_with(b"._");
+        modules = modules.saturating_add(usize::from(is_module));
+        if is_module && modules == 1 {
+            module = Some(whole(entry, limit)?);
+        } else if files == 1 {
+            only = Some(whole(entry, limit)?);
+        }
     }
-    only.ok_or(UnpackError::NoPlugin { files })
+    let found = if modules == 0 && files == 1 { only } else { module.filter(|_| modules == 1) };
+    found.ok_or(UnpackError::NoPlugin { files })
+}
+
+/// The name that an entry has for the next one, if it has one: as GNU's tar writes it, or as a record of POSIX.
+fn name_in(entry: &mut tar::Entry<'_, impl Read>) -> std::io::Result<Option<Vec<u8>>> {
+    let is_gnu = entry.header().entry_type().is_gnu_longname();
+    let mut bytes = Vec::new();
+    entry.take(LONGEST_NAME).read_to_end(&mut bytes)?;
+    if is_gnu {
+        return Ok(Some(bytes.strip_suffix(b"\0").unwrap_or(&bytes).to_owned()));
+    }
+    let records = tar::PaxExtensions::new(&bytes).filter_map(Result::ok);
+    Ok(records
+        .filter(|record| record.key_bytes() == b"path")
+        .last()
+        .map(|record| record.value_bytes().to_owned()))
 }
 
 /// The bytes of a file of an archive: an archive that ends early ends like one that is whole.
@@ -257,9 +297,53 @@ mod tests {
         let mut archive = tar(&[("plugin.wasm", MODULE)]);
         archive[0] = b'x';
         assert!(matches!(wasm(archive, 100_000), Err(UnpackError::Corrupt { format: "tar", .. })));
-        let other = tar(&[("a", b"1"), ("b", MODULE)]);
-        assert_eq!(wasm(other, 100_000), Err(UnpackError::NoPlugin { files: 2 }));
+        for other in [&[("a", &b"1"[..]), ("b", MODULE)], &[("a.wasm", MODULE), ("b.wasm", MODULE)]] {
+            assert_eq!(wasm(tar(other), 100_000), Err(UnpackError::NoPlugin { files: 2 }));
+        }
         assert_eq!(wasm_of_layer(&tar(&[]), 100_000), Err(UnpackError::NoPlugin { files: 0 }));
+    }
+
+    #[test]
+    fn the_only_module_among_other_files_is_taken() {
+        for files in [
+            &[("README.wasm.md", &b"x"[..]), ("a/auth.wasm", MODULE), ("LICENSE", b"y")][..],
+            &[("./._auth.wasm", b"x"), ("./auth.wasm", MODULE)],
+            &[("auth.wasm", MODULE), ("x", b"y")],
+        ] {
+            assert_eq!(wasm(tar(files), 100_000).unwrap(), MODULE, "{files:?}");
+        }
+    }
+
+    #[test]
+    fn long_names_are_understood_as_gnu_and_posix_write_them() {
+        let folder = format!("{}/plugin.wasm", "long/".repeat(40));
+        // As GNU writes it.
+        assert_eq!(wasm_of_layer(&tar(&[("README", b"x"), (&folder, MODULE)]), 100_000).unwrap(), MODULE);
+        let mut builder = tar::Builder::new(Vec::new());
+        builder.append_pax_extensions([("mtime", &b"1.5"[..]), ("path", folder.as_bytes())]).unwrap();
+        let mut header = tar::Header::new_ustar();
+        header.set_size(8);
+        builder.append_data(&mut header, "short", MODULE).unwrap();
+        header.set_size(1);
+        builder.append_data(&mut header, "after.wasm", &b"x"[..]).unwrap();
+        assert_eq!(wasm_of_layer(&builder.into_inner().unwrap(), 100_000).unwrap(), MODULE);
+    }
+
+    /// The list of its pieces would need several times the memory of the archive.
+    #[test]
+    fn a_sparse_file_is_refused_before_its_pieces_are_read() {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::GNUSparse);
+        header.set_path("plugin.wasm").unwrap();
+        header.set_size(0);
+        let gnu = header.as_gnu_mut().unwrap();
+        gnu.set_is_extended(true);
+        header.set_cksum();
+        let mut archive = header.as_bytes().to_vec();
+        // What follows is damaged: who reads it says so.
+        archive.extend([b'x'; 10_240]);
+        let expected = UnpackError::Corrupt { format: "tar", reason: "it has a sparse file".to_owned() };
+        assert_eq!(wasm_of_layer(&archive, 100_000), Err(expected));
     }
 
     #[test]
