@@ -56,6 +56,12 @@ pub enum CredentialError {
         /// As configured.
         name: String,
     },
+    /// Istio's control plane hands over an empty one where there is none.
+    #[error(
+        "Istio's control plane found no pull secret, expected the Secret that imagePullSecret of the WasmPlugin names, with a \
+         .dockerconfigjson"
+    )]
+    NoSecretOfIstio,
     /// Something else than a `config.json`.
     #[error(
         "the pull secret {place} is wrong at line {line}, column {column}, expected a config.json of Docker"
@@ -138,6 +144,10 @@ pub(super) fn of_image(
 ) -> Result<Option<Credentials>, CredentialError> {
     let text = match &config.pull_secret {
         None => return Ok(None),
+        // One that stands in graft.source is not empty.
+        Some(PullSecret::Inline(secret)) if secret.expose().is_empty() => {
+            return Err(CredentialError::NoSecretOfIstio);
+        }
         Some(PullSecret::Inline(secret)) => secret.expose().as_bytes().to_vec(),
         Some(PullSecret::Environment(name)) => environment(name)
             .map(OsString::into_encoded_bytes)
@@ -386,7 +396,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_without_what_it_says() {
         for json in [
-            "",
+            " ",
             "null hunter2",
             r#"{"auths": "hunter2"}"#,
             r#"{"auths": {"a.io": {"auth": "hunter2!"}}}"#,
@@ -396,6 +406,11 @@ mod tests {
             let error = ask(json, "a.io/x").unwrap_err();
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_secret_that_istio_did_not_find_is_told_as_that() {
+        assert_eq!(ask("", "a.io/x").unwrap_err(), CredentialError::NoSecretOfIstio);
     }
 
     #[test]

@@ -164,6 +164,9 @@ impl FetchError {
     pub fn field(&self) -> Option<&'static str> {
         match self {
             Self::Authorities { .. } => Some("graft.source.ca_file"),
+            Self::Credentials(CredentialError::NoSecretOfIstio) => {
+                Some("vm_config.environment_variables.key_values.ISTIO_META_WASM_IMAGE_PULL_SECRET")
+            }
             Self::Credentials(_) => Some("graft.source.pull_secret"),
             Self::Signature(error) => error.is_of_the_key().then_some("graft.source.verification_key"),
             Self::WrongDigest { .. } => Some("vm_config.code.remote.sha256"),

@@ -137,6 +137,19 @@ fn a_token_is_given_to_nobody_in_particular_and_to_those_with_another_token() {
 }
 
 #[test]
+fn a_pull_secret_that_istio_did_not_find_is_told_by_the_variable_that_it_came_by() {
+    let variable = "ISTIO_META_WASM_IMAGE_PULL_SECRET";
+    let config = json!({"vm_config": {
+        "code": {"oci": "ghcr.io/acme/auth:1"},
+        "environment_variables": {"key_values": {variable: ""}},
+    }});
+    let plugin = graft::config::parse_plugin("p", config.to_string().as_bytes()).unwrap();
+    let error = World::new().fetch(&plugin).unwrap_err();
+    assert!(error.field().unwrap().ends_with(variable), "{error:?}");
+    assert!(error.to_string().contains("imagePullSecret"), "{error}");
+}
+
+#[test]
 fn a_registry_cannot_have_passwords_told_in_the_open_or_to_a_metadata_service() {
     for (realm, is_realm_error) in [
         ("http://evil.example/token", true),
