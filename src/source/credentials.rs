@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The name of an entry is that of a registry, with or without a path, or a pattern such as `*.example.com`. Of several that fit,
-//! the one with the longest path counts, and a name before a pattern.
+//! the one with the longest path counts, and a name before a pattern. An address counts for its host when nothing else fits.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -192,11 +192,11 @@ fn best<'a, T>(
     ranked.max_by_key(|(rank, _, _)| *rank).map(|(_, key, entry)| (key, entry))
 }
 
-/// How well the name of an entry fits an image: `None`, not at all; otherwise the length of the path that it begins with, and
-/// whether it names the host itself, not a pattern that it fits.
-fn rank(key: &str, image: &ImageReference) -> Option<(usize, bool)> {
-    let key = key.trim_start_matches("https://").trim_start_matches("http://");
-    let (host, path) = key.split_once('/').unwrap_or((key, ""));
+/// How well the name of an entry fits an image: `None`, not at all; otherwise whether its path does, the length of the path that
+/// it begins with, and whether it names the host itself, not a pattern that it fits.
+fn rank(key: &str, image: &ImageReference) -> Option<(bool, usize, bool)> {
+    let name = key.trim_start_matches("https://").trim_start_matches("http://");
+    let (host, path) = name.split_once('/').unwrap_or((name, ""));
     let is_host = if image.is_docker() {
         DOCKER_HOSTS.iter().any(|docker| fits_host(host, docker))
     } else {
@@ -209,7 +209,15 @@ fn rank(key: &str, image: &ImageReference) -> Option<(usize, bool)> {
     let fits = path.is_empty()
         || repository == path
         || repository.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
-    (is_host && fits).then_some((path.len(), !host.contains('*')))
+    let is_pattern = host.contains('*');
+    if !is_host {
+        None
+    } else if fits {
+        Some((true, path.len(), !is_pattern))
+    } else {
+        // Docker itself takes an address for its host, whatever path it has.
+        (name != key && !is_pattern).then_some((false, 0, true))
+    }
 }
 
 /// Whether a host is the one of an entry's name, in which a `*` stands for a part between dots, or a piece of one, as Kubernetes
@@ -325,6 +333,9 @@ mod tests {
             ("ghcr.io/acme", "ghcr.io/acme/auth", true),
             ("ghcr.io/acme/auth", "ghcr.io/acme/auth", true),
             ("ghcr.io/ac", "ghcr.io/acme/auth", false),
+            ("https://ghcr.io/api/v2/", "ghcr.io/acme/auth", true),
+            ("ghcr.io/api/v2/", "ghcr.io/acme/auth", false),
+            ("https://ghcr.io.evil.example/api/v2/", "ghcr.io/acme/auth", false),
             ("ghcr.io:443", "ghcr.io/acme/auth", false),
             ("localhost:5000", "localhost:5000/auth", true),
             ("localhost", "localhost:5000/auth", false),
@@ -368,6 +379,15 @@ mod tests {
         }}"#;
         assert_eq!(password(json, "ghcr.io/auth").unwrap(), "b:2");
         assert_eq!(password(json, "ghcr.io/acme/auth").unwrap(), "c:3");
+        let json = r#"{"auths": {
+            "https://ghcr.io/api/v2/": {"username": "a", "password": "1"},
+            "*.io": {"username": "b", "password": "2"}
+        }}"#;
+        assert_eq!(
+            password(json, "ghcr.io/auth").unwrap(),
+            "b:2",
+            "an address counts where nothing else does"
+        );
         // Helpers are chosen by the same rule.
         let json = r#"{"credHelpers": {"*.io": "one", "ghcr.io": "two", "ghcr.io/acme": "three"}}"#;
         for (image, name) in [("quay.io/x", "one"), ("ghcr.io/x", "two"), ("ghcr.io/acme/x", "three")] {
