@@ -137,6 +137,16 @@ fn a_token_is_given_to_nobody_in_particular_and_to_those_with_another_token() {
 }
 
 #[test]
+fn a_token_may_stand_beside_an_empty_one() {
+    for answer in [r#"{"token": "", "access_token": "t"}"#, r#"{"token": "t", "access_token": ""}"#] {
+        let service = Server::start(move |_| Reply::ok(answer));
+        let registry = with_token(service.url("/token"));
+        registry.contents.artifact("1", WASM);
+        assert_eq!(World::new().fetch(&registry.plugin("1", &json!({}))).unwrap().bytes, WASM);
+    }
+}
+
+#[test]
 fn a_pull_secret_that_istio_did_not_find_is_told_by_the_variable_that_it_came_by() {
     let variable = "ISTIO_META_WASM_IMAGE_PULL_SECRET";
     let config = json!({"vm_config": {

@@ -14,6 +14,8 @@ pub(super) const ACCEPTED: &str = "application/vnd.oci.image.manifest.v1+json, \
      application/vnd.docker.distribution.manifest.list.v2+json";
 
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+const INDEXES: [&str; 2] =
+    ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
 const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 const OCI_LAYERS: [&str; 2] =
     ["application/vnd.oci.image.layer.v1.tar+gzip", "application/vnd.oci.image.layer.v1.tar"];
@@ -181,6 +183,8 @@ impl Manifest {
                 Ok(Self::Image { is_docker: media_type == DOCKER_MANIFEST, layers: whole(layers)? })
             }
             (None, Some(manifests)) => Ok(Self::Index { manifests: whole(manifests)? }),
+            // Registries in Go write an empty list as null.
+            (None, None) if INDEXES.contains(&media_type) => Ok(Self::Index { manifests: Vec::new() }),
             // What one client takes for an image and another one for an index could be signed as one and run as the other.
             (Some(_), Some(_)) => Err(wrong("is both of an image and an index")),
             (None, None) => Err(wrong("has neither layers nor manifests")),
@@ -349,6 +353,20 @@ mod tests {
         assert_eq!(index(&[arm]).as_deref(), Some("0"));
         assert_eq!(index(&[arm, arm]), None);
         assert_eq!(index(&[]), None);
+    }
+
+    #[test]
+    fn a_list_that_is_null_is_empty() {
+        for (text, content_type) in [
+            (r#"{"schemaVersion": 2, "manifests": null}"#, Some(INDEXES[0])),
+            (
+                r#"{"schemaVersion": 2, "manifests": null, "mediaType": "application/vnd.oci.image.index.v1+json"}"#,
+                None,
+            ),
+        ] {
+            let parsed = Manifest::parse(text.as_bytes(), content_type, "a.io/x").unwrap();
+            assert!(matches!(parsed, Manifest::Index { manifests } if manifests.is_empty()), "{text}");
+        }
     }
 
     #[test]

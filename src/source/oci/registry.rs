@@ -274,10 +274,10 @@ impl<'a> Registry<'a> {
             self.client.send(&Request { authorization, ..Request::of_registry(&address, LARGEST_TOKEN) })?
         };
         let token: Token = serde_json::from_slice(&answer.body).map_err(|_| no_token())?;
-        let token = token
-            .token
-            .or(token.access_token)
-            .filter(|token| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()));
+        // Some services write both names, and leave one of them empty.
+        let is_token =
+            |token: &String| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+        let token = token.token.filter(is_token).or(token.access_token.filter(is_token));
         Ok(bearer(&token.ok_or_else(no_token)?))
     }
 }
