@@ -14,7 +14,16 @@ impl Digest {
 
     /// Reads 64 hexadecimal digits, which may stand behind `sha256:`.
     pub fn parse(text: &str) -> Option<Self> {
-        let digits = text.strip_prefix("sha256:").unwrap_or(text).as_bytes();
+        Self::of_digits(text.strip_prefix("sha256:").unwrap_or(text))
+    }
+
+    /// The same, with the name of the algorithm, as registries write it.
+    pub fn parse_named(text: &str) -> Option<Self> {
+        Self::of_digits(text.strip_prefix("sha256:")?)
+    }
+
+    fn of_digits(digits: &str) -> Option<Self> {
+        let digits = digits.as_bytes();
         let mut bytes = [0_u8; 32];
         let (pairs, rest) = digits.as_chunks::<2>();
         if pairs.len() != bytes.len() || !rest.is_empty() {
@@ -64,5 +73,10 @@ mod tests {
         {
             assert_eq!(Digest::parse(wrong), None, "{wrong}");
         }
+        let named = format!("sha256:{text}");
+        assert_eq!(Digest::parse_named(&named), Some(digest));
+        assert_eq!(Digest::parse_named(&text), None);
+        let twice = format!("sha256:{named}");
+        assert_eq!((Digest::parse(&twice), Digest::parse_named(&twice)), (None, None));
     }
 }

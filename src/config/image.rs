@@ -20,7 +20,9 @@ impl ImageReference {
     /// Reads a name, without the scheme `oci://`.
     pub fn parse(text: &str) -> Option<Self> {
         let (name, digest) = match text.split_once('@') {
-            Some((name, digest)) if digest.starts_with("sha256:") => (name, Some(Digest::parse(digest)?)),
+            Some((name, digest)) if digest.starts_with("sha256:") => {
+                (name, Some(Digest::parse_named(digest)?))
+            }
             Some(_) => return None,
             None => (text, None),
         };

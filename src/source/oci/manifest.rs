@@ -148,7 +148,7 @@ impl Descriptor {
 
     /// The digest, if it is of the one kind that is used.
     pub(in crate::source) fn digest(&self, image: &str) -> Result<Digest, ImageError> {
-        self.digest.strip_prefix("sha256:").and_then(Digest::parse).ok_or_else(|| ImageError::Manifest {
+        Digest::parse_named(&self.digest).ok_or_else(|| ImageError::Manifest {
             image: image.to_owned(),
             problem: format!("names {:?}, which is no SHA-256", short(&self.digest)),
         })
@@ -415,7 +415,8 @@ mod tests {
             let error = Manifest::parse(text.as_bytes(), None, "a.io/x").unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
-        for digest in ["sha512:00", "sha256:00", &"0".repeat(64)] {
+        let twice = format!("sha256:sha256:{}", "0".repeat(64));
+        for digest in ["sha512:00", "sha256:00", &"0".repeat(64), &twice] {
             let mut descriptor = layers(&["x"]).remove(0);
             descriptor.digest = digest.to_owned();
             assert!(descriptor.digest("a.io/x").is_err(), "{digest}");

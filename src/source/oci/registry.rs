@@ -129,7 +129,7 @@ impl<'a> Registry<'a> {
     pub(in crate::source) fn digest_of(&self, tag: &str) -> Result<Digest, FetchError> {
         let answer = self.ask(Method::Head, &format!("manifests/{tag}"), Some(ACCEPTED), 0, &HEAD_REFUSED)?;
         let told = answer.header("docker-content-digest").filter(|_| answer.status == 200);
-        match told.and_then(|text| Digest::parse(text.strip_prefix("sha256:")?)) {
+        match told.and_then(Digest::parse_named) {
             Some(digest) => Ok(digest),
             None => Ok(self.manifest(tag)?.0),
         }
