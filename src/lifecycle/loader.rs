@@ -17,7 +17,7 @@ use self::jobs::{Jobs, Task};
 use super::attempt::{AFTER_A_PANIC, attempt};
 use super::inventory::Inventory;
 use super::slot::Slot;
-use super::supply::Supply;
+use super::supply::{Freshness, Supply};
 use crate::config::PluginConfig;
 use crate::host::stream::{Services, Stream};
 use crate::telemetry::{self, Level};
@@ -167,7 +167,7 @@ impl<S: Stream> Loader<S> {
 
     /// Fetches and compiles; whatever stands in the way stands there again when the plugin is to be loaded.
     fn keep(&self, config: &PluginConfig) {
-        let kept = self.works.supply.fetch(config, false).map_err(Into::into);
+        let kept = self.works.supply.fetch(config, Freshness::ByPolicy).map_err(Into::into);
         let kept = kept.and_then(|supplied| self.works.inventory.keep(config, &Arc::new(supplied.wasm)));
         if let Err(error) = kept {
             let line = format_args!("graft: {}; it is not in the cache yet", error.describe(config));

@@ -18,7 +18,7 @@ use super::keeper::Keeper;
 use super::loader::{Loader, Works};
 use super::slot::edition::Edition;
 use super::slot::{Command, CommandError, Slot};
-use super::supply::{Sourced, Supply};
+use super::supply::{Freshness, Sourced, Supply};
 use crate::config::{LoadMode, PluginConfig};
 use crate::engine::code::Effort;
 use crate::host::commons::Commons;
@@ -204,7 +204,8 @@ impl<S: Stream> Registry<S> {
     /// [`LoadError`] says which step failed; nothing of the plugin is left then.
     pub fn load(&self, purpose: Use, config: &PluginConfig) -> Result<Arc<Generation<S>>, LoadError> {
         let works = self.loader.works();
-        let supplied = works.supply.fetch(config, false)?;
+        let supplied = works.supply.fetch(config, Freshness::ByPolicy)?;
+        supplied.tell(config);
         works.inventory.load(purpose, config, &Arc::new(supplied.wasm), Effort::FULL, |_step| ())
     }
 

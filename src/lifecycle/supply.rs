@@ -7,17 +7,17 @@ use std::sync::Arc;
 use super::caches::Caches;
 use crate::config::{Code, PluginConfig};
 use crate::engine::code::Wasm;
+use crate::source::cache::Kind;
 use crate::source::{FetchError, Fetched, NoShelf, Origin, Shelf, Sources, SystemClock, Wanted, location};
 use crate::telemetry::{self, Level};
 
 /// What is asked for bytes. Called on loader threads, and on the main thread before traffic flows.
 pub trait Supply: Send + Sync + 'static {
-    /// The bytes, and what they are a revision of. Takes as long as the source takes, within its own limits. `renew`: what is
-    /// known is not enough, the source itself is to be asked.
+    /// The bytes, and what they are a revision of. Takes as long as the source takes, within its own limits.
     ///
     /// # Errors
     /// Why there are none; whether another try may help says [`FetchError::is_retryable`].
-    fn fetch(&self, config: &PluginConfig, renew: bool) -> Result<Supplied, FetchError>;
+    fn fetch(&self, config: &PluginConfig, freshness: Freshness) -> Result<Supplied, FetchError>;
 
     /// What the source holds now, without its bytes where that is possible.
     ///
@@ -38,6 +38,17 @@ pub trait Supply: Send + Sync + 'static {
     fn is_kept(&self, config: &PluginConfig) -> bool;
 }
 
+/// What of that which is known already is good enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// What the pull policy is content with.
+    ByPolicy,
+    /// What the source, which is asked, says that it has. If it does not answer: what is known, with a warning.
+    Asked,
+    /// Nothing: the bytes come from the source.
+    Anew,
+}
+
 /// Bytes of code.
 #[derive(Debug)]
 pub struct Supplied {
@@ -45,8 +56,27 @@ pub struct Supplied {
     pub wasm: Wasm,
     /// What they are a revision of.
     pub revision: Revision,
-    /// They are what the source had once, and were kept since; it may have others now.
+    /// They are what the source had once, and were kept since; it may have others now. Never of code that is named by its
+    /// digest: there are no others.
     pub is_kept: bool,
+    /// Why they are from before, if the source should have been asked and did not answer.
+    pub warning: Option<FetchError>,
+}
+
+impl Supplied {
+    /// The warning, as the log and the pages of the admin endpoint have it.
+    pub fn describe_warning(&self, config: &PluginConfig) -> Option<String> {
+        let error = self.warning.as_ref()?;
+        let field = error.field().unwrap_or(config.vm.code.path());
+        Some(format!("{field}: {error}; the version that was fetched last is used ({})", self.revision.0))
+    }
+
+    /// Tells of the warning.
+    pub fn tell(&self, config: &PluginConfig) {
+        if let Some(warning) = self.describe_warning(config) {
+            telemetry::log_plugin(Level::Warn, &config.name, format_args!("{warning}"));
+        }
+    }
 }
 
 /// What changes when a source changes: a digest, a file's time and size. Only to be compared, and shown.
@@ -66,7 +96,7 @@ impl Sourced {
         Self { sources: Sources::new(Arc::new(SystemClock::new()), variable), caches }
     }
 
-    fn with<R>(&self, config: &PluginConfig, renew: bool, ask: impl FnOnce(&Wanted<'_>) -> R) -> R {
+    fn with<R>(&self, config: &PluginConfig, freshness: Freshness, ask: impl FnOnce(&Wanted<'_>) -> R) -> R {
         let cache = match config.vm.code {
             Code::Remote(_) => self.caches.cache(&config.graft.cache, variable),
             // Nothing of these is kept.
@@ -76,7 +106,10 @@ impl Sourced {
             Some(cache) => &**cache,
             None => &NoShelf,
         };
-        ask(&Wanted { code: &config.vm.code, source: &config.graft.source, shelf: known, renew })
+        let unread = Unread(known);
+        let shelf = if freshness == Freshness::Anew { &unread } else { known };
+        let renew = freshness != Freshness::ByPolicy;
+        ask(&Wanted { code: &config.vm.code, source: &config.graft.source, shelf, renew })
     }
 }
 
@@ -85,28 +118,36 @@ fn variable(name: &str) -> Option<OsString> {
 }
 
 fn supplied(config: &PluginConfig, fetched: Fetched) -> Supplied {
-    if let Some(warning) = fetched.warning {
-        let line = format_args!(
-            "{}: {warning}; the version that was fetched last is used ({})",
-            config.vm.code.path(),
-            fetched.revision
-        );
-        telemetry::log_plugin(Level::Warn, &config.name, line);
-    }
+    let is_pinned = matches!(&config.vm.code, Code::Remote(remote) if remote.pinned().is_some());
     Supplied {
         wasm: Wasm::new(fetched.bytes),
         revision: Revision(fetched.revision.to_string()),
-        is_kept: fetched.origin == Origin::Shelf,
+        is_kept: fetched.origin == Origin::Shelf && !is_pinned,
+        warning: fetched.warning,
+    }
+}
+
+/// A shelf on which things are put, and nothing is found.
+struct Unread<'a>(&'a dyn Shelf);
+
+impl Shelf for Unread<'_> {
+    fn read(&self, _: Kind, _: &[u8; 32]) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn write(&self, kind: Kind, key: &[u8; 32], bytes: &[u8]) {
+        self.0.write(kind, key, bytes);
     }
 }
 
 impl Supply for Sourced {
-    fn fetch(&self, config: &PluginConfig, renew: bool) -> Result<Supplied, FetchError> {
-        self.with(config, renew, |wanted| self.sources.fetch(wanted)).map(|fetched| supplied(config, fetched))
+    fn fetch(&self, config: &PluginConfig, freshness: Freshness) -> Result<Supplied, FetchError> {
+        let fetched = self.with(config, freshness, |wanted| self.sources.fetch(wanted))?;
+        Ok(supplied(config, fetched))
     }
 
     fn revision(&self, config: &PluginConfig) -> Result<Revision, FetchError> {
-        let revision = self.with(config, true, |wanted| self.sources.revision(wanted))?;
+        let revision = self.with(config, Freshness::Asked, |wanted| self.sources.revision(wanted))?;
         Ok(Revision(revision.to_string()))
     }
 
@@ -118,7 +159,7 @@ impl Supply for Sourced {
     }
 
     fn at_hand(&self, config: &PluginConfig) -> Option<Result<Supplied, FetchError>> {
-        let found = self.with(config, false, |wanted| self.sources.at_hand(wanted))?;
+        let found = self.with(config, Freshness::ByPolicy, |wanted| self.sources.at_hand(wanted))?;
         Some(found.map(|fetched| supplied(config, fetched)))
     }
 
@@ -128,6 +169,6 @@ impl Supply for Sourced {
             // Nothing will ever be there, so there is nothing to wait for.
             return true;
         }
-        self.with(config, false, |wanted| self.sources.is_known(wanted))
+        self.with(config, Freshness::ByPolicy, |wanted| self.sources.is_known(wanted))
     }
 }

@@ -1,6 +1,7 @@
 //! Loading behind the back of the proxy: by threads, from what is kept, and for a cache alone.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use graft::config::{CanaryConfig, PluginConfig, parse_plugin};
@@ -131,6 +132,73 @@ fn bytes_that_were_kept_and_are_no_code_are_fetched_anew() {
     house.pass(Duration::from_mins(1));
     house.registry.loader().work();
     assert_eq!((slot.status().stage, slot.status().generations.len()), (Stage::Serving, 1));
+}
+
+#[test]
+fn bytes_that_are_no_code_are_fetched_anew_once() {
+    let bad = b"\0asm\x01\0\0\0 and half of a file".to_vec();
+    let supply = Supplier::far();
+    supply.keep(bad.clone());
+    // Named by whatever is asked what it has now, so it need not be sent again.
+    supply.offer_bytes("1", bad);
+    let house = house(&supply);
+    let slot = house.open(&remote("auth"));
+    house.registry.loader().work();
+    assert_eq!(
+        (supply.fetches(), slot.status().stage),
+        (2, Stage::Failed),
+        "what is here, and what is there"
+    );
+    house.registry.command(&slot, Command::Reload).unwrap();
+    house.registry.loader().work();
+    assert_eq!((supply.fetches(), slot.status().stage), (4, Stage::Failed));
+    assert_eq!(slot.status().retry_in, None, "it stays wrong until it changes");
+    // Nor by the main thread, which looks at what is here before traffic flows.
+    supply.is_at_hand.store(true, Ordering::Relaxed);
+    let refused = house.registry.open(Use::Filter, &remote("other"), false).unwrap_err();
+    assert!(refused.is_of_code(), "{refused}");
+    assert_eq!(supply.fetches(), 6);
+}
+
+#[test]
+fn a_source_that_did_not_answer_is_asked_again_while_what_was_kept_serves() {
+    let supply = Supplier::far();
+    supply.is_always_asked.store(true, Ordering::Relaxed);
+    supply.keep(Guest::new().wasm());
+    let house = house(&supply);
+    let slot = house.open(&remote("auth"));
+    let mut waits = Vec::new();
+    for fetches in 1..=3 {
+        house.registry.loader().work();
+        let status = slot.status();
+        assert_eq!((supply.fetches(), status.stage, status.generations.len()), (fetches, Stage::Serving, 1));
+        let why = status.last_error.unwrap();
+        assert!(why.contains("vm_config.code") && why.ends_with("is used (kept)"), "{why}");
+        waits.push(status.retry_in.unwrap());
+        house.pass(waits[waits.len() - 1]);
+    }
+    assert!(waits.is_sorted() && waits[0] < waits[2], "{waits:?}");
+    supply.offer("2", &Guest::new().on("proxy_on_done", ""));
+    house.registry.loader().work();
+    let status = slot.status();
+    assert_eq!((status.last_error, status.retry_in), (None, None));
+    assert_eq!(status.generations[0].revision, "2");
+}
+
+#[test]
+fn a_source_that_does_not_answer_ends_no_trial() {
+    let (house, supply) = offered();
+    let slot = house.open(&careful());
+    house.registry.loader().work();
+    supply.offer("2", &Guest::new().on("proxy_on_done", ""));
+    house.registry.command(&slot, Command::Reload).unwrap();
+    house.registry.loader().work();
+    assert!(slot.status().trial.is_some());
+    supply.keep(Guest::new().wasm());
+    supply.withdraw();
+    house.registry.command(&slot, Command::Reload).unwrap();
+    house.registry.loader().work();
+    assert!(slot.status().trial.is_some() && slot.status().last_error.is_some());
 }
 
 #[test]

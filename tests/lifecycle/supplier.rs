@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use graft::config::{Code, PluginConfig};
 use graft::engine::code::Wasm;
-use graft::lifecycle::supply::{Revision, Supplied, Supply};
+use graft::lifecycle::supply::{Freshness, Revision, Supplied, Supply};
 use graft::source::location::FetchError;
 use parking_lot::Mutex;
 
@@ -21,7 +21,7 @@ pub struct Supplier {
     pub silence: Mutex<()>,
     /// How often bytes were asked for.
     pub fetches: AtomicUsize,
-    /// How often something else was wanted than what is known already.
+    /// How often more was wanted than the pull policy asks for.
     pub renewals: AtomicUsize,
     /// Called while bytes are fetched.
     pub on_fetch: Mutex<Option<Box<dyn Fn() + Send + Sync>>>,
@@ -29,6 +29,8 @@ pub struct Supplier {
     pub fails_for_good: AtomicBool,
     /// Whether it says that they are on this machine.
     pub is_at_hand: AtomicBool,
+    /// Whether the pull policy is content with nothing but what the source says.
+    pub is_always_asked: AtomicBool,
 }
 
 impl Supplier {
@@ -74,14 +76,14 @@ impl Supplier {
     fn get(&self) -> Result<Supplied, FetchError> {
         let now = self.now.lock().clone();
         let (revision, bytes) = now.ok_or_else(|| FetchError::NoFile { path: "far/away.wasm".into() })?;
-        Ok(Supplied { wasm: Wasm::new(bytes), revision: Revision(revision), is_kept: false })
+        Ok(Supplied { wasm: Wasm::new(bytes), revision: Revision(revision), is_kept: false, warning: None })
     }
 }
 
 impl Supply for Supplier {
-    fn fetch(&self, config: &PluginConfig, renew: bool) -> Result<Supplied, FetchError> {
+    fn fetch(&self, config: &PluginConfig, freshness: Freshness) -> Result<Supplied, FetchError> {
         self.fetches.fetch_add(1, Ordering::Relaxed);
-        self.renewals.fetch_add(usize::from(renew), Ordering::Relaxed);
+        self.renewals.fetch_add(usize::from(freshness != Freshness::ByPolicy), Ordering::Relaxed);
         if let Some(on_fetch) = &*self.on_fetch.lock() {
             on_fetch();
         }
@@ -91,13 +93,19 @@ impl Supply for Supplier {
         if matches!(config.vm.code, Code::Remote(_)) {
             drop(self.silence.lock());
         }
-        match self.kept.lock().clone() {
-            Some(bytes) if !renew => {
-                let revision = Revision("kept".to_owned());
-                Ok(Supplied { wasm: Wasm::new(bytes), revision, is_kept: true })
-            }
-            Some(_) | None => self.get(),
-        }
+        let Some(bytes) = self.kept.lock().clone().filter(|_| freshness != Freshness::Anew) else {
+            return self.get();
+        };
+        let is_enough = freshness == Freshness::ByPolicy && !self.is_always_asked.load(Ordering::Relaxed);
+        let warning = match self.get() {
+            _ if is_enough => None,
+            // What it names is here.
+            Ok(now) if *now.wasm.bytes() == *bytes => None,
+            Ok(now) => return Ok(now),
+            Err(error) => Some(error),
+        };
+        let revision = Revision("kept".to_owned());
+        Ok(Supplied { wasm: Wasm::new(bytes), revision, is_kept: true, warning })
     }
 
     fn revision(&self, _config: &PluginConfig) -> Result<Revision, FetchError> {
@@ -109,7 +117,7 @@ impl Supply for Supplier {
     }
 
     fn at_hand(&self, config: &PluginConfig) -> Option<Result<Supplied, FetchError>> {
-        self.is_kept(config).then(|| self.fetch(config, false))
+        self.is_kept(config).then(|| self.fetch(config, Freshness::ByPolicy))
     }
 
     fn is_kept(&self, _config: &PluginConfig) -> bool {

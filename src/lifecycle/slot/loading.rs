@@ -13,7 +13,7 @@ use crate::lifecycle::error::LoadError;
 use crate::lifecycle::failure::BackOff;
 use crate::lifecycle::inventory::Step;
 use crate::lifecycle::loader::Works;
-use crate::lifecycle::supply::{Revision, Supplied};
+use crate::lifecycle::supply::{Freshness, Revision, Supplied};
 use crate::source::FetchError;
 use crate::telemetry::{self, Level};
 
@@ -33,14 +33,14 @@ impl<S: Stream> Slot<S> {
         by: By,
     ) -> Result<(), LoadError> {
         let began = works.services.monotonic_nanoseconds();
-        let renew = {
+        let freshness = {
             let mut progress = self.progress.lock();
             progress.enter(Stage::Fetching, began);
             match wanted {
-                Wanted::Configured => false,
                 // What is known was loaded before, if anything was.
-                Wanted::Again => progress.loaded.is_some(),
-                Wanted::Changed | Wanted::Commanded => true,
+                Wanted::Again if progress.loaded.is_some() => Freshness::Asked,
+                Wanted::Configured | Wanted::Again => Freshness::ByPolicy,
+                Wanted::Changed | Wanted::Commanded => Freshness::Asked,
             }
         };
         let (is_waited_for, at_hand) = match by {
@@ -48,33 +48,51 @@ impl<S: Stream> Slot<S> {
             By::Opener(at_hand) => (true, at_hand),
         };
         let mut supplied =
-            self.supplied(works, at_hand.unwrap_or_else(|| works.supply.fetch(&self.config, renew)))?;
-        let (made, revision) = loop {
+            self.supplied(works, at_hand.unwrap_or_else(|| works.supply.fetch(&self.config, freshness)))?;
+        let mut may_be_fetched_anew = true;
+        let (made, revision, warning) = loop {
             if let Some(settled) = self.settle(works, &supplied, wanted) {
                 return settled;
             }
+            let warning = supplied.describe_warning(&self.config);
             let wasm = Arc::new(supplied.wasm);
-            match self.make(works, &wasm, self.first_effort(works, &wasm, is_waited_for)) {
-                Ok(made) => break (made, supplied.revision),
-                // What was kept may be half of a file, or may have been mended at its source since.
-                Err(error) if supplied.is_kept && error.is_of_code() => {
-                    let line = format_args!(
-                        "graft: {}; kept from before, so it is fetched anew",
-                        error.describe(&self.config)
-                    );
-                    telemetry::log(Level::Warn, line);
-                    supplied = self.supplied(works, works.supply.fetch(&self.config, true))?;
-                }
-                Err(error) => {
-                    self.failed(works, Some(supplied.revision), &error);
-                    return Err(error);
+            let error = match self.make(works, &wasm, self.first_effort(works, &wasm, is_waited_for)) {
+                Ok(made) => break (made, supplied.revision, warning),
+                Err(error) => error,
+            };
+            // What was kept may be half of a file, or may have been mended at its source since.
+            if supplied.is_kept && error.is_of_code() && std::mem::replace(&mut may_be_fetched_anew, false) {
+                let what = error.describe(&self.config);
+                let line = format_args!("graft: {what}; kept from before, so it is fetched anew");
+                telemetry::log(Level::Warn, line);
+                let anew = self.supplied(works, works.supply.fetch(&self.config, Freshness::Anew))?;
+                if anew.wasm.digest() != wasm.digest() {
+                    supplied = anew;
+                    continue;
                 }
             }
+            self.failed(works, Some(supplied.revision), &error);
+            return Err(error);
         };
         let now = works.services.monotonic_nanoseconds();
         self.tally.loaded(now.saturating_sub(began));
         self.take_over(works, revision, made, now);
+        if let Some(why) = warning {
+            self.note_unanswered(&mut self.progress.lock(), why, now);
+        }
         Ok(())
+    }
+
+    /// The source did not answer, and what was known before serves. It is asked again, later and later; told once.
+    fn note_unanswered(&self, progress: &mut Progress<S>, why: String, now: u64) {
+        let wait = telemetry::nanoseconds(self.back_off().wait(progress.failures_in_a_row));
+        progress.enter(Stage::Serving, now);
+        progress.failures_in_a_row = progress.failures_in_a_row.saturating_add(1);
+        progress.retry_at = Some(now.saturating_add(wait));
+        if progress.last_error.as_ref() != Some(&why) {
+            telemetry::log_plugin(Level::Warn, &self.config.name, format_args!("{why}"));
+        }
+        progress.last_error = Some(why);
     }
 
     fn supplied(
@@ -142,6 +160,12 @@ impl<S: Stream> Slot<S> {
             // An equal configuration, which serves; what was kept may be older, and says nothing of the source.
             let stage = if progress.last_error.is_some() { Stage::Failed } else { Stage::Serving };
             progress.enter(stage, now);
+            return Some(Ok(()));
+        }
+        if let Some(why) = supplied.describe_warning(&self.config)
+            && progress.loaded.is_some()
+        {
+            self.note_unanswered(&mut progress, why, now);
             return Some(Ok(()));
         }
         let mut error = None;
