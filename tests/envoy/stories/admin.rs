@@ -109,7 +109,7 @@ on_each_envoy! {
         assert_eq!((&failed["generations"][0]["role"], &failed["counts"]["load_failures"]), (&json!("serving"), &json!(1)));
         assert_eq!(failed["retry_in_seconds"], Value::Null, "the same bytes stay wrong");
         let page = get(&envoy, "/graft").body;
-        assert!(page.contains("last error") && page.contains("when the source changes, or with POST"), "{page}");
+        assert!(page.contains("last error") && page.contains("with the next configuration, or with POST"), "{page}");
         assert_eq!(serving(&envoy).as_deref(), Some("1"));
         assert!(envoy.stop().status.success());
     }
