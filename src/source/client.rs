@@ -27,6 +27,9 @@ pub(super) const HEAD_REFUSED: [u16; 5] = [400, 403, 404, 405, 501];
 /// Most bytes of the headers of an answer.
 const LARGEST_HEADERS: usize = 64 * 1024;
 
+/// Tries of a request when there is something on the shelf to fall back to.
+const ATTEMPTS_WITH_A_FALLBACK: u32 = 2;
+
 /// Makes the requests of one fetch.
 pub(super) struct Client<'a> {
     /// Looks at certificates.
@@ -36,6 +39,7 @@ pub(super) struct Client<'a> {
     config: &'a SourceConfig,
     clock: &'a dyn Clock,
     retries: Retries,
+    is_worth_another: fn(&HttpError) -> bool,
     /// When the fetch ends, by the clock.
     deadline: Duration,
     /// The field that says so.
@@ -133,7 +137,8 @@ impl<'a> Client<'a> {
         };
         let lax = (!config.insecure_registries.is_empty()).then(|| agent(true));
         let deadline = clock.now().saturating_add(timeout);
-        Self { strict: agent(false), lax, config, clock, retries, deadline, bound }
+        let is_worth_another = HttpError::is_retryable;
+        Self { strict: agent(false), lax, config, clock, retries, is_worth_another, deadline, bound }
     }
 
     /// Largest code.
@@ -146,9 +151,11 @@ impl<'a> Client<'a> {
         self.deadline.saturating_sub(self.clock.now())
     }
 
-    /// The same client with at most so many tries of a request.
-    pub(super) fn with_attempts(mut self, most: u32) -> Self {
-        self.retries.attempts = self.retries.attempts.min(most);
+    /// The same client for a fetch that has something to fall back to, which somebody may wait for: a request is tried
+    /// twice, and once if there was no answer in time.
+    pub(super) fn with_fallback(mut self) -> Self {
+        self.retries.attempts = self.retries.attempts.min(ATTEMPTS_WITH_A_FALLBACK);
+        self.is_worth_another = |error| error.is_retryable() && !matches!(error, HttpError::TimedOut { .. });
         self
     }
 
@@ -160,7 +167,7 @@ impl<'a> Client<'a> {
 
     /// Does something, and again while that may help.
     pub(super) fn retrying<T>(&self, attempt: impl FnMut() -> Result<T, HttpError>) -> Result<T, HttpError> {
-        retrying(self.retries, self.clock, self.deadline, attempt)
+        retrying(self.retries, self.is_worth_another, self.clock, self.deadline, attempt)
     }
 
     /// Makes a request and follows where it leads, once, within so much time.

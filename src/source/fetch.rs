@@ -24,9 +24,6 @@ use super::tls::Authorities;
 use super::{credentials, location, web};
 use crate::config::{Code, HttpUrl, ImageReference, Place, PullPolicy, RemoteCode, SourceConfig};
 
-/// Tries of a request when there is something on the shelf to fall back to.
-const ATTEMPTS_WITH_A_FALLBACK: u32 = 2;
-
 /// What is wanted.
 #[derive(Clone, Copy)]
 pub struct Wanted<'a> {
@@ -307,7 +304,7 @@ impl Sources {
         };
         let retries = remote.retries.unwrap_or(source.retries);
         let client = Client::new(source, &self.authorities.of(source)?, &*self.clock, (time, retries));
-        Ok(if has_fallback { client.with_attempts(ATTEMPTS_WITH_A_FALLBACK) } else { client })
+        Ok(if has_fallback { client.with_fallback() } else { client })
     }
 }
 

@@ -10,6 +10,7 @@ use crate::config::Retries;
 /// the answer.
 pub(super) fn retrying<T>(
     retries: Retries,
+    is_worth_another: fn(&HttpError) -> bool,
     clock: &dyn Clock,
     deadline: Duration,
     mut attempt: impl FnMut() -> Result<T, HttpError>,
@@ -22,7 +23,7 @@ pub(super) fn retrying<T>(
             Err(error) => error,
         };
         left = left.saturating_sub(1);
-        if left == 0 || !error.is_retryable() {
+        if left == 0 || !is_worth_another(&error) {
             return Err(error);
         }
         // A server that is asked too soon will only say the same again.
@@ -83,7 +84,7 @@ mod tests {
         let (clock, mut count) = (Dream::default(), 0_u32);
         let deadline = Duration::from_secs(deadline);
         let retries = Retries { max_interval: Duration::from_secs(3), ..Retries::default() };
-        let result: Result<(), _> = retrying(retries, &clock, deadline, || {
+        let result: Result<(), _> = retrying(retries, HttpError::is_retryable, &clock, deadline, || {
             count = count.saturating_add(1);
             Err(error.clone())
         });

@@ -1,7 +1,7 @@
 //! When the source is asked although there is something on the shelf, and what is there when it is gone.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::time::Duration;
 
 use graft::source::cache::{Cache, Limits};
@@ -149,6 +149,21 @@ fn what_must_be_asked_for_may_be_known_all_the_same() {
         world.shelf.0.lock().unwrap().retain(|(kind, _), _| *kind == Kind::Reference);
         assert!(!world.is_known(&plugin));
     }
+}
+
+#[test]
+fn a_server_that_has_fallen_silent_is_asked_once() {
+    let is_silent = Arc::new(AtomicBool::new(false));
+    let silent = Arc::clone(&is_silent);
+    let server =
+        Server::start(move |_| if silent.load(Ordering::Relaxed) { Reply::Silence } else { Reply::ok(WASM) });
+    let world = World::new();
+    let plugin = page(&server.url("/x"), &json!({"try_timeout": "0.3s"}));
+    world.fetch(&plugin).unwrap();
+    is_silent.store(true, Ordering::Relaxed);
+    let fetched = world.fetch(&plugin).unwrap();
+    assert_eq!((fetched.origin, fetched.warning.is_some()), (Origin::Shelf, true));
+    assert_eq!((server.log().len(), world.sleeps()), (2, vec![]));
 }
 
 #[test]
