@@ -17,7 +17,7 @@ use crate::harness::{
 const CLIENTS: usize = 8;
 const PAUSE: Duration = Duration::from_millis(20);
 /// How long requests come.
-const LOAD: Duration = Duration::from_millis(2000);
+const LOAD: Duration = Duration::from_secs(2);
 /// Each request is with its upstream for some milliseconds, so that a crash can hit it.
 const PATH: &str = "/slow/5";
 
