@@ -183,7 +183,7 @@ impl<S: Stream> Keeper<S> {
             }
             // Tried again, later and later: the breaker of the home or of the spares says when.
             Err(error) => {
-                let line = format_args!("no spare VM: the plugin {error}");
+                let line = format_args!("a VM that nobody waits for did not start: the plugin {error}");
                 telemetry::log_plugin(Level::Error, pool.tally().plugin(), line);
                 again(now);
             }

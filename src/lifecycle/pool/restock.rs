@@ -51,16 +51,20 @@ impl<S: Stream> Pool<S> {
         self.spares.drop_failed();
         let plugins = self.spares.plugins();
         for spare in self.spares.vms() {
-            let mut vm = spare.lock();
-            if vm.has_failed() || has_all(&vm, &plugins) {
+            if has_all(&spare.lock(), &plugins) {
                 continue;
             }
             if let Err(wait) = self.spares.tries.may_begin(self.rules.back_off, self.now()) {
                 return Ok(Some(wait));
             }
-            let furnished = self.furnish(&mut vm, &plugins);
+            if !self.spares.withdraw(&spare) {
+                continue;
+            }
+            let furnished = self.furnish(&mut spare.lock(), &plugins);
             self.spares.tries.note(furnished.is_ok());
-            self.retire_the_gone(&mut vm, &plugins);
+            // One that has failed goes with the others that have, at the next look.
+            self.spares.put(spare.clone());
+            self.retire_the_gone(&mut spare.lock(), &plugins);
             furnished?;
         }
         Ok(None)

@@ -60,6 +60,13 @@ impl<S: Stream> Spares<S> {
         self.missing.store(self.wanted.saturating_sub(vms.len()), Ordering::Relaxed);
     }
 
+    /// Takes one out that is to be worked on: a worker takes another meanwhile, and waits for none. `false`: one has it.
+    pub(super) fn withdraw(&self, spare: &Lease<S>) -> bool {
+        let mut vms = self.vms.lock();
+        let place = vms.iter().position(|vm| vm == spare);
+        place.map(|place| vms.swap_remove(place)).is_some()
+    }
+
     /// Those in which a plugin has trapped are no use.
     pub(super) fn drop_failed(&self) {
         let failed = {
