@@ -178,11 +178,34 @@ fn a_source_that_did_not_answer_is_asked_again_while_what_was_kept_serves() {
         house.pass(waits[waits.len() - 1]);
     }
     assert!(waits.is_sorted() && waits[0] < waits[2], "{waits:?}");
+    // Nor does an equal configuration make a failure of it.
+    let _equal = house.open(&remote("auth"));
+    house.registry.loader().work();
+    let status = slot.status();
+    assert_eq!(status.stage, Stage::Serving);
+    house.pass(status.retry_in.unwrap());
     supply.offer("2", &Guest::new().on("proxy_on_done", ""));
     house.registry.loader().work();
     let status = slot.status();
     assert_eq!((status.last_error, status.retry_in), (None, None));
     assert_eq!(status.generations[0].revision, "2");
+}
+
+#[test]
+fn a_source_is_asked_again_while_what_was_kept_is_on_trial() {
+    let (house, supply) = offered();
+    let _before = house.open(&remote("auth"));
+    house.registry.loader().work();
+    supply.is_always_asked.store(true, Ordering::Relaxed);
+    supply.keep(Guest::new().on("proxy_on_done", "").wasm());
+    supply.withdraw();
+    let slot = house.open(&careful());
+    for _ in 0..2 {
+        house.registry.loader().work();
+        let status = slot.status();
+        assert!(status.trial.is_some() && status.last_error.is_some());
+        house.pass(status.retry_in.unwrap());
+    }
 }
 
 #[test]

@@ -33,15 +33,17 @@ impl<S: Stream> Slot<S> {
         by: By,
     ) -> Result<(), LoadError> {
         let began = works.services.monotonic_nanoseconds();
-        let freshness = {
+        let (freshness, before) = {
             let mut progress = self.progress.lock();
+            let before = progress.stage;
             progress.enter(Stage::Fetching, began);
-            match wanted {
+            let freshness = match wanted {
                 // What is known was loaded before, if anything was.
-                Wanted::Again if progress.loaded.is_some() => Freshness::Asked,
+                Wanted::Again if progress.has_something() => Freshness::Asked,
                 Wanted::Configured | Wanted::Again => Freshness::ByPolicy,
                 Wanted::Changed | Wanted::Commanded => Freshness::Asked,
-            }
+            };
+            (freshness, before)
         };
         let (is_waited_for, at_hand) = match by {
             By::Loader => (false, None),
@@ -51,7 +53,7 @@ impl<S: Stream> Slot<S> {
             self.supplied(works, at_hand.unwrap_or_else(|| works.supply.fetch(&self.config, freshness)))?;
         let mut may_be_fetched_anew = true;
         let (made, revision, warning) = loop {
-            if let Some(settled) = self.settle(works, &supplied, wanted) {
+            if let Some(settled) = self.settle(works, &supplied, wanted, before) {
                 return settled;
             }
             let warning = supplied.describe_warning(&self.config);
@@ -149,23 +151,29 @@ impl<S: Stream> Slot<S> {
     }
 
     /// What becomes of a load whose source has what is known already, and is not asked for by command. `None`: it goes on.
+    /// `before`: where the slot stood when the load began.
     ///
     /// # Errors
     /// It was refused, and the slot has nothing of its own.
-    fn settle(&self, works: &Works<S>, supplied: &Supplied, wanted: Wanted) -> Option<Result<(), LoadError>> {
+    fn settle(
+        &self,
+        works: &Works<S>,
+        supplied: &Supplied,
+        wanted: Wanted,
+        before: Stage,
+    ) -> Option<Result<(), LoadError>> {
         let now = works.services.monotonic_nanoseconds();
         // At once: a trial that ends meanwhile makes another one known.
         let mut progress = self.progress.lock();
-        if wanted == Wanted::Configured && supplied.is_kept && progress.loaded.is_some() {
-            // An equal configuration, which serves; what was kept may be older, and says nothing of the source.
-            let stage = if progress.last_error.is_some() { Stage::Failed } else { Stage::Serving };
-            progress.enter(stage, now);
-            return Some(Ok(()));
-        }
         if let Some(why) = supplied.describe_warning(&self.config)
-            && progress.loaded.is_some()
+            && progress.has_something()
         {
             self.note_unanswered(&mut progress, why, now);
+            return Some(Ok(()));
+        }
+        if wanted == Wanted::Configured && supplied.is_kept && progress.loaded.is_some() {
+            // An equal configuration, which serves; what was kept may be older, and says nothing of the source.
+            progress.enter(if before == Stage::Failed { before } else { Stage::Serving }, now);
             return Some(Ok(()));
         }
         let mut error = None;

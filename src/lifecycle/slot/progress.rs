@@ -203,6 +203,11 @@ impl<S: Stream> Progress<S> {
         }
     }
 
+    /// Whether something of the slot's own serves or is on trial.
+    pub(super) fn has_something(&self) -> bool {
+        self.loaded.is_some() || self.trial.is_some()
+    }
+
     /// The last error, unless it is likely to pass soon.
     pub(super) fn hopeless(&self) -> Option<&str> {
         let is_hopeless = self.stage == Stage::Failed && !self.is_passing;
