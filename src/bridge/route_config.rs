@@ -87,10 +87,10 @@ impl Variant {
 
 impl Drop for RouteConfig {
     fn drop(&mut self) {
-        let has_variants = !self.variants.get_mut().is_empty();
         // First: whoever looks takes the route for one that is there as long as the bytes are.
-        drop(self.configuration.take());
-        if let (Ok(module), true) = (module::module(), has_variants) {
+        let had_its_own = self.configuration.take().is_some();
+        // Loads make variants, too, which the route has not heard of.
+        if let (Ok(module), true) = (module::module(), had_its_own) {
             module.registry.forget_routes();
         }
     }
@@ -172,14 +172,26 @@ impl RouteConfig {
             return variant;
         }
         let last = variants.extract_if(.., |variant| variant.is_of(edition)).last();
-        let failures = last.and_then(|last| last.variant.err()).map_or(0, |failure| failure.in_a_row);
-        let variant = module.registry.load_route(edition, configuration);
-        let known = variant.as_ref().map(Arc::downgrade).map_err(|error| {
+        let failure = last.and_then(|last| last.variant.err());
+        let failures = failure.as_ref().map_or(0, |failure| failure.in_a_row);
+        let made = if let Some(failure) = failure {
+            // Meanwhile others get the answer of the last try: this one may take as long as a deadline, on their workers too.
+            let last = Err(Failure { again_at: u64::MAX, ..failure });
+            variants.push(Variant { edition: Arc::downgrade(edition), variant: last });
+            drop(variants);
+            let made = module.registry.load_route(edition, configuration);
+            variants = self.variants.write();
+            variants.retain(|variant| !variant.is_of(edition));
+            made
+        } else {
+            module.registry.load_route(edition, configuration)
+        };
+        let variant = made.as_ref().map(Arc::downgrade).map_err(|error| {
             let back_off = edition.generation().pool().rules().back_off;
             Failure::new(error.clone(), failures, back_off, module.services.monotonic_nanoseconds())
         });
-        variants.push(Variant { edition: Arc::downgrade(edition), variant: known });
-        variant
+        variants.push(Variant { edition: Arc::downgrade(edition), variant });
+        made
     }
 
     fn try_on(&self, config: &HttpConfig) -> Result<(), RouteError> {

@@ -146,7 +146,9 @@ impl<S: Stream> Edition<S> {
         let is_it = |other: &&mut (Variant<S>, _)| Arc::ptr_eq(&other.0.generation, &variant.generation);
         if let Some((known, _)) = variants.iter_mut().find(is_it) {
             known.routes.retain(|route| route.strong_count() > 0);
-            known.routes.extend(variant.routes);
+            let is_new = |route: &Weak<[u8]>| !known.routes.iter().any(|other| other.ptr_eq(route));
+            let new: Vec<_> = variant.routes.into_iter().filter(is_new).collect();
+            known.routes.extend(new);
             return true;
         }
         let duty = match duty {
