@@ -172,6 +172,13 @@ impl<S: Stream> Loader<S> {
         if let Err(error) = kept {
             let line = format_args!("graft: {}; it is not in the cache yet", error.describe(config));
             telemetry::log(Level::Error, line);
+        } else if !self.works.supply.is_kept(config) {
+            let path = config.vm.code.path();
+            let line = format_args!(
+                "{path}: the code was fetched and is not in the cache: it cannot be written, or the server told no length, and \
+                 then only a sha256 says that nothing is missing"
+            );
+            telemetry::log_plugin(Level::Warn, &config.name, line);
         }
     }
 

@@ -154,8 +154,10 @@ impl<S: Stream> Entered<'_, S> {
             self.join_agenda(Role::Other);
         }
         let shared = &self.left.0.0;
+        // What copies hold is not told of.
         if let Some(bytes) = self.vm.take_growth()
             && shared.memory.swap(bytes, Ordering::Relaxed) != bytes
+            && !self.vm.is_copy()
         {
             shared.watch.note(News::Grown);
         }

@@ -85,13 +85,16 @@ impl<S: Stream> Slot<S> {
         let made = match made {
             Ok(made) => made,
             Err(error) => {
-                let before = progress.stays_quick(&quick).map_or(0, |quick| quick.in_a_row);
+                let (before, traps) =
+                    progress.stays_quick(&quick).map_or((0, 0), |quick| (quick.in_a_row, quick.traps));
+                let traps = traps.saturating_add(u32::from(is_trap(&error)));
                 let now = works.services.monotonic_nanoseconds();
-                let wait = may_pass(&error, before).then(|| self.back_off().wait(before));
+                let wait = may_pass(&error, traps).then(|| self.back_off().wait(before));
                 progress.stays_quick = Some(StaysQuick {
                     number: quick.plugin().key,
                     why: error.describe_in_plugin(&self.config),
                     in_a_row: before.saturating_add(1),
+                    traps,
                     again_at: wait.map_or(u64::MAX, |wait| now.saturating_add(telemetry::nanoseconds(wait))),
                 });
                 drop(progress);
@@ -136,6 +139,7 @@ impl<S: Stream> Slot<S> {
                 number: quick.plugin().key,
                 why: "the optimiser panicked, which is a fault of Graft".to_owned(),
                 in_a_row: 1,
+                traps: 0,
                 again_at: u64::MAX,
             });
         }
@@ -157,6 +161,8 @@ pub(super) struct StaysQuick {
     number: u64,
     pub(super) why: String,
     in_a_row: u32,
+    /// How many of these were traps.
+    traps: u32,
     /// When the optimiser tries it again. Never: [`u64::MAX`].
     pub(super) again_at: u64,
 }
@@ -171,14 +177,18 @@ impl<S: Stream> Progress<S> {
 /// Most tries of code that traps when it starts.
 const MOST_TRAPS: u32 = 4;
 
-/// Whether what has failed so often before may go well later. What the plugin refuses it goes on to refuse; what traps may
-/// have missed a deadline.
-fn may_pass(error: &LoadError, before: u32) -> bool {
+fn is_trap(error: &LoadError) -> bool {
+    matches!(error, LoadError::Start(StartError::Trapped(_)) | LoadError::Route(StartError::Trapped(_)))
+}
+
+/// Whether what has failed may go well later, after so many traps. What the plugin refuses it goes on to refuse; what traps
+/// may have missed a deadline.
+fn may_pass(error: &LoadError, traps: u32) -> bool {
     match error {
         LoadError::Thread(_) | LoadError::Engine(_) => true,
         LoadError::Start(error) | LoadError::Route(error) => match error {
             StartError::NoPlace(_) => true,
-            StartError::Trapped(_) => before.saturating_add(1) < MOST_TRAPS,
+            StartError::Trapped(_) => traps < MOST_TRAPS,
             StartError::Instantiate(_)
             | StartError::WrongType(_)
             | StartError::Copy(_)
