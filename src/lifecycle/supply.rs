@@ -107,9 +107,12 @@ impl Sourced {
             None => &NoShelf,
         };
         let unread = Unread(known);
-        let shelf = if freshness == Freshness::Anew { &unread } else { known };
-        let renew = freshness != Freshness::ByPolicy;
-        ask(&Wanted { code: &config.vm.code, source: &config.graft.source, shelf, renew })
+        ask(&Wanted {
+            code: &config.vm.code,
+            source: &config.graft.source,
+            shelf: if freshness == Freshness::Anew { &unread } else { known },
+            renew: freshness != Freshness::ByPolicy,
+        })
     }
 }
 
