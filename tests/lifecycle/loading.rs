@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use graft::config::{CanaryConfig, PluginConfig, parse_plugin};
+use graft::host::testing::FakeStream;
 use graft::lifecycle::registry::Use;
-use graft::lifecycle::slot::{Command, Stage};
+use graft::lifecycle::slot::{Command, Slot, Stage};
 
 use crate::guest::Guest;
 use crate::house::{House, config, eventually};
@@ -41,6 +42,17 @@ fn careful() -> PluginConfig {
         max_failure_percent: 0,
     });
     config
+}
+
+/// A plugin that was loaded, and then once more from a source that had something new.
+fn renewed(config: &PluginConfig) -> (House, Arc<Supplier>, Arc<Slot<FakeStream>>) {
+    let (house, supply) = offered();
+    let slot = house.open(config);
+    house.registry.loader().work();
+    supply.offer("2", &Guest::new().on("proxy_on_done", ""));
+    house.registry.command(&slot, Command::Reload).unwrap();
+    house.registry.loader().work();
+    (house, supply, slot)
 }
 
 /// One that the proxy takes only if its code is there.
@@ -92,12 +104,7 @@ fn code_for_the_cache_alone_holds_up_nobody_either() {
 
 #[test]
 fn a_decision_on_what_nobody_uses_any_more_is_no_work() {
-    let (house, supply) = offered();
-    let slot = house.open(&careful());
-    house.registry.loader().work();
-    supply.offer("2", &Guest::new().on("proxy_on_done", ""));
-    house.registry.command(&slot, Command::Reload).unwrap();
-    house.registry.loader().work();
+    let (house, _supply, slot) = renewed(&careful());
     house.registry.command(&slot, Command::Promote).unwrap();
     slot.release();
     assert_eq!(house.registry.loader().work(), None, "it comes to an end");
@@ -210,12 +217,7 @@ fn a_source_is_asked_again_while_what_was_kept_is_on_trial() {
 
 #[test]
 fn a_source_that_does_not_answer_ends_no_trial() {
-    let (house, supply) = offered();
-    let slot = house.open(&careful());
-    house.registry.loader().work();
-    supply.offer("2", &Guest::new().on("proxy_on_done", ""));
-    house.registry.command(&slot, Command::Reload).unwrap();
-    house.registry.loader().work();
+    let (house, supply, slot) = renewed(&careful());
     assert!(slot.status().trial.is_some());
     supply.keep(Guest::new().wasm());
     supply.withdraw();
@@ -226,12 +228,7 @@ fn a_source_that_does_not_answer_ends_no_trial() {
 
 #[test]
 fn an_equal_configuration_brings_no_older_version_back() {
-    let (house, supply) = offered();
-    let slot = house.open(&remote("auth"));
-    house.registry.loader().work();
-    supply.offer("2", &Guest::new().on("proxy_on_done", ""));
-    house.registry.command(&slot, Command::Reload).unwrap();
-    house.registry.loader().work();
+    let (house, supply, slot) = renewed(&remote("auth"));
     supply.keep(Guest::new().wasm());
     let _equal = house.open(&remote("auth"));
     house.registry.loader().work();
