@@ -205,7 +205,6 @@ impl<S: Stream> Registry<S> {
     pub fn load(&self, purpose: Use, config: &PluginConfig) -> Result<Arc<Generation<S>>, LoadError> {
         let works = self.loader.works();
         let supplied = works.supply.fetch(config, Freshness::ByPolicy)?;
-        supplied.tell(config);
         works.inventory.load(purpose, config, &Arc::new(supplied.wasm), Effort::FULL, |_step| ())
     }
 

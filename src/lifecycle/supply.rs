@@ -9,7 +9,6 @@ use crate::config::{Code, PluginConfig};
 use crate::engine::code::Wasm;
 use crate::source::cache::Kind;
 use crate::source::{FetchError, Fetched, NoShelf, Origin, Shelf, Sources, SystemClock, Wanted, location};
-use crate::telemetry::{self, Level};
 
 /// What is asked for bytes. Called on loader threads, and on the main thread before traffic flows.
 pub trait Supply: Send + Sync + 'static {
@@ -69,13 +68,6 @@ impl Supplied {
         let error = self.warning.as_ref()?;
         let field = error.field().unwrap_or(config.vm.code.path());
         Some(format!("{field}: {error}; the version that was fetched last is used ({})", self.revision.0))
-    }
-
-    /// Tells of the warning.
-    pub fn tell(&self, config: &PluginConfig) {
-        if let Some(warning) = self.describe_warning(config) {
-            telemetry::log_plugin(Level::Warn, &config.name, format_args!("{warning}"));
-        }
     }
 }
 

@@ -137,6 +137,13 @@ mod tests {
     use crate::bridge::module;
     use crate::host::vm::StartError;
 
+    fn eventually(what: impl Fn() -> bool) -> bool {
+        (0..1000).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            what()
+        })
+    }
+
     /// Lets all requests go on, and traps in its tick.
     const GUEST: &str = r#"(module
         (memory (export "memory") 1)
@@ -247,11 +254,7 @@ mod tests {
         let edition = loaded.slot.stable_edition().unwrap();
         assert!(matches!(route.generation(&edition), Err(StartError::Trapped(_))));
         assert!(route.generation(&edition).is_err(), "not at once");
-        let is_there = (0..1000).any(|_| {
-            std::thread::sleep(std::time::Duration::from_millis(10));
-            route.generation(&edition).is_ok()
-        });
-        assert!(is_there);
+        assert!(eventually(|| route.generation(&edition).is_ok()));
         config.close();
     }
 
@@ -288,13 +291,7 @@ mod tests {
         drop(loaded);
         let are_gone = || generations.iter().all(|generation| generation.strong_count() == 0);
         // A thread of the loader ends them.
-        for _ in 0..1000 {
-            if are_gone() {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-        assert!(are_gone(), "though the route is there");
+        assert!(eventually(are_gone), "though the route is there");
         drop(route);
     }
 }

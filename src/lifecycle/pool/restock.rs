@@ -114,8 +114,8 @@ impl<S: Stream> Pool<S> {
         furnished
     }
 
-    /// Makes those that a home lacks. A plugin that refuses leaves it alive, with the roots of the others: so it stays, and no breaker
-    /// of its place would keep the next try from coming at once. Answers how long that has to wait yet.
+    /// Makes those that a home lacks. A plugin that refuses leaves it alive, with the roots of the others: so it stays, and
+    /// no breaker of its place would keep the next try from coming at once. Answers how long that has to wait yet.
     fn furnish_home(&self, worker: usize, vm: &mut Vm<S>) -> Result<Option<Duration>, StartError> {
         let Some(tries) = self.furnishings.get(worker) else { return Ok(None) };
         let plugins = self.spares.plugins();
